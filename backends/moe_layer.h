@@ -1,0 +1,100 @@
+// The layer itself: select experts, dispatch, compute, combine. vLLM's four: the all2all backend's
+// PrepareFinalize, Experts, and the MoeLayer that joins them (fused_moe/modular_kernel.py).
+// Only prepare and finalize touch a communicator.
+
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/base/buffer.h"
+#include "kernels/base/routing.h"
+
+namespace moe {
+
+// What combine needs to find the way back. Made by prepare, used once by finalize; owns the
+// received rows and the workspace of the experts. Move-only.
+class DispatchHandle {
+ public:
+  DispatchHandle() = default;
+  DispatchHandle(DispatchHandle&& other) noexcept;
+  DispatchHandle& operator=(DispatchHandle&& other) noexcept;
+  DispatchHandle(const DispatchHandle&) = delete;
+  DispatchHandle& operator=(const DispatchHandle&) = delete;
+
+  // Takes over a buffer until the handle ends. RETURNS its view.
+  Tensor keep(Buffer buffer);
+
+  // Rows of each rank of the group, as prepare moved them.
+  std::vector<Count> rows_per_rank;
+
+  // Marks the handle as used. Throws ContractError the second time.
+  void use();
+
+  // Whether every kept buffer still has its guard rows.
+  bool guards_intact() const;
+
+ private:
+  std::vector<Buffer> buffers_;
+  bool used_ = false;
+};
+
+// What arrived on a rank, in the backend's activation format.
+struct Dispatched {
+  Tensor hidden_states;  // standard [rows, hidden_size]; batched [experts * capacity, hidden_size]
+  Routing routing;       // standard: aligned with the rows; batched: empty
+  Tensor expert_num_tokens;  // batched: [num_local_experts] i32; standard: null
+  Tensor provenance;         // [rows, 1] i64 tags (routing.h); null where provenance is off
+  DispatchHandle handle;
+};
+
+// Dispatch and combine of one backend on one rank. Collective calls, in the same order on all
+// ranks.
+class PrepareFinalize {
+ public:
+  virtual ~PrepareFinalize() = default;
+
+  // hidden_states [tokens[rank], hidden_size], routing aligned with it, tokens: rows of every rank.
+  virtual Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
+                             RowCounts tokens) = 0;
+
+  // expert_output has the shape of the dispatched rows; output [tokens[rank], hidden_size].
+  virtual void finalize(const Tensor& expert_output, Dispatched dispatched,
+                        const Tensor& output) = 0;
+};
+
+// The experts of one rank; could run on a desert island.
+class Experts {
+ public:
+  virtual ~Experts() = default;
+
+  // RETURNS rows in the dispatched shape: weighted and summed over this rank's choices in the
+  // standard format, one unweighted row per slot in the batched one. LIFETIME: that of
+  // dispatched.handle.
+  virtual Tensor apply(Dispatched& dispatched) = 0;
+};
+
+// Router logits → ids and weights.
+class Router {
+ public:
+  virtual ~Router() = default;
+  virtual RoutingBuffers select_experts(const Tensor& router_logits) = 0;
+};
+
+class MoeLayer {
+ public:
+  MoeLayer(std::unique_ptr<Router> router, std::unique_ptr<PrepareFinalize> prepare_finalize,
+           std::unique_ptr<Experts> experts);
+
+  // hidden_states [tokens[rank], hidden_size] → output, the same shape. router_logits has one row
+  // per token, as the router reads it. tokens: rows of every rank of the group.
+  void forward(const Tensor& hidden_states, const Tensor& router_logits, RowCounts tokens,
+               const Tensor& output);
+
+ private:
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<PrepareFinalize> prepare_finalize_;
+  std::unique_ptr<Experts> experts_;
+};
+
+}  // namespace moe

@@ -1,0 +1,139 @@
+// One decorator with two ways to go wrong: what happens before an operation, and which counts it
+// tells. All else goes through untouched; groups split from it are healthy.
+
+#include "comm/faulty_communicator.h"
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "kernels/base/buffer.h"
+#include "kernels/base/text.h"
+
+namespace moe {
+namespace {
+
+using std::chrono::milliseconds;
+
+// What a rank does before the operation of that number.
+using Before = std::function<void(Count operation)>;
+
+class FaultyCommunicator final : public Communicator {
+ public:
+  FaultyCommunicator(std::unique_ptr<Communicator> inner, Before before,
+                     std::optional<SwappedCounts> swapped)
+      : inner_(std::move(inner)), before_(std::move(before)), swapped_(swapped) {}
+
+  int rank() const override { return inner_->rank(); }
+  int size() const override { return inner_->size(); }
+  Memory& memory() override { return inner_->memory(); }
+
+ private:
+  Communicator& next() {
+    if (before_) before_(num_operations_);
+    ++num_operations_;
+    return *inner_;
+  }
+
+  void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
+    Communicator& inner = next();
+    std::vector<Count> told(rows_per_rank.begin(), rows_per_rank.end());
+    if (swapped_ && swapped_->rank == rank()) {
+      std::swap(told.at(static_cast<std::size_t>(swapped_->first)),
+                told.at(static_cast<std::size_t>(swapped_->second)));
+    }
+    const Count own = told[static_cast<std::size_t>(rank())];
+    std::vector<Buffer> longer;
+    std::vector<Tensor> shown;
+    for (const Tensor& tensor : rows) shown.push_back(with_rows(tensor, own, longer));
+    inner.all_gather_v(shown, told, gathered);
+  }
+
+  // As many rows of the tensor as are told; where it has fewer, a longer copy is kept in a buffer.
+  Tensor with_rows(const Tensor& tensor, Count num_rows, std::vector<Buffer>& longer) {
+    if (num_rows <= tensor.rows) return rows_of(tensor, 0, num_rows);
+    longer.emplace_back(memory(), Shape{num_rows, tensor.columns, tensor.dtype});
+    const Tensor copy = longer.back().tensor();
+    memory().copy(tensor, rows_of(copy, 0, tensor.rows));
+    return copy;
+  }
+
+  void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
+                           const Tensor& own) override {
+    next().reduce_scatter_v(rows, rows_per_rank, own);
+  }
+  void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
+                       Tensors received) override {
+    next().all_to_all_v(sent, rows_to, rows_from, received);
+  }
+  void do_broadcast(Tensors rows, int root) override { next().broadcast(rows, root); }
+  void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
+    next().all_reduce(in, op, out);
+  }
+  void do_send(Tensors rows, int to) override { next().send(rows, to); }
+  void do_recv(Tensors rows, int from) override { next().recv(rows, from); }
+  void do_barrier() override { next().barrier(); }
+  std::unique_ptr<Communicator> do_split(int color, int key) override {
+    return next().split(color, key);
+  }
+
+  std::unique_ptr<Communicator> inner_;
+  Before before_;
+  std::optional<SwappedCounts> swapped_;
+  Count num_operations_ = 0;
+};
+
+void wait_for(milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any told;
+  std::unique_lock lock(mutex);
+  told.wait_for(lock, stop, time, [] { return false; });
+}
+
+std::unique_ptr<Communicator> going_wrong(std::unique_ptr<Communicator> inner, FaultyMoment moment,
+                                          std::function<void()> wrong) {
+  Before before;
+  if (inner->rank() == moment.rank) {
+    before = [moment, wrong = std::move(wrong)](Count operation) {
+      if (operation == moment.operation) wrong();
+    };
+  }
+  return std::make_unique<FaultyCommunicator>(std::move(inner), std::move(before), std::nullopt);
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> inner,
+                                                  SwappedCounts fault) {
+  for (const int rank : {fault.rank, fault.first, fault.second}) {
+    MOE_CHECK(rank >= 0 && rank < inner->size(),
+              text("swapped counts name rank ", rank, " of a group of ", inner->size(), " ranks"));
+  }
+  return std::make_unique<FaultyCommunicator>(std::move(inner), Before{}, fault);
+}
+
+std::unique_ptr<Communicator> with_delay(std::unique_ptr<Communicator> inner, FaultyMoment moment,
+                                         milliseconds delay, std::stop_token stop) {
+  return going_wrong(std::move(inner), moment, [=] { wait_for(delay, stop); });
+}
+
+std::unique_ptr<Communicator> with_stall(std::unique_ptr<Communicator> inner, FaultyMoment moment,
+                                         milliseconds time_max, std::stop_token stop) {
+  return going_wrong(std::move(inner), moment, [=] {
+    wait_for(time_max, stop);
+    throw SystemError(text("seeded fault: rank ", moment.rank, " stalled at operation ",
+                           moment.operation));
+  });
+}
+
+std::unique_ptr<Communicator> with_failure(std::unique_ptr<Communicator> inner,
+                                           FaultyMoment moment) {
+  return going_wrong(std::move(inner), moment, [=] {
+    throw SystemError(text("seeded fault: rank ", moment.rank, " fails at operation ",
+                           moment.operation));
+  });
+}
+
+}  // namespace moe

@@ -1,0 +1,46 @@
+// Communicators that lie, for seeded faults: one rank swaps counts, comes late, stalls or dies. Each
+// is a decorator around a healthy communicator and stands between a layer and what checks it.
+
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stop_token>
+
+#include "comm/communicator.h"
+
+namespace moe {
+
+// On that rank, in every all_gather_v whose two counts differ, they change places. The rank's own
+// rows are cut, or continued with poison, to the number that it now claims.
+struct SwappedCounts {
+  int rank = 0;
+  int first = 0;
+  int second = 1;
+};
+
+std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> inner,
+                                                  SwappedCounts fault);
+
+// Where a rank goes wrong: before its operation of that number, counted from 0 at this decorator,
+// send and recv included.
+struct FaultyMoment {
+  int rank = 0;
+  Count operation = 0;
+};
+
+// That rank comes to the operation so much later, unless it is told to stop.
+std::unique_ptr<Communicator> with_delay(std::unique_ptr<Communicator> inner, FaultyMoment moment,
+                                         std::chrono::milliseconds delay,
+                                         std::stop_token stop = {});
+
+// That rank does not come: it throws SystemError once it is told to stop or the time is over.
+std::unique_ptr<Communicator> with_stall(std::unique_ptr<Communicator> inner, FaultyMoment moment,
+                                         std::chrono::milliseconds time_max,
+                                         std::stop_token stop = {});
+
+// That rank throws SystemError at once.
+std::unique_ptr<Communicator> with_failure(std::unique_ptr<Communicator> inner,
+                                           FaultyMoment moment);
+
+}  // namespace moe

@@ -1,0 +1,393 @@
+// Gloo over TCP, the one file that knows its headers. Collectives are posted directly on unbound
+// buffers, all messages at once, one buffer each, so that a failure names its peer. A message's slot
+// holds its operation's number and its size: ranks that disagree wait in vain and say for whom, while
+// Gloo would end the process at a message longer than its buffer.
+
+#include "comm/gloo_communicator.h"
+
+#include <gloo/rendezvous/context.h>
+#include <gloo/rendezvous/store.h>
+#include <gloo/transport/context.h>
+#include <gloo/transport/tcp/device.h>
+#include <gloo/transport/unbound_buffer.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "comm/broken_pipe.h"
+#include "comm/exchange_sum.h"
+#include "comm/operation.h"
+#include "comm/split.h"
+#include "kernels/base/buffer.h"
+#include "kernels/base/text.h"
+
+namespace moe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using UnboundBuffer = std::unique_ptr<gloo::transport::UnboundBuffer>;
+
+// Never waited for as long as Gloo asks: the deadline is the group's.
+class MeshStore final : public gloo::rendezvous::Store {
+ public:
+  MeshStore(StoreClient& store, const GlooSettings& settings)
+      : store_(store), settings_(settings), end_(Clock::now() + settings.deadline) {}
+
+  void set(const std::string& key, const std::vector<char>& data) override {
+    store_.set(full(key), {data.begin(), data.end()});
+  }
+
+  std::vector<char> get(const std::string& key) override {
+    const auto left = std::chrono::duration_cast<milliseconds>(end_ - Clock::now());
+    const auto value = store_.get(full(key), std::max(left, milliseconds(1)));
+    if (value) return {value->begin(), value->end()};
+    const std::vector<int> lost = store_.lost_members();
+    throw SystemError(text("rank ", settings_.rank, ": ", rank_of(key), " did not come to group '",
+                           settings_.group, "' within ", settings_.deadline.count(), " ms",
+                           lost.empty() ? "" : text("; members lost: ", joined(lost))));
+  }
+
+  void wait(const std::vector<std::string>& keys) override {
+    for (const std::string& key : keys) get(key);
+  }
+  void wait(const std::vector<std::string>& keys, const milliseconds&) override { wait(keys); }
+
+ private:
+  std::string full(const std::string& key) const { return text("gloo/", settings_.group, "/", key); }
+
+  // Gloo's keys are "rank_2" and "2".
+  static std::string rank_of(const std::string& key) {
+    return text("rank ", key.substr(key.find('_') + 1));
+  }
+
+  StoreClient& store_;
+  const GlooSettings& settings_;
+  const Clock::time_point end_;
+};
+
+std::shared_ptr<gloo::Context> connected_mesh(const GlooSettings& settings, StoreClient& store) {
+  if (settings.size == 1) return nullptr;
+  const QuietBrokenPipe quiet;
+  MeshStore keys(store, settings);
+  try {
+    gloo::transport::tcp::attr where;
+    where.hostname = settings.host;
+    auto device = gloo::transport::tcp::CreateDevice(where);
+    auto mesh = std::make_shared<gloo::rendezvous::Context>(settings.rank, settings.size);
+    // Gloo waits five times as long for a connection.
+    mesh->setTimeout(std::max(settings.deadline / 5, milliseconds(1)));
+    mesh->connectFullMesh(keys, device);
+    return mesh;
+  } catch (const SystemError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw SystemError(text("rank ", settings.rank, ": group '", settings.group,
+                           "' cannot connect on ", settings.host, ": ", error.what()));
+  }
+}
+
+// One message to or from a peer.
+struct Message {
+  int peer = 0;
+  int tensor_id = 0;
+  Tensor rows;
+};
+
+// What two messages must share to meet: 40 bits of size, 6 of the tensor in its list, 4 of the
+// operation, the rest its number.
+struct SlotOf {
+  Operation operation;
+  Count number;
+
+  std::uint64_t operator()(const Message& message) const {
+    const auto bytes = static_cast<std::uint64_t>(bytes_of(message.rows));
+    const auto tensor = static_cast<std::uint64_t>(message.tensor_id);
+    MOE_CHECK(bytes < 1ULL << 40U && tensor < 1U << 6U,
+              text("tensor ", tensor, " with ", bytes, " bytes in one message"));
+    const Operation kind = operation == Operation::recv ? Operation::send : operation;
+    return static_cast<std::uint64_t>(number) << 50U |
+           static_cast<std::uint64_t>(kind) << 46U | tensor << 40U | bytes;
+  }
+};
+
+enum class Direction { sent, received };
+
+// Why an exchange failed: the peers and what they did.
+struct Failure {
+  std::set<int> closed;
+  std::set<int> silent;
+
+  bool any() const { return !closed.empty() || !silent.empty(); }
+  std::string words(milliseconds deadline) const {
+    const std::string mute = text("peer ", ranks_text(std::vector<int>(silent.begin(), silent.end())));
+    if (closed.empty()) return text(mute, " did not answer within ", deadline.count(), " ms");
+    const std::string gone = text("peer ", ranks_text(std::vector<int>(closed.begin(), closed.end())));
+    return text(gone, " closed the connection", silent.empty() ? "" : "; nothing yet from " + mute);
+  }
+};
+
+// Messages that are under way. Dropping it ends all access to their memory.
+class Exchange {
+ public:
+  Exchange(gloo::Context& mesh, SlotOf slot_of) : mesh_(mesh), slot_of_(slot_of) {}
+
+  void post(const Message& message, Direction direction) {
+    const std::uint64_t slot = slot_of_(message);
+    const auto bytes = static_cast<std::size_t>(bytes_of(message.rows));
+    Posted& posted = posted_.emplace_back(Posted{message.peer, direction, nullptr, false});
+    posted.buffer = mesh_.createUnboundBuffer(message.rows.data, bytes);
+    try {
+      if (direction == Direction::sent) posted.buffer->send(message.peer, slot, 0, bytes);
+      if (direction == Direction::received) posted.buffer->recv(message.peer, slot, 0, bytes);
+    } catch (const std::exception&) {
+      failure_.closed.insert(message.peer);
+    }
+  }
+
+  // RETURNS an empty failure when all is done.
+  Failure wait(Clock::time_point end) {
+    for (Posted& posted : posted_) {
+      if (failure_.any()) break;
+      posted.done = waited(posted, end);
+      if (!posted.done) find_culprits();
+    }
+    return failure_;
+  }
+
+ private:
+  struct Posted {
+    int peer;
+    Direction direction;
+    UnboundBuffer buffer;
+    bool done;
+  };
+
+  static bool waited(Posted& posted, Clock::time_point end) {
+    const auto left = std::chrono::ceil<milliseconds>(end - Clock::now());
+    const milliseconds patience = std::max(left, milliseconds(0));
+    try {
+      return posted.direction == Direction::sent ? posted.buffer->waitSend(patience)
+                                                 : posted.buffer->waitRecv(patience);
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  // The first message that failed has told all pairs; each pair now says what it knows.
+  void find_culprits() {
+    for (Posted& posted : posted_) {
+      if (posted.done || waited(posted, Clock::now())) continue;
+      try {
+        posted.buffer->recv(posted.peer, slot_of_({}), 0, 0);
+      } catch (const std::exception& error) {
+        const bool by_us = std::string_view(error.what()).find("timeout") != std::string_view::npos;
+        (by_us ? failure_.silent : failure_.closed).insert(posted.peer);
+      }
+    }
+  }
+
+  gloo::Context& mesh_;
+  SlotOf slot_of_;
+  std::vector<Posted> posted_;
+  Failure failure_;
+};
+
+class GlooCommunicator final : public Communicator {
+ public:
+  GlooCommunicator(const GlooSettings& settings, StoreClient& store, Memory& memory)
+      : settings_(settings),
+        store_(store),
+        memory_(memory),
+        mesh_(connected_mesh(settings, store)),
+        num_sent_(static_cast<std::size_t>(settings.size), 0),
+        num_received_(static_cast<std::size_t>(settings.size), 0) {}
+
+  int rank() const override { return settings_.rank; }
+  int size() const override { return settings_.size; }
+  Memory& memory() override { return memory_; }
+
+ private:
+  // Messages of one operation, and rows that stay on this rank.
+  struct Moves {
+    std::vector<Message> sent;
+    std::vector<Message> received;
+    std::vector<std::pair<Tensor, Tensor>> kept;
+  };
+
+  void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
+    Moves moves;
+    for (int i = 0; i < static_cast<int>(rows.size()); ++i) {
+      const Tensor& from = rows[static_cast<std::size_t>(i)];
+      const Tensor& to = gathered[static_cast<std::size_t>(i)];
+      for (const int peer : peers()) {
+        const Count count = rows_per_rank[static_cast<std::size_t>(peer)];
+        const Tensor part = rows_of(to, rows_before(rows_per_rank, peer), count);
+        add(moves, peer, i, {from, part});
+      }
+    }
+    run(Operation::all_gather_v, moves);
+  }
+
+  void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
+                           const Tensor& own) override {
+    exchange_and_sum(*this, rows, rows_per_rank, own);
+  }
+
+  void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
+                       Tensors received) override {
+    Moves moves;
+    for (int i = 0; i < static_cast<int>(sent.size()); ++i) {
+      const Tensor& from = sent[static_cast<std::size_t>(i)];
+      const Tensor& to = received[static_cast<std::size_t>(i)];
+      for (const int peer : peers()) {
+        const auto index = static_cast<std::size_t>(peer);
+        add(moves, peer, i,
+            {rows_of(from, rows_before(rows_to, peer), rows_to[index]),
+             rows_of(to, rows_before(rows_from, peer), rows_from[index])});
+      }
+    }
+    run(Operation::all_to_all_v, moves);
+  }
+
+  void do_broadcast(Tensors rows, int root) override {
+    Moves moves;
+    for (int i = 0; i < static_cast<int>(rows.size()); ++i) {
+      const Message message{root, i, rows[static_cast<std::size_t>(i)]};
+      if (root != rank()) moves.received.push_back(message);
+      for (int peer = 0; root == rank() && peer < size(); ++peer) {
+        if (peer != rank()) moves.sent.push_back({peer, i, message.rows});
+      }
+    }
+    drop_empty(moves);
+    run(Operation::broadcast, moves);
+  }
+
+  void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
+    exchange_and_reduce(*this, in, op, out);
+  }
+
+  void do_send(Tensors rows, int to) override {
+    Moves moves;
+    for (const Tensor& tensor : rows) {
+      moves.sent.push_back({to, static_cast<int>(moves.sent.size()), tensor});
+    }
+    exchange({Operation::send, num_sent_[static_cast<std::size_t>(to)]++}, moves);
+  }
+
+  void do_recv(Tensors rows, int from) override {
+    Moves moves;
+    for (const Tensor& tensor : rows) {
+      moves.received.push_back({from, static_cast<int>(moves.received.size()), tensor});
+    }
+    exchange({Operation::recv, num_received_[static_cast<std::size_t>(from)]++}, moves);
+  }
+
+  void do_barrier() override {
+    Moves moves;
+    for (const int peer : peers()) {
+      if (peer == rank()) continue;
+      moves.sent.push_back({peer, 0, {}});
+      moves.received.push_back({peer, 0, {}});
+    }
+    run(Operation::barrier, moves);
+  }
+
+  std::unique_ptr<Communicator> do_split(int color, int key) override {
+    const std::vector<SplitChoice> choices = all_choices({color, key});
+    if (color < 0) return nullptr;
+    const std::vector<int> ranks = ranks_of_color(choices, color);
+    GlooSettings settings = settings_;
+    settings.rank = static_cast<int>(std::ranges::find(ranks, rank()) - ranks.begin());
+    settings.size = static_cast<int>(ranks.size());
+    settings.group = text(settings_.group, "/", number_, ".", color);
+    return std::make_unique<GlooCommunicator>(settings, store_, memory_);
+  }
+
+  std::vector<SplitChoice> all_choices(SplitChoice own) {
+    std::vector<SplitChoice> choices(static_cast<std::size_t>(size()));
+    const Buffer mine(memory_, {1, 2, DType::i32});
+    const Buffer all(memory_, {size(), 2, DType::i32});
+    memory_.copy_from_host({&own, 1, 2, DType::i32, {}}, mine.tensor());
+    const std::vector<Count> rows_per_rank(choices.size(), 1);
+    all_gather_v({&mine.tensor(), 1}, rows_per_rank, {&all.tensor(), 1});
+    memory_.copy_to_host(all.tensor(), {choices.data(), size(), 2, DType::i32, {}});
+    return choices;
+  }
+
+  // All ranks, each rank beginning with itself and its next neighbour: not all write to rank 0 first.
+  std::vector<int> peers() const {
+    std::vector<int> all;
+    for (int step = 0; step < size(); ++step) all.push_back((rank() + step) % size());
+    return all;
+  }
+
+  // Adds the way of one tensor's rows to a peer and of that peer's rows to this rank.
+  void add(Moves& moves, int peer, int tensor_id, const std::pair<Tensor, Tensor>& sent_received) {
+    const auto& [sent, received] = sent_received;
+    if (peer == rank()) {
+      moves.kept.push_back(sent_received);
+      return;
+    }
+    if (bytes_of(sent) > 0) moves.sent.push_back({peer, tensor_id, sent});
+    if (bytes_of(received) > 0) moves.received.push_back({peer, tensor_id, received});
+  }
+
+  static void drop_empty(Moves& moves) {
+    const auto is_empty = [](const Message& message) { return bytes_of(message.rows) == 0; };
+    std::erase_if(moves.sent, is_empty);
+    std::erase_if(moves.received, is_empty);
+  }
+
+  void run(Operation operation, const Moves& moves) { exchange({operation, number_++}, moves); }
+
+  void exchange(SlotOf slot_of, const Moves& moves) {
+    if (broken_) throw SystemError(*broken_);
+    const Clock::time_point end = Clock::now() + settings_.deadline;
+    std::optional<Exchange> under_way;
+    if (mesh_ != nullptr) post(under_way.emplace(*mesh_, slot_of), moves);
+    for (const auto& [from, to] : moves.kept) {
+      if (from.data != to.data) memory_.copy(from, to);
+    }
+    if (!under_way) return;
+    const Failure failure = under_way->wait(end);
+    if (!failure.any()) return;
+    broken_ = text("rank ", rank(), ": operation ", slot_of.number, " (",
+                   name_of(slot_of.operation), "): ", failure.words(settings_.deadline));
+    under_way.reset();
+    mesh_.reset();  // peers that wait for this rank learn it at once
+    throw SystemError(*broken_);
+  }
+
+  // Receives first: a send whose receiver is ready goes out at once.
+  void post(Exchange& under_way, const Moves& moves) const {
+    const QuietBrokenPipe quiet;
+    for (const Message& message : moves.received) under_way.post(message, Direction::received);
+    for (const Message& message : moves.sent) under_way.post(message, Direction::sent);
+  }
+
+  const GlooSettings settings_;
+  StoreClient& store_;
+  Memory& memory_;
+  std::shared_ptr<gloo::Context> mesh_;  // null for a group of one, and after a failure
+  Count number_ = 0;
+  std::vector<Count> num_sent_;
+  std::vector<Count> num_received_;
+  std::optional<std::string> broken_;
+};
+
+std::unique_ptr<Communicator> make_gloo(const GlooSettings& settings, StoreClient& store,
+                                        Memory& memory) {
+  MOE_CHECK(settings.size > 0 && settings.rank >= 0 && settings.rank < settings.size,
+            text("rank ", settings.rank, " of a group of ", settings.size, " ranks"));
+  MOE_CHECK(memory.stream().device.kind == DeviceKind::cpu,
+            text("Gloo moves host memory, not that of ", name_of(memory.stream().device.kind)));
+  return std::make_unique<GlooCommunicator>(settings, store, memory);
+}
+
+}  // namespace
+
+const GlooMaker gloo_maker = {make_gloo, ""};
+
+}  // namespace moe

@@ -1,0 +1,33 @@
+// The communicators of this build: one row each, also for those it lacks, with the reason.
+// A new communicator is one file, its absent twin and a row in makers.cc.
+
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "comm/local_communicator.h"
+#include "comm/store.h"
+
+namespace moe {
+
+// What the ranks of a world meet through. Null: a communicator that needs it cannot be made.
+struct Meeting {
+  int size = 1;
+  std::chrono::milliseconds deadline{5000};
+  LocalGroup* group = nullptr;
+  StoreClient* store = nullptr;
+};
+
+struct CommunicatorMaker {
+  std::string_view name;
+  std::string_view moves;   // how rows travel, in a few words
+  DeviceKind device = DeviceKind::cpu;  // whose memory it moves
+  bool needs_store = false;             // else it needs a local group
+  std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory);
+  const char* absence;      // why make is null; null where it is there
+};
+
+std::span<const CommunicatorMaker> communicator_makers();
+
+}  // namespace moe

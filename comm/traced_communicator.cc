@@ -1,0 +1,174 @@
+// Each operation: write the record down, let the group agree, pass it on, count what left this rank.
+// How records are compared is agreement.cc.
+
+#include "comm/traced_communicator.h"
+
+#include <utility>
+
+#include "comm/agreement.h"
+#include "comm/exchange_sum.h"
+#include "kernels/base/text.h"
+
+namespace moe {
+namespace {
+
+Tensors one(const Tensor& tensor) { return {&tensor, 1}; }
+
+Count bytes_a_row(Tensors tensors) {
+  Count bytes = 0;
+  for (const Tensor& tensor : tensors) bytes += row_bytes(tensor);
+  return bytes;
+}
+
+Count rows_of_others(RowCounts rows_per_rank, int rank) {
+  return total_rows(rows_per_rank) - rows_per_rank[static_cast<std::size_t>(rank)];
+}
+
+}  // namespace
+
+TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner, Agreement agreement,
+                                       StageNames stage_names)
+    : inner_(std::move(inner)), agreement_(agreement), stage_names_(std::move(stage_names)) {
+  if (size() == 1) agreement_ = Agreement::trusted;
+  if (agreement_ == Agreement::trusted) return;
+  own_record_ = Buffer(memory(), {1, words_per_record(size()), DType::i64});
+  all_records_ = Buffer(memory(), {size(), words_per_record(size()), DType::i64});
+}
+
+OperationRecord TracedCommunicator::record(Operation operation, Tensors tensors,
+                                           RowCounts rows_per_rank) const {
+  return {.number = num_collectives_,
+          .operation = operation,
+          .place = place_,
+          .num_tensors = static_cast<std::int32_t>(tensors.size()),
+          .dtype = tensors.empty() ? -1 : static_cast<std::int32_t>(tensors[0].dtype),
+          .row_bytes = bytes_a_row(tensors),
+          .rows_per_rank = {rows_per_rank.begin(), rows_per_rank.end()},
+          .rows_from = {}};
+}
+
+// Of operations that move whole tensors, each with rows of its own.
+OperationRecord TracedCommunicator::whole_record(Operation operation, Tensors tensors,
+                                                 int root) const {
+  OperationRecord whole = record(operation, tensors, {&tensors[0].rows, 1});
+  whole.root = root;
+  for (const Tensor& tensor : tensors) whole.bytes += bytes_of(tensor);
+  return whole;
+}
+
+void TracedCommunicator::begin(OperationRecord record) {
+  MOE_CHECK(!started_ || last_.operation != Operation::finished,
+            text(name_of(record.operation), " after finish"));
+  started_ = true;
+  last_ = std::move(record);
+  if (!is_collective(last_.operation)) return;
+  ++num_collectives_;
+  if (agreement_ == Agreement::checked) agree();
+}
+
+void TracedCommunicator::agree() {
+  const auto words = static_cast<std::size_t>(words_per_record(size()));
+  std::vector<Count> own(words);
+  std::vector<Count> all(words * static_cast<std::size_t>(size()));
+  const auto width = static_cast<Count>(words);
+  put_record(last_, own);
+  memory().copy_from_host({own.data(), 1, width, DType::i64, {}}, own_record_.tensor());
+  const std::vector<Count> once(static_cast<std::size_t>(size()), 1);
+  try {
+    inner_->all_gather_v(one(own_record_.tensor()), once, one(all_records_.tensor()));
+  } catch (const SystemError& error) {
+    throw SystemError(text("before ", last_operation(), ": ", error.what()));
+  }
+  memory().copy_to_host(all_records_.tensor(), {all.data(), size(), width, DType::i64, {}});
+  std::vector<OperationRecord> records;
+  for (std::size_t rank = 0; rank < once.size(); ++rank) {
+    records.push_back(record_of(std::span(all).subspan(rank * words, words)));
+  }
+  if (const auto found = disagreement_of(records, stage_names_)) {
+    throw DisagreementError(found->check, found->message);
+  }
+}
+
+void TracedCommunicator::count_sent(Count rows, Count bytes) {
+  traffic_.rows += rows;
+  traffic_.bytes += bytes;
+  if (is_collective(last_.operation)) ++traffic_.collectives;
+}
+
+void TracedCommunicator::finish() { begin(record(Operation::finished, {}, {})); }
+
+std::string TracedCommunicator::last_operation() const {
+  if (!started_) return "no operation yet";
+  if (last_.operation != Operation::finished) return operation_text(last_, stage_names_);
+  return text("finished after ", last_.number, " collectives");
+}
+
+void TracedCommunicator::do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) {
+  begin(record(Operation::all_gather_v, rows, rows_per_rank));
+  inner_->all_gather_v(rows, rows_per_rank, gathered);
+  const Count sent = rows[0].rows * (size() - 1);
+  count_sent(sent, sent * last_.row_bytes);
+}
+
+void TracedCommunicator::do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
+                                             const Tensor& own) {
+  begin(record(Operation::reduce_scatter_v, one(rows), rows_per_rank));
+  inner_->reduce_scatter_v(rows, rows_per_rank, own);
+  const Count sent = rows_of_others(rows_per_rank, rank());
+  count_sent(sent, sent * last_.row_bytes);
+}
+
+void TracedCommunicator::do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
+                                         Tensors received) {
+  OperationRecord both_ways = record(Operation::all_to_all_v, sent, rows_to);
+  both_ways.rows_from.assign(rows_from.begin(), rows_from.end());
+  begin(std::move(both_ways));
+  inner_->all_to_all_v(sent, rows_to, rows_from, received);
+  const Count rows = rows_of_others(rows_to, rank());
+  count_sent(rows, rows * last_.row_bytes);
+}
+
+void TracedCommunicator::do_broadcast(Tensors rows, int root) {
+  begin(whole_record(Operation::broadcast, rows, root));
+  inner_->broadcast(rows, root);
+  const Count copies = root == rank() ? size() - 1 : 0;
+  count_sent(rows[0].rows * copies, last_.bytes * copies);
+}
+
+void TracedCommunicator::do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) {
+  OperationRecord reduction = record(Operation::all_reduce, one(in), {&in.rows, 1});
+  reduction.reduce_op = static_cast<std::int32_t>(op);
+  begin(std::move(reduction));
+  inner_->all_reduce(in, op, out);
+  const std::vector<Count> parts = even_split(in.rows * in.columns, size());
+  const Count own = parts[static_cast<std::size_t>(rank())];
+  const Count elements = rows_of_others(parts, rank()) + own * (size() - 1);
+  count_sent(in.columns > 0 ? elements / in.columns : 0, elements * size_of(in.dtype));
+}
+
+void TracedCommunicator::do_send(Tensors rows, int to) {
+  begin(whole_record(Operation::send, rows, to));
+  inner_->send(rows, to);
+  count_sent(rows[0].rows, last_.bytes);
+}
+
+void TracedCommunicator::do_recv(Tensors rows, int from) {
+  begin(whole_record(Operation::recv, rows, from));
+  inner_->recv(rows, from);
+}
+
+void TracedCommunicator::do_barrier() {
+  begin(record(Operation::barrier, {}, {}));
+  inner_->barrier();
+  count_sent(0, 0);
+}
+
+std::unique_ptr<Communicator> TracedCommunicator::do_split(int color, int key) {
+  begin(record(Operation::split, {}, {}));
+  std::unique_ptr<Communicator> group = inner_->split(color, key);
+  count_sent(0, 0);
+  if (group == nullptr) return nullptr;
+  return std::make_unique<TracedCommunicator>(std::move(group), agreement_, stage_names_);
+}
+
+}  // namespace moe

@@ -1,0 +1,243 @@
+#!/usr/bin/python3
+"""golden/oracle.py: the exact worlds in numpy, one of the two oracles.
+
+golden/oracle.cc is the other, and sim builds the same worlds for the layer: this docstring is the
+contract of all three. A library; world.py reads scenarios for it, make_golden.py writes goldens.
+
+Numbers
+  splitmix64(z), modulo 2^64: z += 0x9E3779B97F4A7C15; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+  z = (z ^ z >> 27) * 0x94D049BB133111EB; the result is z ^ z >> 31.
+  mix(seed, a, b, …): z = splitmix64(seed), then for each index z = splitmix64(z ^ index).
+  unit(z) = (z >> 11) * 2^-53, a double in [0, 1).
+
+Counting
+  seed: the scenario's top-level `seed`, 1 where there is none; `routing` has its own, also 1.
+  token t: the number of the token over the whole scenario: step-major, then rank ascending, then
+  the rank's own order. With a trace it counts from the trace's first token: a `steps` range does
+  not renumber, neither does merging ranks (`world: {dp: 2}` for a trace of 4). Generated: from 0.
+  layer: the trace's own number, also where `layers` selects some; generated: from 0.
+  e = layer * num_experts + expert: experts count over layers.
+  A golden counts steps and layers from 0 within the selection; its ranks are the DP ranks.
+
+Inputs
+  hidden_states: u = mix(seed, 1, layer, t, column); probe: u % 17 - 8; exact_gemm: u % 3.
+  topk_weights: 1 + (mix(seed, 2, layer, t, slot) & 1), float32; of masked slots, too: ignore them.
+
+Experts
+  sign s(e, h) = +1 where mix(seed, e, h) is even, else -1.
+  probe: column h of the expert's output is x[h] * s(e, h).
+  exact_gemm: not gated, relu squared. Row i of W13 [I, H] is 1 at column mix(seed, 3, e, i) % H,
+  row h of W2 [H, I] is s(e, h) at column mix(seed, 4, e, h) % I; all else is 0.
+
+Output
+  out[h] = sum over the slots that are not masked of weight * (the expert's output at h), in
+  model.dtype (bf16, f32, f16), which must hold it exactly. A zero is +0.
+  Digest: xxh64, seed 0, of the [tokens, hidden] bytes, row-major, little-endian.
+
+Generated routing, for token t, layer l, routing seed r, draws d = 0, 1, 2, …; E experts, K slots
+  uniform: the candidate mix(r, 5, l, t, d) % E is skipped when chosen already, until K are chosen.
+  skewed {exponent}: c_e = sum of (i+1)^-exponent over i <= e, doubles, added from the left;
+    u = unit(mix(r, 5, l, t, d)) * c_last, the candidate is the first e with c_e > u, skipped when
+    chosen; what 64 K draws leave open is filled with the lowest experts not chosen.
+  one_hot_expert {expert}: slot 0 is that expert, the others are drawn as uniform, skipping it.
+  hot_rank {rank, share}: unit(mix(r, 5, l, t, 2d)) < share: the candidate is that EP rank's expert
+    number pick % n of its n (linear placement: the first E % R of R = dp * tp ranks own one more),
+    else pick % E; pick = mix(r, 5, l, t, 2d + 1). Skipped and filled as skewed.
+  masked {share}: as uniform, then slot k becomes -1 where unit(mix(r, 6, l, t, k)) < share.
+  ids [[…], …]: token t takes row t % (number of rows), in every layer.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy
+import xxhash
+
+VERSION = "oracle.py 1"
+HIDDEN, WEIGHT, W13, W2, DRAW, MASK = range(1, 7)  # first index of a mix: what it is for
+
+
+class Experts(NamedTuple):
+    """The experts of all layers of an exact world."""
+    kernel: str
+    seed: int
+    num_experts: int
+    hidden_size: int
+    intermediate_size: int
+
+
+def splitmix64(z):
+    z = z + numpy.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    return z ^ (z >> numpy.uint64(31))
+
+
+def mix(seed, *indices):
+    """uint64 in the shape to which the indices, numbers or arrays, broadcast."""
+    with numpy.errstate(over="ignore"):  # numpy warns of scalars that wrap
+        z = splitmix64(numpy.uint64(seed))
+        for index in indices:
+            z = splitmix64(z ^ numpy.asarray(index).astype(numpy.uint64))
+    return z
+
+
+def unit(z):
+    return (z >> numpy.uint64(11)).astype(numpy.float64) * 2.0 ** -53
+
+
+def remainder(z, divisor):
+    return (z % numpy.uint64(divisor)).astype(numpy.int64)
+
+
+def hidden_states(experts, layer, tokens):
+    """[tokens, hidden] int64."""
+    columns = numpy.arange(experts.hidden_size)
+    u = mix(experts.seed, HIDDEN, layer, tokens[:, None], columns)
+    return remainder(u, 3) if experts.kernel == "exact_gemm" else remainder(u, 17) - 8
+
+
+def topk_weights(seed, layer, tokens, top_k):
+    """[tokens, top_k] int64, 1 or 2."""
+    return 1 + remainder(mix(seed, WEIGHT, layer, tokens[:, None], numpy.arange(top_k)), 2)
+
+
+@functools.lru_cache(maxsize=4096)
+def expert_columns(experts, e):
+    """(sources, signs): output column h is signs[h] * activated input[sources[h]]."""
+    h = numpy.arange(experts.hidden_size)
+    signs = 1 - 2 * remainder(mix(experts.seed, e, h), 2)
+    if experts.kernel == "probe":
+        return slice(None), signs
+    i = remainder(mix(experts.seed, W2, e, h), experts.intermediate_size)
+    return remainder(mix(experts.seed, W13, e, i), experts.hidden_size), signs
+
+
+def expected_rows(experts, layer, tokens, topk_ids):
+    """[tokens, hidden] int64: what the layer must return for tokens of these numbers t."""
+    rows = numpy.zeros((len(tokens), experts.hidden_size), numpy.int64)
+    inputs = hidden_states(experts, layer, tokens)
+    if experts.kernel == "exact_gemm":
+        inputs = numpy.maximum(inputs, 0) ** 2
+    weights = topk_weights(experts.seed, layer, tokens, topk_ids.shape[1])
+    for expert in numpy.unique(topk_ids[topk_ids >= 0]).tolist():
+        weight = (weights * (topk_ids == expert)).sum(axis=1)
+        chosen = numpy.nonzero(weight)[0]
+        sources, signs = expert_columns(experts, layer * experts.num_experts + expert)
+        rows[chosen] += weight[chosen, None] * signs * inputs[chosen][:, sources]
+    return rows
+
+
+def encoded(rows, dtype):
+    """The rows in an output type, as an array of its little-endian bytes; refuses to round."""
+    as_f32 = rows.astype("<f4")
+    exact = numpy.array_equal(as_f32.astype(numpy.int64), rows)
+    out = as_f32
+    if dtype == "bf16":
+        bits = as_f32.view("<u4")
+        exact = exact and not (bits & 0xFFFF).any()
+        out = (bits >> 16).astype("<u2")
+    elif dtype == "f16":
+        out = numpy.clip(as_f32, -65504, 65504).astype("<f2")
+        exact = exact and numpy.array_equal(out.astype("<f4"), as_f32)
+    elif dtype != "f32":
+        raise ValueError(f"no output type '{dtype}'; known: bf16, f32, f16")
+    if not exact:
+        raise ValueError(f"{dtype} does not hold all outputs exactly; the largest is "
+                         f"{int(abs(rows).max())}")
+    return out
+
+
+def digest(array):
+    return xxhash.xxh64(numpy.ascontiguousarray(array).tobytes(), seed=0).hexdigest()
+
+
+class Draws(NamedTuple):
+    """What all generators of a routing share."""
+    seed: int
+    num_experts: int
+    top_k: int
+
+
+def _has(chosen, candidates):
+    return (chosen == candidates[:, None]).any(axis=1)
+
+
+def _drawn(draws, tokens, chosen, candidate, draws_max=None):
+    """Fills the -1 of chosen [tokens, top_k] from the left; candidate(tokens, d) proposes."""
+    count = (chosen >= 0).sum(axis=1)
+    d = 0
+    open_rows = numpy.nonzero(count < draws.top_k)[0]
+    while len(open_rows) and (draws_max is None or d < draws_max):
+        proposed = candidate(tokens[open_rows], d)
+        fresh = ~_has(chosen[open_rows], proposed)
+        taken = open_rows[fresh]
+        chosen[taken, count[taken]] = proposed[fresh]
+        count[taken] += 1
+        open_rows = open_rows[count[open_rows] < draws.top_k]
+        d += 1
+    for row in open_rows.tolist():
+        free = [e for e in range(draws.num_experts) if e not in chosen[row]]
+        chosen[row, count[row]:] = free[:draws.top_k - count[row]]
+    return chosen
+
+
+def _nothing_chosen(draws, tokens):
+    return numpy.full((len(tokens), draws.top_k), -1, numpy.int64)
+
+
+def _uniform_candidate(draws, layer):
+    return lambda tokens, d: remainder(mix(draws.seed, DRAW, layer, tokens, d), draws.num_experts)
+
+
+def uniform(draws, layer, tokens):
+    """[tokens, top_k] int64, as all that follow."""
+    chosen = _nothing_chosen(draws, tokens)
+    return _drawn(draws, tokens, chosen, _uniform_candidate(draws, layer))
+
+
+def skewed(draws, layer, tokens, exponent):
+    total, cumulative = 0.0, []
+    for i in range(draws.num_experts):
+        total += math.pow(i + 1, -exponent)
+        cumulative.append(total)
+
+    def candidate(some, d):
+        u = unit(mix(draws.seed, DRAW, layer, some, d)) * total
+        return numpy.searchsorted(cumulative, u, side="right")
+    return _drawn(draws, tokens, _nothing_chosen(draws, tokens), candidate, 64 * draws.top_k)
+
+
+def one_hot_expert(draws, layer, tokens, expert):
+    chosen = _nothing_chosen(draws, tokens)
+    chosen[:, 0] = expert
+    return _drawn(draws, tokens, chosen, _uniform_candidate(draws, layer))
+
+
+def experts_of_rank(num_experts, ranks, rank):
+    """(first, count) under linear placement."""
+    each, more = divmod(num_experts, ranks)
+    return rank * each + min(rank, more), each + (rank < more)
+
+
+def hot_rank(draws, layer, tokens, owned, share):
+    """owned is experts_of_rank of the hot one."""
+    first, count = owned
+
+    def candidate(some, d):
+        hot = unit(mix(draws.seed, DRAW, layer, some, 2 * d)) < share
+        pick = mix(draws.seed, DRAW, layer, some, 2 * d + 1)
+        return numpy.where(hot, first + remainder(pick, count), remainder(pick, draws.num_experts))
+    return _drawn(draws, tokens, _nothing_chosen(draws, tokens), candidate, 64 * draws.top_k)
+
+
+def masked(draws, layer, tokens, share):
+    chosen = uniform(draws, layer, tokens)
+    coin = unit(mix(draws.seed, MASK, layer, tokens[:, None], numpy.arange(draws.top_k)))
+    chosen[coin < share] = -1
+    return chosen
+
+
+def repeated_ids(rows, tokens):
+    return numpy.asarray(rows, numpy.int64)[tokens % len(rows)]

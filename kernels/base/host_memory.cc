@@ -1,0 +1,128 @@
+// The host's memory: aligned blocks that are kept for reuse, memcpy, and the ordered fp32 sum.
+// One rank's, so without locks. Made by make_host_memory.
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/base/bits.h"
+#include "kernels/base/memory.h"
+#include "kernels/base/text.h"
+
+namespace moe {
+namespace {
+
+constexpr Count alignment = 64;
+constexpr Count block_columns = 1024;  // a tile of the sum: its accumulators stay in the L1 cache
+
+template <typename T>
+auto widened(T value) {
+  if constexpr (std::is_same_v<T, double>) {
+    return value;
+  } else {
+    return to_float(value);
+  }
+}
+
+void narrow(double sum, double& to) { to = sum; }
+template <typename T>
+void narrow(float sum, T& to) {
+  round_to(sum, to);
+}
+
+template <typename T>
+void add_in_order(std::span<const Tensor> operands, const Tensor& out) {
+  const Count total = out.rows * out.columns;
+  decltype(widened(T{})) sum[block_columns];
+  for (Count begin = 0; begin < total; begin += block_columns) {
+    const Count count = std::min(block_columns, total - begin);
+    const T* first = static_cast<const T*>(operands[0].data) + begin;
+    for (Count i = 0; i < count; ++i) sum[i] = widened(first[i]);
+    for (const Tensor& operand : operands.subspan(1)) {
+      const T* next = static_cast<const T*>(operand.data) + begin;
+      for (Count i = 0; i < count; ++i) sum[i] += widened(next[i]);
+    }
+    T* to = static_cast<T*>(out.data) + begin;
+    for (Count i = 0; i < count; ++i) narrow(sum[i], to[i]);
+  }
+}
+
+class HostMemory final : public Memory {
+ public:
+  explicit HostMemory(Poison poison) : poison_(poison) {}
+
+  Stream stream() const override { return {}; }
+  Poison poison() const override { return poison_; }
+
+  void* allocate(Count bytes) override {
+    std::vector<Block>& kept = free_[bytes];
+    if (!kept.empty()) {
+      void* data = used(std::move(kept.back()), bytes);
+      kept.pop_back();
+      return data;
+    }
+    try {
+      return used(
+          std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(bytes + alignment)),
+          bytes);
+    } catch (const std::bad_alloc&) {
+      throw SystemError(text("no memory for a buffer of ", bytes, " bytes"));
+    }
+  }
+
+  void release(void* data, Count bytes) noexcept override {
+    const auto found = used_.find(data);
+    if (found == used_.end()) return;
+    free_[bytes].push_back(std::move(found->second));
+    used_.erase(found);
+  }
+
+ private:
+  using Block = std::unique_ptr<std::byte[]>;
+
+  void* used(Block block, Count bytes) {
+    void* data = block.get();
+    auto space = static_cast<std::size_t>(bytes + alignment);
+    std::align(alignment, static_cast<std::size_t>(bytes), data, space);
+    used_.emplace(data, std::move(block));
+    return data;
+  }
+
+  void do_copy(const void* from, void* to, Count bytes) override {
+    std::memmove(to, from, static_cast<std::size_t>(bytes));
+  }
+  void do_copy_from_host(const void* host, void* to, Count bytes) override {
+    do_copy(host, to, bytes);
+  }
+  void do_copy_to_host(const void* from, void* host, Count bytes) override {
+    do_copy(from, host, bytes);
+  }
+
+  void do_fill(void* data, std::uint32_t word, Count bytes) override {
+    auto* to = static_cast<std::byte*>(data);
+    Count at = 0;
+    for (; at + 4 <= bytes; at += 4) std::memcpy(to + at, &word, 4);
+    if (at < bytes) std::memcpy(to + at, &word, static_cast<std::size_t>(bytes - at));
+  }
+
+  void do_add_rows(std::span<const Tensor> operands, const Tensor& out) override {
+    if (out.dtype == DType::f64) return add_in_order<double>(operands, out);
+    for_row_type(out.dtype, [&](auto element) { add_in_order<decltype(element)>(operands, out); });
+  }
+
+  Poison poison_;
+  std::unordered_map<void*, Block> used_;
+  std::unordered_map<Count, std::vector<Block>> free_;
+};
+
+}  // namespace
+
+std::unique_ptr<Memory> make_host_memory(Poison poison) {
+  return std::make_unique<HostMemory>(poison);
+}
+
+}  // namespace moe

@@ -1,0 +1,76 @@
+// CpuKernels: the host's operators behind the Kernels seam.
+// Each operator lives in its own file; this one only joins them.
+
+#include "kernels/cpu/cpu_operators.h"
+#include "kernels/cpu/gemm.h"
+
+namespace moe {
+namespace {
+
+class CpuKernels final : public Kernels {
+ public:
+  explicit CpuKernels(Memory& memory) : memory_(memory) {}
+
+  Memory& memory() override { return memory_; }
+
+ private:
+  void do_topk_softmax(const Tensor& router_logits, TopkSettings settings,
+                       const Routing& chosen) override {
+    cpu::topk_softmax(router_logits, settings, chosen);
+  }
+
+  void do_recorded_routing(const Tensor& recorded, const Routing& chosen) override {
+    cpu::recorded_routing(recorded, chosen);
+  }
+
+  void do_plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
+                    const RowPlan& plan) override {
+    cpu::plan_rows(topk_ids, expert_map, plan);
+  }
+
+  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) override {
+    const Count num_rows = elements_of<std::int32_t>(plan.first_row).back();
+    Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
+    cpu::permute(hidden_states, plan, rows.tensor());
+    return rows;
+  }
+
+  void do_probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) override {
+    cpu::probe_experts(rows, first_row, signs);
+  }
+
+  Buffer do_relu2_experts(const Tensor& rows, const Tensor& first_row,
+                          const GemmWeights& weights) override {
+    const Count intermediate = weights.w2.columns;
+    const Buffer inner(memory_, {rows.rows, intermediate, rows.dtype});
+    Buffer out(memory_, {rows.rows, rows.columns, rows.dtype});
+    const auto first = elements_of<std::int32_t>(first_row);
+    for (Count expert = 0; expert + 1 < first_row.rows; ++expert) {
+      const Count begin = first[static_cast<std::size_t>(expert)];
+      const Count count = first[static_cast<std::size_t>(expert) + 1] - begin;
+      const Tensor activated = rows_of(inner.tensor(), begin, count);
+      cpu::onednn_gemm.multiply(rows_of(rows, begin, count),
+                                rows_of(weights.w13, expert * intermediate, intermediate),
+                                activated, memory_);
+      cpu::relu2_in_place(activated);
+      cpu::onednn_gemm.multiply(activated, rows_of(weights.w2, expert * rows.columns, rows.columns),
+                                rows_of(out.tensor(), begin, count), memory_);
+    }
+    return out;
+  }
+
+  void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                            const Tensor& out) override {
+    cpu::weight_and_reduce(rows, row_of, topk_weights, out);
+  }
+
+  Memory& memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernels> make_cpu_kernels(Memory& memory) {
+  return std::make_unique<CpuKernels>(memory);
+}
+
+}  // namespace moe

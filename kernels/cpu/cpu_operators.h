@@ -1,0 +1,19 @@
+// The host's operators as free functions, one file each; CpuKernels joins them behind the seam.
+// Arguments have passed the doors of kernels.h: shapes fit.
+
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace moe::cpu {
+
+void topk_softmax(const Tensor& router_logits, TopkSettings settings, const Routing& chosen);
+void recorded_routing(const Tensor& recorded, const Routing& chosen);
+void plan_rows(const Tensor& topk_ids, const Tensor& expert_map, const RowPlan& plan);
+void permute(const Tensor& hidden_states, const RowPlan& plan, const Tensor& out);
+void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
+void relu2_in_place(const Tensor& rows);
+void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                       const Tensor& out);
+
+}  // namespace moe::cpu

@@ -1,0 +1,42 @@
+// The list of checks and the ledger's bookkeeping.
+// What a check looks at lives in its own file: conservation.cc, poison_check.cc, the communicators.
+
+#include "sim/check_ledger.h"
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr int findings_kept = 4;
+
+}  // namespace
+
+const std::vector<CheckRow>& all_checks() {
+  static const std::vector<CheckRow> rows = {
+      {"CONS", "every choice (source rank, token, slot) reaches its expert exactly once"},
+      {"PROV", "a received row is the row, the ids and the weights of the token its tag names"},
+      {"COUNT", "all ranks agree on how many rows each gives, and that many arrive"},
+      {"SEQ", "all ranks issue the same operations in the same order (step, layer, stage)"},
+      {"POISON", "memory that nobody wrote reaches no valid row; guard rows stay as they were"},
+  };
+  return rows;
+}
+
+void CheckLedger::found(std::string_view check, const std::string& sentence) {
+  const std::string name(check);
+  if (++counts_[name] <= findings_kept) findings_.push_back({name, sentence});
+}
+
+void CheckLedger::merge(const CheckLedger& other) {
+  for (const auto& [check, count] : other.counts_) counts_[check] += count;
+  findings_.insert(findings_.end(), other.findings_.begin(), other.findings_.end());
+}
+
+std::string place_text(golden::Cell cell) {
+  return text("step ", cell.step, ", layer ", cell.layer, ", rank ", cell.rank);
+}
+
+}  // namespace moe::sim

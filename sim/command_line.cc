@@ -1,0 +1,260 @@
+// Parsing with Boost.Program_options: one description per command, which is also its help.
+// Every word that names something is checked here, with the valid ones in the message.
+
+#include "sim/command_line.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <sstream>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+#include "sim/version.h"
+
+namespace moe::sim {
+namespace {
+
+namespace options = boost::program_options;
+using Words = std::vector<std::string>;
+
+constexpr const char* overview =
+    "moebius: runs, checks and explains the expert-parallel distribution layer of MoE inference.\n"
+    "\n"
+    "usage: moebius COMMAND [options] [paths]\n"
+    "\n"
+    "commands:\n"
+    "  run [PATH…]   run scenarios, judge their outputs, print verdicts\n"
+    "  list WHAT     what exists and what this build lacks: backends, communicators, devices,\n"
+    "                profiles, checks, faults, scenarios\n"
+    "\n"
+    "  moebius COMMAND --help    the options of a command\n"
+    "  moebius --version         commit, compiler, libraries\n"
+    "\n"
+    "exit: 0 all passed, 1 something differed or a fault was caught or survived, 2 bad input,\n"
+    "      3 a peer, a wire or a deadline failed, 4 our own contract broke, 130 interrupted\n";
+
+// Words separated by commas, in one option or several.
+Words listed(const options::variables_map& given, const char* option) {
+  Words words;
+  if (given.count(option) == 0) return words;
+  for (const std::string& value : given[option].as<Words>()) {
+    std::istringstream stream(value);
+    for (std::string word; std::getline(stream, word, ',');) {
+      if (!word.empty()) words.push_back(word);
+    }
+  }
+  return words;
+}
+
+template <typename Value>
+std::optional<Value> given_value(const options::variables_map& given, const char* option) {
+  if (given.count(option) == 0) return std::nullopt;
+  return given[option].as<Value>();
+}
+
+// The place of a word among the valid ones. Throws with the nearest.
+std::size_t chosen(const char* option, const std::string& word, const Words& valid) {
+  const auto found = std::ranges::find(valid, word);
+  if (found != valid.end()) return static_cast<std::size_t>(found - valid.begin());
+  const std::string near = nearest(word, valid);
+  throw ScenarioError(text("--", option, ": '", word, "' is not valid",
+                           near.empty() ? "" : text("; did you mean ", near, "?"),
+                           " valid: ", joined(valid)));
+}
+
+std::optional<std::string> chosen_word(const options::variables_map& given, const char* option,
+                                       const Words& valid) {
+  const auto word = given_value<std::string>(given, option);
+  if (word) chosen(option, *word, valid);
+  return word;
+}
+
+void add_report_options(options::options_description& description) {
+  description.add_options()                                                           //
+      ("json", options::value<std::string>()->value_name("FILE|-"),                   //
+       "write one JSON object per result; - is standard output")                      //
+      ("quiet", "print only what did not pass, and the summary")                      //
+      ("color", options::value<std::string>()->value_name("WHEN"),                    //
+       "auto (default), always, never; NO_COLOR is honoured")                         //
+      ("help", "print this");
+}
+
+ReportOptions report_options(const options::variables_map& given) {
+  ReportOptions report;
+  report.json = given_value<std::string>(given, "json").value_or("");
+  report.quiet = given.count("quiet") > 0;
+  if (const auto word = given_value<std::string>(given, "color")) {
+    report.color = static_cast<Color>(chosen("color", *word, {"auto", "always", "never"}));
+  }
+  return report;
+}
+
+options::options_description run_description() {
+  options::options_description description(
+      "usage: moebius run [options] [PATH…]\n\n"
+      "Runs scenarios (files, folders or names; none: all with the tag fast), judges every output\n"
+      "and prints a verdict per run line.\n\noptions");
+  const auto words = [] { return options::value<Words>()->composing(); };
+  const auto word = [] { return options::value<std::string>(); };
+  description.add_options()                                                               //
+      ("tag", words()->value_name("TAG"), "only scenarios with this tag")                 //
+      ("backend", words()->value_name("A,B"), "these backends in the run lines' place")   //
+      ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                            //
+      ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                   //
+      ("ranks", word()->value_name("HOW"), "threads, processes")                          //
+      ("dtype", word()->value_name("TYPE"),
+       "bf16, f16, f32 in the scenario's place; the oracle judges")                       //
+      ("profile", word()->value_name("NAME"), "a profile in the run lines' place")        //
+      ("platform", word()->value_name("NAME"), "cuda, rocm, cpu, xpu: whose rules apply")  //
+      ("trace", word()->value_name("FILE"),
+       "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
+       "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
+      ("seed", options::value<std::uint64_t>()->value_name("N"),
+       "the world's seed in the scenario's place; the oracle judges")                     //
+      ("deadline", options::value<int>()->value_name("MS"),
+       "longest wait for a peer, in milliseconds")                                        //
+      ("require", words()->value_name("A,B"),
+       "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")                //
+      ("fault", words()->value_name("NAME[:key=value,…]"),
+       "seed a fault (moebius list faults)")                                              //
+      ("repeat", options::value<int>()->value_name("N"), "run everything N times");
+  add_report_options(description);
+  return description;
+}
+
+options::options_description list_description() {
+  options::options_description description(
+      "usage: moebius list WHAT\n\n"
+      "WHAT: backends, communicators, devices, profiles, checks, faults, scenarios.\n\noptions");
+  add_report_options(description);
+  return description;
+}
+
+std::string help_text(const options::options_description& description) {
+  std::ostringstream out;
+  out << description;
+  return out.str();
+}
+
+options::variables_map parsed(const Words& arguments,
+                              const options::options_description& visible) {
+  options::options_description all;
+  all.add(visible).add_options()("path", options::value<Words>());
+  options::positional_options_description positional;
+  positional.add("path", -1);
+  options::variables_map given;
+  try {
+    options::store(options::command_line_parser(arguments)
+                       .options(all)
+                       .positional(positional)
+                       .style(options::command_line_style::unix_style &
+                              ~options::command_line_style::allow_guessing)
+                       .run(),
+                   given);
+  } catch (const options::unknown_option& error) {
+    Words known;
+    for (const auto& option : visible.options()) known.push_back("--" + option->long_name());
+    const std::string near = nearest(error.get_option_name(), known);
+    throw ScenarioError(text("unknown option ", error.get_option_name(),
+                             near.empty() ? "" : text("; did you mean ", near, "?"),
+                             " known: ", joined(known)));
+  } catch (const options::error& error) {
+    throw ScenarioError(error.what());
+  }
+  return given;
+}
+
+RunOverrides overrides_of(const options::variables_map& given) {
+  RunOverrides overrides;
+  overrides.backends = listed(given, "backend");
+  if (const auto word = given_value<std::string>(given, "device")) {
+    overrides.device = static_cast<DeviceKind>(chosen("device", *word, {"cpu", "cuda", "xpu"}));
+  }
+  if (const auto word = given_value<std::string>(given, "ranks")) {
+    overrides.ranks = static_cast<RanksAre>(chosen("ranks", *word, {"threads", "processes"}));
+  }
+  overrides.communicator = chosen_word(given, "communicator", {"local", "gloo", "nccl"});
+  overrides.profile = given_value<std::string>(given, "profile");
+  overrides.platform = chosen_word(given, "platform", {"cuda", "rocm", "cpu", "xpu"});
+  return overrides;
+}
+
+Command run_command(const Words& arguments) {
+  const options::options_description description = run_description();
+  const options::variables_map given = parsed(arguments, description);
+  if (given.count("help") > 0) return PrintCommand{help_text(description)};
+  RunCommand run;
+  if (given.count("path") > 0) run.paths = given["path"].as<Words>();
+  run.tags = listed(given, "tag");
+  run.trace = given_value<std::string>(given, "trace").value_or("");
+  run.overrides = overrides_of(given);
+  if (const auto word = chosen_word(given, "dtype", {"bf16", "f16", "f32"})) {
+    run.dtype = dtype_named(*word);
+  }
+  run.seed = given_value<std::uint64_t>(given, "seed");
+  run.deadline_ms = given_value<int>(given, "deadline");
+  if (run.deadline_ms && *run.deadline_ms <= 0) {
+    throw ScenarioError(text("--deadline: ", *run.deadline_ms, " ms is no time"));
+  }
+  run.required = listed(given, "require");
+  for (const std::string& word : run.required) {
+    chosen("require", word, {"cpu", "cuda", "xpu", "gloo", "nccl"});
+  }
+  if (given.count("fault") > 0) {
+    for (const std::string& words : given["fault"].as<Words>()) {
+      run.faults.push_back(parsed_fault(words));
+    }
+  }
+  run.repeat = given_value<int>(given, "repeat").value_or(1);
+  if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
+  run.report = report_options(given);
+  return run;
+}
+
+Command list_command(const Words& arguments) {
+  const options::options_description description = list_description();
+  const options::variables_map given = parsed(arguments, description);
+  if (given.count("help") > 0) return PrintCommand{help_text(description)};
+  const Words valid = {"backends", "communicators", "devices", "profiles",
+                       "checks",   "faults",        "scenarios"};
+  const Words what = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
+  if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
+  chosen("list", what.front(), valid);
+  return ListCommand{what.front(), report_options(given)};
+}
+
+Command rank_command(const Words& arguments) {
+  options::options_description description("usage: started by moebius itself, not by people");
+  description.add_options()("store", options::value<std::string>()->required(), "")(
+      "token", options::value<std::string>()->required(), "")(
+      "rank", options::value<int>()->required(), "");
+  const options::variables_map given = parsed(arguments, description);
+  for (const char* option : {"store", "token", "rank"}) {
+    if (given.count(option) == 0) {
+      throw ScenarioError(text("rank: --", option, " is missing; moebius starts ranks by itself"));
+    }
+  }
+  return RankPlace{store_address(given["store"].as<std::string>()),
+                   given["token"].as<std::string>(), given["rank"].as<int>()};
+}
+
+}  // namespace
+
+Command parsed_command_line(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
+      arguments[0] == "help") {
+    return PrintCommand{overview};
+  }
+  if (arguments[0] == "--version") return PrintCommand{version_text()};
+  const Words rest(arguments.begin() + 1, arguments.end());
+  if (arguments[0] == "run") return run_command(rest);
+  if (arguments[0] == "list") return list_command(rest);
+  if (arguments[0] == "rank") return rank_command(rest);
+  const std::string near = nearest(arguments[0], {"run", "list"});
+  throw ScenarioError(text("unknown command '", arguments[0], "'",
+                           near.empty() ? "" : text("; did you mean ", near, "?"),
+                           " commands: run, list (moebius --help)"));
+}
+
+}  // namespace moe::sim

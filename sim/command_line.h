@@ -1,0 +1,55 @@
+// The command line as values. command_line.cc parses it (Boost.Program_options) and knows the words of
+// every option; what a command does is in its own file.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "comm/store.h"
+#include "sim/rank_worlds.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+enum class Color { automatic, always, never };
+
+struct ReportOptions {
+  std::string json;  // a file, "-" for standard output, empty for none
+  bool quiet = false;
+  Color color = Color::automatic;
+};
+
+struct RunCommand {
+  std::vector<std::string> paths;
+  std::vector<std::string> tags;  // of scenarios to keep
+  std::string trace;
+  RunOverrides overrides;
+  std::optional<DType> dtype;
+  std::optional<std::uint64_t> seed;
+  std::optional<int> deadline_ms;
+  std::vector<std::string> required;
+  std::vector<FaultSpec> faults;
+  int repeat = 1;
+  ReportOptions report;
+};
+
+struct ListCommand {
+  std::string what;
+  ReportOptions report;
+};
+
+// Text to print: help or version.
+struct PrintCommand {
+  std::string words;
+};
+
+// rank: a process that another moebius started; not for people.
+using Command = std::variant<RunCommand, ListCommand, PrintCommand, RankPlace>;
+
+// arguments without the program's name. Throws ScenarioError with what is valid.
+Command parsed_command_line(const std::vector<std::string>& arguments);
+
+}  // namespace moe::sim

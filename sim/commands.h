@@ -1,0 +1,26 @@
+// What each command does, given its options as values. Called by main.cc only.
+
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "sim/command_line.h"
+#include "sim/scenario_source.h"
+
+namespace moe::sim {
+
+// What main found out about its surroundings.
+struct Surroundings {
+  DataFolders folders;
+  std::string program;  // this program's own file
+  bool is_terminal = false;
+  bool no_color = false;
+  const std::atomic<bool>& stop;
+};
+
+// RETURNS the exit code. Throws ScenarioError before anything has run.
+int run_command(const RunCommand& command, const Surroundings& surroundings);
+int list_command(const ListCommand& command, const Surroundings& surroundings);
+
+}  // namespace moe::sim

@@ -1,0 +1,28 @@
+// CONS, PROV and COUNT: what arrived on a rank against what the routing says must arrive there.
+// Looks at what prepare returned and at the scenario's inputs, never at how rows travelled.
+
+#pragma once
+
+#include "backends/capabilities.h"
+#include "backends/moe_layer.h"
+#include "kernels/base/expert_map.h"
+#include "sim/check_ledger.h"
+#include "sim/world_inputs.h"
+
+namespace moe::sim {
+
+// What stays the same for all cells of a run.
+struct ConservationFacts {
+  const WorldInputs& inputs;
+  const ExpertMap& expert_map;
+  const Capabilities& capabilities;
+};
+
+// REQUIRES the standard format. Without provenance tags only COUNT is looked at.
+void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
+                      const Dispatched& dispatched, Memory& memory, CheckLedger& ledger);
+
+// "token 17 of rank 2"
+std::string token_text(std::int64_t tag);
+
+}  // namespace moe::sim

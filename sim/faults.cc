@@ -1,0 +1,162 @@
+// The table of faults and the one place that turns a row into decorators.
+// Killers are those of fault-catalogue.md, 4.
+
+#include "sim/faults.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "backends/faulty_experts.h"
+#include "backends/faulty_prepare_finalize.h"
+#include "comm/faulty_communicator.h"
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+namespace {
+
+int number_of(const std::string& fault, const std::string& key, const std::string& words) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), value);
+  if (error != std::errc() || end != words.data() + words.size()) {
+    throw ScenarioError(
+        text("fault ", fault, ": ", key, " is a whole number, not '", words, "'"));
+  }
+  return value;
+}
+
+// The parameter as written, or the table's default.
+int parameter(const FaultSpec& fault, std::string_view key) {
+  for (const auto& [name, words] : fault.parameters) {
+    if (name == key) return number_of(fault.name, name, words);
+  }
+  for (const FaultParameter& row : fault_row(fault.name).parameters) {
+    if (row.name == key) return row.default_value;
+  }
+  throw ContractError(text("fault ", fault.name, " has no parameter ", key));
+}
+
+bool on_rank(const FaultSpec& fault, int rank) {
+  const int wanted = parameter(fault, "rank");
+  return wanted < 0 || wanted == rank;
+}
+
+}  // namespace
+
+const std::vector<FaultRow>& all_faults() {
+  static const std::vector<FaultRow> rows = {
+      {"MF-35",
+       "the expert kernel leaves the output rows of its coldest expert unwritten",
+       "grouped_gemm#36, vllm#39645, transformers#48205",
+       {"POISON"},
+       {{"rank", -1, "the rank; -1: all"}, {"expert", -1, "a global expert; -1: the coldest"}}},
+      {"MF-37",
+       "a rank without tokens returns early and skips the layer's collectives",
+       "uccl#940, vllm#43547",
+       {"SEQ"},
+       {{"rank", -1, "the rank; -1: whichever is empty"}}},
+      {"MF-42",
+       "one rank swaps two entries of the row counts of an all-gather",
+       "the size vectors of vllm#21963, nccl#788",
+       {"COUNT", "PROV"},
+       {{"rank", 0, "the rank that lies"},
+        {"first", 0, "one entry"},
+        {"second", 1, "the other entry"}}},
+      {"flip_bit",
+       "one bit of the layer's output flips on its way out",
+       "none: for trying the judge",
+       {"REF"},
+       {{"step", 0, "the step"},
+        {"layer", 0, "the layer"},
+        {"rank", 0, "the rank"},
+        {"token", 0, "the token of that rank"},
+        {"column", 0, "the column"},
+        {"bit", 7, "the bit of the element"}}},
+  };
+  return rows;
+}
+
+const FaultRow& fault_row(const std::string& name) {
+  std::vector<std::string> names;
+  for (const FaultRow& row : all_faults()) {
+    if (row.name == name) return row;
+    names.emplace_back(row.name);
+  }
+  const std::string near = nearest(name, names);
+  throw ScenarioError(text("unknown fault '", name, "'", near.empty() ? "" : "; did you mean ",
+                           near, near.empty() ? "" : "?", " known: ", joined(names)));
+}
+
+void check_fault(const FaultSpec& fault) {
+  const FaultRow& row = fault_row(fault.name);
+  for (const auto& [name, words] : fault.parameters) {
+    number_of(fault.name, name, words);
+    const auto is_it = [&name = name](const FaultParameter& known) { return known.name == name; };
+    if (std::ranges::any_of(row.parameters, is_it)) continue;
+    std::vector<std::string_view> known;
+    for (const FaultParameter& one : row.parameters) known.push_back(one.name);
+    throw ScenarioError(
+        text("fault ", fault.name, " has no parameter '", name, "'; it has: ", joined(known)));
+  }
+}
+
+FaultSpec parsed_fault(const std::string& words) {
+  const std::size_t colon = words.find(':');
+  FaultSpec fault{words.substr(0, colon), {}};
+  std::size_t at = colon == std::string::npos ? words.size() : colon + 1;
+  while (at < words.size()) {
+    const std::size_t end = std::min(words.find(',', at), words.size());
+    const std::string pair = words.substr(at, end - at);
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos) {
+      throw ScenarioError(text("fault '", words, "': '", pair, "' is not key=value"));
+    }
+    fault.parameters.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+    at = end + 1;
+  }
+  check_fault(fault);
+  return fault;
+}
+
+std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
+                                          const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-42" && on_rank(fault, rank)) {
+      group = with_swapped_counts(std::move(group), {.rank = rank,
+                                                     .first = parameter(fault, "first"),
+                                                     .second = parameter(fault, "second")});
+    }
+  }
+  return group;
+}
+
+std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> inner,
+                                             const FaultSite& site,
+                                             const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (!on_rank(fault, site.rank)) continue;
+    if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
+    if (fault.name == "flip_bit" && parameter(fault, "layer") == site.layer) {
+      inner = with_flipped_bit(std::move(inner), site.memory,
+                               {.call = parameter(fault, "step"),
+                                .token = parameter(fault, "token"),
+                                .column = parameter(fault, "column"),
+                                .bit = parameter(fault, "bit")});
+    }
+  }
+  return inner;
+}
+
+std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
+                                     const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-35" && on_rank(fault, site.rank)) {
+      inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
+                                         {.expert = parameter(fault, "expert")});
+    }
+  }
+  return inner;
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,59 @@
+// Seeded faults: the table of what can be asked for with --fault or `faults:`, and the decorators that
+// a rank's layer gets for them. The decorators themselves stand beside their seams.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/moe_layer.h"
+#include "comm/communicator.h"
+#include "kernels/base/expert_map.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+struct FaultParameter {
+  std::string_view name;
+  int default_value = 0;
+  std::string_view meaning;
+};
+
+// One row of `moebius list faults`.
+struct FaultRow {
+  std::string_view name;
+  std::string_view lie;
+  std::string_view upstream;                // the bugs it stands for
+  std::vector<std::string_view> killed_by;  // checks that must name it
+  std::vector<FaultParameter> parameters;
+};
+const std::vector<FaultRow>& all_faults();
+
+// The row of that name. Throws ScenarioError with the nearest one.
+const FaultRow& fault_row(const std::string& name);
+
+// "MF-42:rank=1,first=0" → name and parameters, checked against the table.
+FaultSpec parsed_fault(const std::string& words);
+
+// Throws ScenarioError for a parameter or a value that the row does not have.
+void check_fault(const FaultSpec& fault);
+
+// Where a fault's decorators go on one rank.
+struct FaultSite {
+  int rank = 0;
+  int layer = 0;
+  Memory& memory;
+  std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
+};
+
+std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
+                                          const std::vector<FaultSpec>& faults);
+std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> inner,
+                                             const FaultSite& site,
+                                             const std::vector<FaultSpec>& faults);
+std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
+                                     const std::vector<FaultSpec>& faults);
+
+}  // namespace moe::sim

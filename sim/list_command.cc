@@ -1,0 +1,118 @@
+// moebius list: what exists, what this build lacks, and why. Every list comes from the table that the
+// program itself uses; nothing is listed twice.
+
+#include <iostream>
+
+#include "kernels/base/text.h"
+#include "sim/check_ledger.h"
+#include "sim/commands.h"
+#include "sim/faults.h"
+#include "sim/registry.h"
+#include "sim/scenario_reader.h"
+
+namespace moe::sim {
+namespace {
+
+struct Item {
+  std::string name;
+  std::string about;
+  std::string absence;  // empty: available
+};
+
+std::string about_backend(const RegistryRow& row) {
+  const std::string since = row.since == "-" ? "not in vLLM" : text("vLLM since ", row.since);
+  const std::string until = row.until.empty() ? "" : text(" until ", row.until);
+  const std::string replaced = row.replaced_by.empty() ? "" : text(", now ", row.replaced_by);
+  return text(row.wing == "legacy" ? "legacy; " : "", since, until, replaced);
+}
+
+std::vector<Item> backends() {
+  std::vector<Item> items;
+  for (const RegistryRow& row : registry()) {
+    items.push_back({std::string(row.name), about_backend(row), ""});
+  }
+  return items;
+}
+
+std::vector<Item> communicators() {
+  std::vector<Item> items;
+  for (const CommunicatorMaker& maker : communicator_makers()) {
+    items.push_back({std::string(maker.name), std::string(maker.moves),
+                     maker.make == nullptr ? maker.absence : ""});
+  }
+  return items;
+}
+
+std::vector<Item> devices() {
+  return {{"cpu", "host memory, oneDNN products", ""},
+          {"cuda", "NVIDIA GPUs", "not in this build (the CUDA path is not written yet)"},
+          {"xpu", "OpenCL", "not in this build (the XPU path is not written yet)"}};
+}
+
+std::vector<Item> profiles() {
+  return {{RunLine{}.profile, "vLLM after #40412; the only one that is written yet", ""}};
+}
+
+std::vector<Item> checks() {
+  std::vector<Item> items;
+  for (const CheckRow& row : all_checks()) {
+    items.push_back({std::string(row.name), std::string(row.invariant), ""});
+  }
+  return items;
+}
+
+std::vector<Item> faults() {
+  std::vector<Item> items;
+  for (const FaultRow& row : all_faults()) {
+    std::vector<std::string> parameters;
+    for (const FaultParameter& parameter : row.parameters) {
+      parameters.push_back(
+          text(parameter.name, "=", parameter.default_value, " (", parameter.meaning, ")"));
+    }
+    items.push_back({std::string(row.name),
+                     text(row.lie, "; caught by ", joined(row.killed_by), "; as in ", row.upstream,
+                          "; parameters: ", joined(parameters)),
+                     ""});
+  }
+  return items;
+}
+
+std::vector<Item> scenarios(const DataFolders& folders) {
+  std::vector<Item> items;
+  for (const auto& path : scenario_files({}, folders.scenarios)) {
+    const Scenario scenario = read_scenario(path, folders.scenarios);
+    items.push_back({scenario.name, text("[", joined(scenario.tags), "] ", scenario.why), ""});
+  }
+  return items;
+}
+
+std::vector<Item> items_of(const std::string& what, const DataFolders& folders) {
+  if (what == "backends") return backends();
+  if (what == "communicators") return communicators();
+  if (what == "devices") return devices();
+  if (what == "profiles") return profiles();
+  if (what == "checks") return checks();
+  if (what == "faults") return faults();
+  return scenarios(folders);
+}
+
+}  // namespace
+
+int list_command(const ListCommand& command, const Surroundings& surroundings) {
+  for (const Item& item : items_of(command.what, surroundings.folders)) {
+    if (command.report.json.empty()) {
+      std::cout << item.name << ": " << (item.absence.empty() ? item.about : item.absence) << "\n";
+      continue;
+    }
+    const bool available = item.absence.empty();
+    std::cout << json_text(JsonObject{
+                     {"name", item.name},
+                     {"available", available},
+                     {"reason", available ? JsonValue(nullptr) : JsonValue(item.absence)},
+                     {"about", item.about}})
+              << "\n";
+  }
+  return 0;
+}
+
+}  // namespace moe::sim

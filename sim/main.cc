@@ -1,0 +1,90 @@
+// The program's door: environment and command line become values, errors become exit codes.
+// Nothing else reads the environment or ends the process.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+#include "sim/commands.h"
+#include "sim/verdict.h"
+
+namespace moe::sim {
+namespace {
+
+// Signals can reach nothing else. Written by the handler, read through Surroundings.
+std::atomic<bool> stop_requested{false};
+
+void request_stop(int) { stop_requested.store(true); }
+
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = request_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+std::filesystem::path own_file() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+// The project's data: below the working folder, else beside or above the program, else installed.
+DataFolders data_folders() {
+  namespace fs = std::filesystem;
+  if (fs::is_directory("scenarios") && fs::is_directory("golden/data")) {
+    return {"scenarios", "golden/data"};
+  }
+  for (fs::path folder = own_file().parent_path(); folder.has_relative_path();
+       folder = folder.parent_path()) {
+    for (const fs::path& root : {folder, folder / "share" / "moebius"}) {
+      if (fs::is_directory(root / "scenarios") && fs::is_directory(root / "golden" / "data")) {
+        return {root / "scenarios", root / "golden" / "data"};
+      }
+    }
+  }
+  throw ScenarioError("no folders scenarios and golden/data here or around the program");
+}
+
+int do_command(const Command& command) {
+  const auto surroundings = [] {
+    const char* no_color = std::getenv("NO_COLOR");
+    return Surroundings{data_folders(), own_file(), isatty(STDOUT_FILENO) == 1,
+                        no_color != nullptr && *no_color != '\0', stop_requested};
+  };
+  return std::visit(
+      Cases{[](const PrintCommand& print) {
+              std::cout << print.words;
+              return 0;
+            },
+            [&](const RunCommand& run) { return run_command(run, surroundings()); },
+            [&](const ListCommand& list) { return list_command(list, surroundings()); },
+            [](const RankPlace& place) { return rank_process(place, stop_requested); }},
+      command);
+}
+
+int failed(int code, const std::exception& error) {
+  std::cerr << "moebius: " << error.what() << "\n";
+  return code;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  try {
+    catch_interrupts();
+    return do_command(parsed_command_line(arguments));
+  } catch (const ScenarioError& error) {
+    return failed(2, error);
+  } catch (const SystemError& error) {
+    return failed(3, error);
+  } catch (const std::exception& error) {
+    return failed(4, error);
+  }
+}
+
+}  // namespace
+}  // namespace moe::sim
+
+int main(int argc, char** argv) { return moe::sim::run({argv + 1, argv + argc}); }

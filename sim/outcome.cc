@@ -1,0 +1,193 @@
+// The verdict. Without a fault: a failure of a rank, then a check's finding, then a difference. With
+// one: what a check names is read first, whatever else followed from it.
+
+#include "sim/outcome.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr std::size_t details_kept = 8;
+
+const RankFailure* first_failure(const std::vector<RankReport>& reports) {
+  const RankFailure* first = nullptr;
+  for (const RankReport& report : reports) {
+    if (report.failure.kind == FailureKind::none) continue;
+    if (first == nullptr || report.failure.at_ns < first->at_ns) first = &report.failure;
+  }
+  return first;
+}
+
+// The deadlock report: for each rank how it ended and the operation it entered last.
+void add_rank_ends(const std::vector<RankReport>& reports, Outcome& outcome) {
+  for (const RankReport& report : reports) {
+    const std::string last =
+        report.last_operation.empty() ? "" : text("; last: ", report.last_operation);
+    const bool ended_well = report.failure.kind == FailureKind::none;
+    outcome.details.push_back(text("rank ", report.rank, ": ",
+                                   ended_well ? "finished" : report.failure.message, last));
+  }
+}
+
+Errored errored(const RankFailure& failure) {
+  switch (failure.kind) {
+    case FailureKind::input:
+      return {failure.message, 2};
+    case FailureKind::system:
+      return {failure.message, 3};
+    case FailureKind::interrupted:
+      return {"interrupted", 130};
+    default:
+      return {failure.message, 4};
+  }
+}
+
+void add_findings(const std::vector<RankReport>& reports, Outcome& outcome) {
+  std::set<std::string> seen;  // every rank may have seen the same disagreement
+  for (const RankReport& report : reports) {
+    for (const CheckFinding& finding : report.ledger.findings()) {
+      const std::string sentence = text(finding.check, ": ", finding.sentence);
+      if (seen.insert(sentence).second) outcome.details.push_back(sentence);
+    }
+  }
+  for (const RankReport& report : reports) {
+    for (const CellFinding& finding : report.findings) outcome.details.push_back(finding.sentence);
+  }
+  if (outcome.details.size() > details_kept) {
+    const std::size_t more = outcome.details.size() - details_kept;
+    outcome.details.resize(details_kept);
+    outcome.details.push_back(text("and ", more, " more findings"));
+  }
+}
+
+// Names of the checks that found something; REF stands for the judge.
+std::set<std::string> named_checks(const std::vector<RankReport>& reports) {
+  std::set<std::string> named;
+  for (const RankReport& report : reports) {
+    for (const auto& [check, count] : report.ledger.counts()) {
+      if (count > 0) named.insert(check);
+    }
+    if (report.differing_cells > 0) named.insert("REF");
+  }
+  return named;
+}
+
+Verdict verdict_under_fault(const std::set<std::string>& named, const SeededFaults& faults,
+                            const Outcome& outcome) {
+  if (!faults.requested.empty()) {
+    std::vector<std::string> names;
+    for (const FaultSpec& fault : faults.requested) names.push_back(fault.name);
+    if (named.empty()) return Failed{text("SURVIVED: no check names ", joined(names))};
+    return Failed{text(joined(named), " caught ", joined(names), ": ", outcome.details.front())};
+  }
+  for (const FaultSpec& fault : faults.expected) {
+    const FaultRow& row = fault_row(fault.name);
+    const auto is_named = [&named](std::string_view check) {
+      return named.contains(std::string(check));
+    };
+    if (std::ranges::any_of(row.killed_by, is_named)) continue;
+    return Failed{text("SURVIVED: ", fault.name, " must be named by ", joined(row.killed_by),
+                       named.empty() ? ", no check named it"
+                                     : text(", only ", joined(named), " found something"))};
+  }
+  return Passed{};
+}
+
+// A failure that a check has explained is that check's finding, not an error of its own.
+bool is_explained(const RankFailure& failure, const std::vector<RankReport>& reports) {
+  return failure.kind == FailureKind::system &&
+         std::ranges::any_of(reports, [](const RankReport& report) {
+           return std::ranges::any_of(report.ledger.findings(), [&](const CheckFinding& finding) {
+             return finding.sentence == report.failure.message;
+           });
+         });
+}
+
+}  // namespace
+
+Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
+  Outcome outcome;
+  outcome.scenario = loaded.scenario.name;
+  outcome.line = line;
+  outcome.world = loaded.scenario.world;
+  outcome.judge = loaded.golden ? Judge::golden : Judge::oracle;
+  const ScenarioSource& source = loaded.source;
+  outcome.reproduce = {"run"};
+  if (!source.path.empty()) outcome.reproduce.push_back(source.path);
+  if (!source.trace.empty()) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--trace", source.trace});
+  }
+  const std::string_view ranks = line.ranks == RanksAre::threads ? "threads" : "processes";
+  for (const auto& [option, value] :
+       {std::pair<std::string_view, std::string_view>{"--backend", line.backend},
+        {"--communicator", line.communicator},
+        {"--ranks", ranks}}) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {std::string(option), std::string(value)});
+  }
+  if (source.dtype) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--dtype", std::string(name_of(*source.dtype))});
+  }
+  if (source.seed) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--seed", text(*source.seed)});
+  }
+  return outcome;
+}
+
+void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
+  CheckLedger ledger;
+  for (const RankReport& report : reports) {
+    outcome.rows += report.rows;
+    outcome.mismatches += report.mismatches;
+    outcome.traffic.bytes += report.traffic.bytes;
+    outcome.traffic.rows += report.traffic.rows;
+    outcome.traffic.collectives += report.traffic.collectives;
+    outcome.times.select = std::max(outcome.times.select, report.times.select);
+    outcome.times.prepare = std::max(outcome.times.prepare, report.times.prepare);
+    outcome.times.experts = std::max(outcome.times.experts, report.times.experts);
+    outcome.times.finalize = std::max(outcome.times.finalize, report.times.finalize);
+    outcome.judging = std::max(outcome.judging, report.judging);
+    ledger.merge(report.ledger);
+    for (const CellFinding& finding : report.findings) {
+      if (!finding.mismatch) continue;
+      if (outcome.worst && !(finding.cell < outcome.worst->cell)) continue;
+      outcome.worst = Worst{finding.cell, *finding.mismatch};
+    }
+  }
+  for (const auto& [check, count] : ledger.counts()) outcome.checks[check] = "ok";
+  for (const CheckFinding& finding : ledger.findings()) {
+    std::string& said = outcome.checks[finding.check];
+    if (said == "ok") said = finding.sentence;
+  }
+}
+
+void decide(const std::vector<RankReport>& reports, const SeededFaults& faults, Outcome& outcome) {
+  const std::set<std::string> named = named_checks(reports);
+  const RankFailure* failure = first_failure(reports);
+  add_findings(reports, outcome);
+  if (failure != nullptr && failure->kind == FailureKind::interrupted) {
+    outcome.verdict = errored(*failure);
+    return;
+  }
+  const bool is_seeded = !faults.expected.empty() || !faults.requested.empty();
+  if (is_seeded && (failure == nullptr || failure->kind != FailureKind::input)) {
+    outcome.verdict = verdict_under_fault(named, faults, outcome);
+    if (named.empty() && failure != nullptr) add_rank_ends(reports, outcome);
+    return;
+  }
+  if (failure != nullptr && !is_explained(*failure, reports)) {
+    outcome.verdict = errored(*failure);
+    add_rank_ends(reports, outcome);
+  } else if (!named.empty()) {
+    outcome.verdict = Failed{outcome.details.empty() ? joined(named) : outcome.details.front()};
+  } else {
+    outcome.verdict = Passed{};
+  }
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,181 @@
+// Ranks as processes of this machine: the parent's side. It starts them with the address of its store,
+// waits for their reports and their ends, and leaves no process behind.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "kernels/base/text.h"
+#include "sim/json_reading.h"
+#include "sim/process_job.h"
+#include "sim/rank_worlds.h"
+
+namespace moe::sim {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string random_token() {
+  std::random_device device;
+  return text(hex16(device()), hex16(device()));
+}
+
+pid_t start(const std::string& program, const RankPlace& place) {
+  std::vector<std::string> words = {
+      program, "rank", "--store", text(place.store.host, ":", place.store.port),
+      "--token", place.token, "--rank", text(place.rank)};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t process = 0;
+  const int error = posix_spawn(&process, program.c_str(), nullptr, nullptr, arguments.data(),
+                                environ);
+  if (error != 0) {
+    throw SystemError(text("cannot start rank ", place.rank, " (", program,
+                           "): ", std::strerror(error)));
+  }
+  return process;
+}
+
+// How a process ended, as words; empty while it runs.
+std::string end_of(pid_t process) {
+  int status = 0;
+  if (waitpid(process, &status, WNOHANG) != process) return "";
+  if (WIFSIGNALED(status)) {
+    return text("was killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")");
+  }
+  return text("ended with exit code ", WEXITSTATUS(status));
+}
+
+RankFailure lost(int rank, pid_t process, const std::string& end) {
+  return {FailureKind::system, text("rank ", rank, " (process ", process, ") ", end), 0};
+}
+
+// The processes of one run: started in the constructor, gone after the destructor.
+class Ranks {
+ public:
+  Ranks(const ProcessSettings& settings, StoreServer& server, const std::string& token)
+      : settings_(settings), server_(server) {
+    for (int rank = 0; rank < settings.size; ++rank) {
+      members_.push_back({start(settings.program, {server.address(), token, rank}), {}, false});
+    }
+  }
+
+  ~Ranks() {
+    for (const Member& member : members_) {
+      if (member.ended) continue;
+      kill(member.process, SIGKILL);
+      waitpid(member.process, nullptr, 0);
+    }
+  }
+  Ranks(const Ranks&) = delete;
+  Ranks& operator=(const Ranks&) = delete;
+
+  std::vector<RankReport> collect() {
+    while (!all_settled()) {
+      for (std::size_t rank = 0; rank < members_.size(); ++rank) look_at(static_cast<int>(rank));
+      if (settings_.stop.load()) interrupt();
+      if (is_late()) kill_unsettled();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    reap();
+    std::vector<RankReport> reports;
+    for (Member& member : members_) reports.push_back(std::move(*member.report));
+    return reports;
+  }
+
+ private:
+  struct Member {
+    pid_t process;
+    std::optional<RankReport> report;
+    bool ended;
+  };
+
+  bool all_settled() const {
+    for (const Member& member : members_) {
+      if (!member.report) return false;
+    }
+    return true;
+  }
+
+  void look_at(int rank) {
+    Member& member = members_[static_cast<std::size_t>(rank)];
+    if (member.report) return;
+    const std::string end = member.ended ? "" : end_of(member.process);
+    member.ended = member.ended || !end.empty();
+    // A process writes its report before it ends, so this order misses none.
+    if (const auto words = server_.get(report_key(rank), std::chrono::milliseconds(0))) {
+      settle(member, rank_report_from(parse_json(*words, "the report of a rank")));
+    } else if (member.ended) {
+      settle(member, {.rank = rank, .failure = lost(rank, member.process, end)});
+    }
+  }
+
+  void settle(Member& member, RankReport report) {
+    if (report.failure.kind != FailureKind::none && !first_failure_) first_failure_ = Clock::now();
+    member.report = std::move(report);
+  }
+
+  // Whether somebody still has not stopped although a rank failed long ago.
+  bool is_late() const {
+    const auto grace = settings_.deadline + std::chrono::milliseconds(1000);
+    return first_failure_ && Clock::now() - *first_failure_ > grace;
+  }
+
+  void kill_unsettled() {
+    for (std::size_t rank = 0; rank < members_.size(); ++rank) {
+      Member& member = members_[rank];
+      if (member.report) continue;
+      kill(member.process, SIGKILL);
+      const std::string what = "did not stop after another rank had failed, and was killed";
+      settle(member, {.rank = static_cast<int>(rank),
+                      .failure = lost(static_cast<int>(rank), member.process, what)});
+    }
+  }
+
+  void interrupt() {
+    for (std::size_t rank = 0; rank < members_.size(); ++rank) {
+      Member& member = members_[rank];
+      if (member.report) continue;
+      kill(member.process, SIGKILL);
+      settle(member, {.rank = static_cast<int>(rank),
+                      .failure = {FailureKind::interrupted, "interrupted", 0}});
+    }
+  }
+
+  // Ranks that have reported end by themselves.
+  void reap() {
+    const auto until = Clock::now() + std::chrono::seconds(2);
+    for (Member& member : members_) {
+      while (!member.ended && Clock::now() < until) {
+        member.ended = !end_of(member.process).empty();
+        if (!member.ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  }
+
+  const ProcessSettings& settings_;
+  StoreServer& server_;
+  std::vector<Member> members_;
+  std::optional<Clock::time_point> first_failure_;
+};
+
+}  // namespace
+
+std::vector<RankReport> run_processes(const ProcessJob& job, const ProcessSettings& settings) {
+  const std::string token = random_token();
+  StoreServer server({}, token);
+  server.set(job_key, json_text(to_json(job)));
+  Ranks ranks(settings, server, token);
+  return ranks.collect();
+}
+
+}  // namespace moe::sim

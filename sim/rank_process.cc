@@ -1,0 +1,129 @@
+// Ranks as processes: the rank's side. It loads what the parent loaded, joins the others, runs, and
+// leaves its report in the store. A failure says which rank is gone where the store knows.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <thread>
+
+#include "kernels/base/text.h"
+#include "sim/json_reading.h"
+#include "sim/process_job.h"
+#include "sim/rank_worlds.h"
+#include "sim/registry.h"
+
+namespace moe::sim {
+namespace {
+
+// Waits a little for the store to notice lost members, since a wire may break sooner.
+void name_lost_ranks(RankReport& report, StoreClient& store) {
+  for (int tries = 0; tries < 20; ++tries) {
+    const std::vector<int> lost = store.lost_members();
+    if (!lost.empty()) {
+      report.failure.message +=
+          text("; gone without a word: rank ", joined(lost, ", rank "));
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+const CommunicatorMaker& maker_named(const std::string& name) {
+  for (const CommunicatorMaker& maker : communicator_makers()) {
+    if (maker.name == name) return maker;
+  }
+  throw ContractError(text("no communicator is called ", name));
+}
+
+RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreClient& store,
+                          const std::atomic<bool>& stop) {
+  const Scenario scenario = load_scenario(job.source);
+  const std::optional<golden::Golden> golden = load_golden(job.source, scenario);
+  const WorldInputs inputs(scenario);
+  const RankJob rank_job{scenario,
+                         job.faults,
+                         inputs,
+                         golden ? &*golden : nullptr,
+                         *backend_named(job.line.backend).backend,
+                         stop};
+  const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
+  const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
+                        nullptr, &store};
+  RankReport report =
+      run_rank(rank_job, maker_named(job.line.communicator).make(meeting, place.rank, *memory));
+  if (report.failure.kind == FailureKind::system) name_lost_ranks(report, store);
+  return report;
+}
+
+RankReport report_of(const ProcessJob& job, const RankPlace& place, StoreClient& store,
+                     const std::atomic<bool>& stop) {
+  RankReport report;
+  report.rank = place.rank;
+  try {
+    return joined_and_run(job, place, store, stop);
+  } catch (const ScenarioError& error) {
+    report.failure = {FailureKind::input, error.what(), 0};
+  } catch (const SystemError& error) {
+    report.failure = {FailureKind::system, error.what(),
+                      std::chrono::steady_clock::now().time_since_epoch().count()};
+    name_lost_ranks(report, store);
+  } catch (const std::exception& error) {
+    report.failure = {FailureKind::contract, error.what(), 0};
+  }
+  return report;
+}
+
+}  // namespace
+
+std::string report_key(int rank) { return text("report/", rank); }
+
+JsonValue to_json(const ProcessJob& job) {
+  JsonArray faults;
+  for (const FaultSpec& fault : job.faults) {
+    JsonArray parameters;
+    for (const auto& [name, value] : fault.parameters) {
+      parameters.push_back(JsonObject{{"name", name}, {"value", value}});
+    }
+    faults.push_back(JsonObject{{"name", fault.name}, {"parameters", std::move(parameters)}});
+  }
+  return JsonObject{{"source", to_json(job.source)},
+                    {"backend", job.line.backend},
+                    {"communicator", job.line.communicator},
+                    {"profile", job.line.profile},
+                    {"platform", job.line.platform},
+                    {"faults", std::move(faults)}};
+}
+
+ProcessJob process_job_from(const JsonValue& value) {
+  ProcessJob job;
+  job.source = scenario_source_from(member(value, "source"));
+  job.line.backend = string_at(value, "backend");
+  job.line.communicator = string_at(value, "communicator");
+  job.line.profile = string_at(value, "profile");
+  job.line.platform = string_at(value, "platform");
+  job.line.ranks = RanksAre::processes;
+  for (const JsonValue& one : array_at(value, "faults")) {
+    FaultSpec fault{string_at(one, "name"), {}};
+    for (const JsonValue& parameter : array_at(one, "parameters")) {
+      fault.parameters.emplace_back(string_at(parameter, "name"), string_at(parameter, "value"));
+    }
+    job.faults.push_back(std::move(fault));
+  }
+  return job;
+}
+
+int rank_process(const RankPlace& place, const std::atomic<bool>& stop) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const std::chrono::milliseconds patience(10000);
+  StoreClient store(place.store, place.token, place.rank, patience);
+  const auto words = store.get(job_key, patience);
+  if (!words) throw SystemError("the store has no job for this rank");
+  const ProcessJob job = process_job_from(parse_json(*words, "the job"));
+  const RankReport report = report_of(job, place, store, stop);
+  store.set(report_key(place.rank), json_text(to_json(report)));
+  store.goodbye();
+  return 0;
+}
+
+}  // namespace moe::sim

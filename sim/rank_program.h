@@ -1,0 +1,68 @@
+// What one rank does in a run: build its layers, go through steps and layers, check and judge its own
+// cells, and report. The same in a thread and in a process; nothing here starts either.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backends/backend.h"
+#include "comm/traced_communicator.h"
+#include "golden/golden.h"
+#include "sim/json_document.h"
+#include "sim/layer_watch.h"
+#include "sim/scenario.h"
+#include "sim/world_inputs.h"
+
+namespace moe::sim {
+
+struct RankJob {
+  const Scenario& scenario;
+  const std::vector<FaultSpec>& faults;
+  const WorldInputs& inputs;
+  const golden::Golden* golden = nullptr;  // null: the oracle judges
+  const Backend& backend;
+  const std::atomic<bool>& stop;  // true: leave at the next layer
+};
+
+enum class FailureKind { none, input, system, contract, interrupted };
+
+// How a rank ended.
+struct RankFailure {
+  FailureKind kind = FailureKind::none;
+  std::string message;
+  std::int64_t at_ns = 0;  // steady clock: who failed first
+};
+
+// One differing cell of the judge's.
+struct CellFinding {
+  golden::Cell cell;
+  golden::Finding finding = golden::Finding::agrees;
+  std::optional<golden::Mismatch> mismatch;
+  std::string sentence;
+};
+
+struct RankReport {
+  int rank = 0;
+  Count rows = 0;        // judged: tokens of all cells
+  Count mismatches = 0;  // elements
+  Count differing_cells = 0;
+  std::vector<CellFinding> findings;  // the first few
+  CheckLedger ledger;
+  Traffic traffic;
+  StageTimes times;
+  std::chrono::nanoseconds judging{0};
+  std::string last_operation;
+  RankFailure failure;
+};
+
+// Runs the rank over a communicator of its world. Never throws: failures are in the report. The
+// communicator is gone when it returns, so that peers that still wait learn of a failure.
+RankReport run_rank(const RankJob& job, std::unique_ptr<Communicator> wire);
+
+JsonValue to_json(const RankReport& report);
+RankReport rank_report_from(const JsonValue& value);
+
+}  // namespace moe::sim

@@ -1,0 +1,123 @@
+// A rank's report as JSON and back: how a rank that is a process tells the judge's process.
+// Both directions stand together, so that a member is never written without being read.
+
+#include "sim/json_reading.h"
+#include "sim/rank_program.h"
+
+namespace moe::sim {
+namespace {
+
+JsonValue finding_json(const CellFinding& finding) {
+  JsonObject object{{"step", finding.cell.step},
+                    {"layer", finding.cell.layer},
+                    {"rank", finding.cell.rank},
+                    {"finding", static_cast<int>(finding.finding)},
+                    {"sentence", finding.sentence},
+                    {"located", finding.mismatch.has_value()}};
+  if (finding.mismatch) {
+    object.push_back({"token", finding.mismatch->token});
+    object.push_back({"column", finding.mismatch->column});
+    object.push_back({"expected", finding.mismatch->expected});
+    object.push_back({"actual", finding.mismatch->actual});
+  }
+  return object;
+}
+
+CellFinding finding_from(const JsonValue& value) {
+  CellFinding finding;
+  finding.cell = {static_cast<int>(integer_at(value, "step")),
+                  static_cast<int>(integer_at(value, "layer")),
+                  static_cast<int>(integer_at(value, "rank"))};
+  finding.finding = static_cast<golden::Finding>(integer_at(value, "finding"));
+  finding.sentence = string_at(value, "sentence");
+  if (*member(value, "located").boolean()) {
+    finding.mismatch = golden::Mismatch{integer_at(value, "token"), integer_at(value, "column"),
+                                        number_at(value, "expected"), number_at(value, "actual")};
+  }
+  return finding;
+}
+
+JsonValue times_json(const StageTimes& times) {
+  return JsonObject{{"select", times.select.count()},
+                    {"prepare", times.prepare.count()},
+                    {"experts", times.experts.count()},
+                    {"finalize", times.finalize.count()}};
+}
+
+StageTimes times_from(const JsonValue& value) {
+  using std::chrono::nanoseconds;
+  return {nanoseconds(integer_at(value, "select")), nanoseconds(integer_at(value, "prepare")),
+          nanoseconds(integer_at(value, "experts")), nanoseconds(integer_at(value, "finalize"))};
+}
+
+JsonValue ledger_json(const CheckLedger& ledger) {
+  JsonArray counts;
+  for (const auto& [check, count] : ledger.counts()) {
+    counts.push_back(JsonObject{{"check", check}, {"count", count}});
+  }
+  JsonArray findings;
+  for (const CheckFinding& finding : ledger.findings()) {
+    findings.push_back(JsonObject{{"check", finding.check}, {"sentence", finding.sentence}});
+  }
+  return JsonObject{{"counts", std::move(counts)}, {"findings", std::move(findings)}};
+}
+
+CheckLedger ledger_from(const JsonValue& value) {
+  std::map<std::string, Count> counts;
+  for (const JsonValue& one : array_at(value, "counts")) {
+    counts[string_at(one, "check")] = integer_at(one, "count");
+  }
+  std::vector<CheckFinding> findings;
+  for (const JsonValue& one : array_at(value, "findings")) {
+    findings.push_back({string_at(one, "check"), string_at(one, "sentence")});
+  }
+  return {std::move(counts), std::move(findings)};
+}
+
+}  // namespace
+
+JsonValue to_json(const RankReport& report) {
+  JsonArray findings;
+  for (const CellFinding& finding : report.findings) findings.push_back(finding_json(finding));
+  return JsonObject{
+      {"rank", report.rank},
+      {"rows", report.rows},
+      {"mismatches", report.mismatches},
+      {"differing_cells", report.differing_cells},
+      {"findings", std::move(findings)},
+      {"ledger", ledger_json(report.ledger)},
+      {"traffic", JsonObject{{"bytes", report.traffic.bytes},
+                             {"rows", report.traffic.rows},
+                             {"collectives", report.traffic.collectives}}},
+      {"times", times_json(report.times)},
+      {"judging", report.judging.count()},
+      {"last_operation", report.last_operation},
+      {"failure", JsonObject{{"kind", static_cast<int>(report.failure.kind)},
+                             {"message", report.failure.message},
+                             {"at_ns", report.failure.at_ns}}},
+  };
+}
+
+RankReport rank_report_from(const JsonValue& value) {
+  RankReport report;
+  report.rank = static_cast<int>(integer_at(value, "rank"));
+  report.rows = integer_at(value, "rows");
+  report.mismatches = integer_at(value, "mismatches");
+  report.differing_cells = integer_at(value, "differing_cells");
+  for (const JsonValue& one : array_at(value, "findings")) {
+    report.findings.push_back(finding_from(one));
+  }
+  report.ledger = ledger_from(member(value, "ledger"));
+  const JsonValue& traffic = member(value, "traffic");
+  report.traffic = {integer_at(traffic, "bytes"), integer_at(traffic, "rows"),
+                    integer_at(traffic, "collectives")};
+  report.times = times_from(member(value, "times"));
+  report.judging = std::chrono::nanoseconds(integer_at(value, "judging"));
+  report.last_operation = string_at(value, "last_operation");
+  const JsonValue& failure = member(value, "failure");
+  report.failure = {static_cast<FailureKind>(integer_at(failure, "kind")),
+                    string_at(failure, "message"), integer_at(failure, "at_ns")};
+  return report;
+}
+
+}  // namespace moe::sim

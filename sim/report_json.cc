@@ -1,0 +1,85 @@
+// Outcomes for programs: one object a line with the fields of formats.md, 7.
+// Field names are stable; new ones may be added.
+
+#include "sim/report.h"
+
+namespace moe::sim {
+namespace {
+
+std::int64_t microseconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+}
+
+JsonValue run_json(const Outcome& outcome) {
+  const RunLine& line = outcome.line;
+  return JsonObject{
+      {"backend", line.backend},
+      {"device", name_of(line.device)},
+      {"communicator", line.communicator},
+      {"path", "reference"},
+      {"ranks", line.ranks == RanksAre::threads ? "threads" : "processes"},
+      {"profile", line.profile},
+      {"platform", line.platform},
+      {"world", JsonObject{{"dp", outcome.world.dp},
+                           {"tp", outcome.world.tp},
+                           {"ep", outcome.world.expert_parallel ? outcome.world.num_ranks() : 1}}},
+  };
+}
+
+JsonValue worst_json(const Outcome& outcome) {
+  if (!outcome.worst) return nullptr;
+  const auto& [cell, mismatch] = *outcome.worst;
+  return JsonObject{{"step", cell.step},
+                    {"layer", cell.layer},
+                    {"rank", cell.rank},
+                    {"token", mismatch.token},
+                    {"column", mismatch.column},
+                    {"expected", mismatch.expected},
+                    {"actual", mismatch.actual},
+                    {"tolerance_share", nullptr}};
+}
+
+JsonValue strings(const std::vector<std::string>& words) {
+  JsonArray array;
+  for (const std::string& word : words) array.push_back(word);
+  return array;
+}
+
+}  // namespace
+
+JsonValue outcome_json(const Outcome& outcome) {
+  const std::string reason = reason_of(outcome.verdict);
+  JsonObject checks;
+  for (const auto& [check, said] : outcome.checks) checks.push_back({check, said});
+  return JsonObject{
+      {"scenario", outcome.scenario},
+      {"run", run_json(outcome)},
+      {"verdict", word_of(outcome.verdict)},
+      {"judge", name_of(outcome.judge)},
+      {"reason", reason.empty() ? JsonValue(nullptr) : JsonValue(reason)},
+      {"rows", outcome.rows},
+      {"mismatches", outcome.mismatches},
+      {"worst", worst_json(outcome)},
+      {"checks", std::move(checks)},
+      {"details", strings(outcome.details)},
+      {"warnings", strings(outcome.warnings)},
+      {"traffic", JsonObject{{"bytes", outcome.traffic.bytes},
+                             {"rows", outcome.traffic.rows},
+                             {"collectives", outcome.traffic.collectives}}},
+      {"time_us", JsonObject{{"select", microseconds(outcome.times.select)},
+                             {"prepare", microseconds(outcome.times.prepare)},
+                             {"experts", microseconds(outcome.times.experts)},
+                             {"finalize", microseconds(outcome.times.finalize)},
+                             {"judge", microseconds(outcome.judging)},
+                             {"whole", microseconds(outcome.elapsed)}}},
+  };
+}
+
+JsonValue summary_json(const Summary& summary) {
+  return JsonObject{{"summary", JsonObject{{"passed", summary.passed},
+                                           {"failed", summary.failed},
+                                           {"skipped", summary.skipped},
+                                           {"errors", summary.errors}}}};
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,78 @@
+// Outcomes for people: one line each, what was found below it, and how to see it again.
+// Also the summary and the exit code of a whole run.
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "sim/report.h"
+
+namespace moe::sim {
+namespace {
+
+std::string padded(std::string words, std::size_t width) {
+  words.resize(std::max(words.size(), width), ' ');
+  return words;
+}
+
+// "PASS", "FAIL", "SKIP", "ERROR", colored where a terminal shows it.
+std::string mark(const Verdict& verdict, Ansi ansi) {
+  const auto [word, color] =
+      std::visit(Cases{[](const Passed&) { return std::pair("PASS", "32"); },
+                       [](const Failed&) { return std::pair("FAIL", "31"); },
+                       [](const Skipped&) { return std::pair("SKIP", "33"); },
+                       [](const Errored&) { return std::pair("ERROR", "31"); }},
+                 verdict);
+  const std::string plain = padded(word, 5);
+  return ansi == Ansi::plain ? plain : text("\x1b[", color, "m", plain, "\x1b[0m");
+}
+
+std::string seconds(std::chrono::nanoseconds time) {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 10;
+  return text(tenths / 100, ".", tenths % 100 < 10 ? "0" : "", tenths % 100, " s");
+}
+
+std::string where(const Outcome& outcome) {
+  const std::string_view ranks =
+      outcome.line.ranks == RanksAre::threads ? "threads" : "processes";
+  return text(name_of(outcome.line.device), " ", outcome.line.communicator, " ",
+              outcome.world.num_ranks(), " ", ranks);
+}
+
+}  // namespace
+
+void Summary::add(const Verdict& verdict) {
+  std::visit(Cases{[this](const Passed&) { ++passed; }, [this](const Failed&) { ++failed; },
+                   [this](const Skipped&) { ++skipped; }, [this](const Errored&) { ++errors; }},
+             verdict);
+}
+
+int exit_code_of(const std::vector<Outcome>& outcomes) {
+  int code = 0;
+  for (const Outcome& outcome : outcomes) code = std::max(code, exit_code_of(outcome.verdict));
+  return code;
+}
+
+std::string outcome_text(const Outcome& outcome, Ansi ansi) {
+  std::string line = text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
+                          padded(outcome.line.backend, 24), " ", padded(where(outcome), 22));
+  const std::string reason = reason_of(outcome.verdict);
+  if (reason.empty()) {
+    return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says, ",
+                seconds(outcome.elapsed));
+  }
+  std::string all = text(line, "\n      ", reason);
+  for (const std::string& detail : outcome.details) {
+    if (reason.find(detail) == std::string::npos) all += text("\n      ", detail);
+  }
+  if (!std::holds_alternative<Skipped>(outcome.verdict)) {
+    all += text("\n      reproduce: moebius ", joined(outcome.reproduce, " "));
+  }
+  return all;
+}
+
+std::string summary_text(const Summary& summary) {
+  return text(summary.passed, " passed, ", summary.failed, " failed, ", summary.skipped,
+              " skipped, ", summary.errors, " errors");
+}
+
+}  // namespace moe::sim

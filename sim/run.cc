@@ -1,0 +1,108 @@
+// One run line: refuse or skip, start its world, read the reports.
+// How reports become a verdict is outcome.cc.
+
+#include "sim/run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+#include "sim/outcome.h"
+#include "sim/rank_worlds.h"
+#include "sim/registry.h"
+
+namespace moe::sim {
+namespace {
+
+const CommunicatorMaker& maker_of(const RunLine& line) {
+  std::vector<std::string> names;
+  for (const CommunicatorMaker& maker : communicator_makers()) {
+    if (maker.name == line.communicator) return maker;
+    names.emplace_back(maker.name);
+  }
+  throw ScenarioError(
+      text("unknown communicator '", line.communicator, "'; known: ", joined(names)));
+}
+
+// Throws for what no build could run.
+void refuse(const Scenario& scenario, const RunLine& line) {
+  const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
+  if (line.profile != RunLine{}.profile) {
+    throw ScenarioError(text(where, ": profile ", line.profile, " is not supported yet (only ",
+                             RunLine{}.profile, ")"));
+  }
+  if (line.platform != RunLine{}.platform) {
+    throw ScenarioError(text(where, ": platform ", line.platform, " is not supported yet (only ",
+                             RunLine{}.platform, ")"));
+  }
+  if (line.communicator == "local" && line.ranks == RanksAre::processes) {
+    throw ScenarioError(
+        text(where, ": communicator local has threads only; processes need gloo"));
+  }
+  const Capabilities& capabilities = backend_named(line.backend).backend->capabilities;
+  if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
+    throw ScenarioError(text(where, ": backend ", line.backend,
+                             " moves nothing between DP ranks and needs world.dp 1, not ",
+                             scenario.world.dp));
+  }
+}
+
+// What the build lacks for the line: {word, reason}; the word is empty if it lacks nothing.
+std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker) {
+  if (line.device != DeviceKind::cpu) {
+    const std::string device(name_of(line.device));
+    return {device, text(device, ": not in this build (only cpu is written yet)")};
+  }
+  if (maker.make == nullptr) {
+    return {std::string(maker.name), text(maker.name, ": ", maker.absence)};
+  }
+  return {};
+}
+
+}  // namespace
+
+LoadedScenario::LoadedScenario(const ScenarioSource& from)
+    : source(from),
+      scenario(load_scenario(from)),
+      golden(load_golden(from, scenario)),
+      inputs(scenario) {
+  for (const FaultSpec& fault : scenario.faults) check_fault(fault);
+  if (golden) check_routing_digests(*golden, inputs, scenario);
+}
+
+Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+  const Scenario& scenario = loaded.scenario;
+  refuse(scenario, line);
+  Outcome outcome = empty_outcome(loaded, line);
+  const CommunicatorMaker& maker = maker_of(line);
+  if (const auto [word, reason] = lack(line, maker); !word.empty()) {
+    const bool is_required = std::ranges::count(settings.required, word) > 0;
+    outcome.verdict = is_required ? Verdict(Failed{text("required, but ", reason)})
+                                  : Verdict(Skipped{reason});
+    return outcome;
+  }
+  std::vector<FaultSpec> faults = scenario.faults;
+  faults.insert(faults.end(), settings.faults.begin(), settings.faults.end());
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<RankReport> reports;
+  if (line.ranks == RanksAre::threads) {
+    const RankJob job{scenario,
+                      faults,
+                      loaded.inputs,
+                      loaded.golden ? &*loaded.golden : nullptr,
+                      *backend_named(line.backend).backend,
+                      settings.stop};
+    reports = run_threads(job, maker);
+  } else {
+    reports = run_processes({loaded.source, line, faults},
+                            {settings.program, scenario.world.num_ranks(),
+                             std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
+  }
+  outcome.elapsed = std::chrono::steady_clock::now() - begin;
+  read_reports(reports, outcome);
+  decide(reports, {scenario.faults, settings.faults}, outcome);
+  return outcome;
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,48 @@
+// Running: a scenario is loaded once, each of its run lines becomes a world, the world's reports become
+// an Outcome. The only place that sees both the layer and the judge.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/scenario_source.h"
+#include "sim/verdict.h"
+
+namespace moe::sim {
+
+// A scenario with everything its run lines share. Stays where it was made.
+struct LoadedScenario {
+  // Throws ScenarioError.
+  explicit LoadedScenario(const ScenarioSource& source);
+  LoadedScenario(const LoadedScenario&) = delete;
+  LoadedScenario& operator=(const LoadedScenario&) = delete;
+
+  ScenarioSource source;
+  Scenario scenario;
+  std::optional<golden::Golden> golden;
+  WorldInputs inputs;
+};
+
+struct RunSettings {
+  std::vector<FaultSpec> faults;       // of the command line, beside the scenario's own
+  std::vector<std::string> required;   // a skip for want of one of these fails
+  std::string program;                 // this program's own file, for ranks that are processes
+  const std::atomic<bool>& stop;
+};
+
+// The scenario's run lines with the command line's words in their place, none twice. Communicators
+// are filled in. Throws ScenarioError for a backend that does not exist.
+std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& overrides);
+
+// For a trace without a scenario: every backend that can take its world, on local threads and on Gloo
+// as threads and as processes.
+std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides);
+
+// Throws ScenarioError where the line asks for what cannot be (a backend that does not fit the world,
+// local processes); whatever happens to the ranks is in the Outcome.
+Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
+
+}  // namespace moe::sim

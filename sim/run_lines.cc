@@ -1,0 +1,80 @@
+// Which run lines are run: the scenario's or a trace's, with the command line's words in their place.
+// What a line cannot have is refused here, before any rank starts.
+
+#include <algorithm>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+#include "sim/registry.h"
+#include "sim/run.h"
+
+namespace moe::sim {
+namespace {
+
+std::string own_communicator(const RunLine& line) {
+  if (!line.communicator.empty()) return line.communicator;
+  return line.device == DeviceKind::cuda ? "nccl" : "gloo";
+}
+
+bool same_run(const RunLine& a, const RunLine& b) {
+  return a.backend == b.backend && a.device == b.device && a.communicator == b.communicator &&
+         a.ranks == b.ranks && a.profile == b.profile && a.platform == b.platform &&
+         a.arrival_seed == b.arrival_seed;
+}
+
+RunLine overridden(RunLine line, const RunOverrides& overrides) {
+  line.device = overrides.device.value_or(line.device);
+  line.communicator = overrides.communicator.value_or(line.communicator);
+  line.ranks = overrides.ranks.value_or(line.ranks);
+  line.profile = overrides.profile.value_or(line.profile);
+  line.platform = overrides.platform.value_or(line.platform);
+  line.communicator = own_communicator(line);
+  return line;
+}
+
+void add_once(std::vector<RunLine>& lines, const RunLine& line) {
+  const auto is_it = [&line](const RunLine& known) { return same_run(known, line); };
+  if (std::ranges::none_of(lines, is_it)) lines.push_back(line);
+}
+
+}  // namespace
+
+std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& overrides) {
+  std::vector<RunLine> lines;
+  for (const RunLine& written : scenario.runs) {
+    RunLine line = overridden(written, overrides);
+    std::vector<std::string> backends = overrides.backends;
+    if (backends.empty()) backends = {line.backend};
+    for (const std::string& backend : backends) {
+      line.backend = backend_named(backend).name;
+      add_once(lines, line);
+    }
+  }
+  return lines;
+}
+
+std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides) {
+  std::vector<RunLine> lines;
+  for (const RegistryRow& row : registry()) {
+    const bool wanted =
+        overrides.backends.empty() || std::ranges::count(overrides.backends, row.name) > 0;
+    const bool fits = row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1;
+    if (!wanted || !fits) continue;
+    RunLine line;
+    line.backend = row.name;
+    line.communicator = "local";
+    add_once(lines, overridden(line, overrides));
+    line.communicator = "gloo";
+    add_once(lines, overridden(line, overrides));
+    line.ranks = RanksAre::processes;
+    add_once(lines, overridden(line, overrides));
+  }
+  for (const std::string& name : overrides.backends) backend_named(name);
+  std::erase_if(lines, [](const RunLine& line) {
+    return line.communicator == "local" && line.ranks == RanksAre::processes;
+  });
+  if (lines.empty()) throw ScenarioError("no backend that was asked for can take this trace");
+  return lines;
+}
+
+}  // namespace moe::sim

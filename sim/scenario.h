@@ -1,0 +1,146 @@
+// Scenario: what a YAML file under scenarios/ says, as plain structs with the defaults of
+// formats.md,
+// 5. scenario_reader.cc fills it and refuses what cannot be; nothing here runs anything.
+
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "backends/placement/expert_placement.h"
+#include "golden/oracle.h"
+#include "kernels/base/device.h"
+#include "kernels/base/dtype.h"
+
+namespace moe::sim {
+
+using golden::ExpertKernel;
+
+struct WorldSpec {
+  int dp = 1;
+  int tp = 1;
+  bool expert_parallel = true;
+
+  int num_ranks() const { return dp * tp; }
+};
+
+struct ModelSpec {
+  int num_experts = 8;
+  int top_k = 2;
+  Count hidden_size = 64;
+  Count intermediate_size = 128;
+  int num_layers = 1;
+  DType dtype = DType::bf16;
+  ExpertKernel kernel = ExpertKernel::probe;
+  Placement placement = Placement::linear;
+};
+
+struct UniformRouting {};
+struct SkewedRouting {
+  double exponent = 1.0;
+};
+struct OneHotExpertRouting {
+  int expert = 0;
+};
+struct HotRankRouting {
+  int rank = 0;
+  double share = 0.5;
+};
+struct MaskedRouting {
+  double share = 0.25;
+};
+struct ListedRouting {
+  std::vector<std::vector<int>> ids;
+};
+
+// A recorded trace: its file (as given, and as found), and half-open ranges of layers and steps,
+// which are always there once the trace has been adopted (scenario_reader.h).
+struct TraceRouting {
+  std::string file;
+  std::string path;
+  std::optional<int> first_layer, last_layer;
+  std::optional<int> first_step, last_step;
+};
+
+using RoutingSpec = std::variant<UniformRouting, SkewedRouting, OneHotExpertRouting, HotRankRouting,
+                                 MaskedRouting, ListedRouting, TraceRouting>;
+
+enum class RanksAre { threads, processes };
+
+// One line of `runs`.
+struct RunLine {
+  std::string backend = "allgather_reducescatter";
+  DeviceKind device = DeviceKind::cpu;
+  std::string communicator;  // empty: the device's own (gloo for cpu)
+  RanksAre ranks = RanksAre::threads;
+  std::string profile = "post-40412";
+  std::string platform = "cuda";
+  std::uint64_t arrival_seed = 0;
+};
+
+enum class Expectation { same_bytes };
+
+// A seeded fault: its number in the catalogue and its parameters as written.
+struct FaultSpec {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> parameters;
+};
+
+// A key as the file writes it: "file:line:column", and its text where it is a single value.
+struct WrittenKey {
+  std::string place;
+  std::string value;
+};
+
+struct Scenario {
+  std::string name;
+  std::string path;    // of the file, for messages
+  std::string sha256;  // of the file's bytes
+  std::string why;
+  std::vector<std::string> tags;
+  std::uint64_t seed = 1;
+  WorldSpec world;
+  ModelSpec model;
+  RoutingSpec routing;
+  std::uint64_t routing_seed = 1;
+  std::vector<std::vector<Count>> steps;  // tokens of each DP rank; empty with a trace
+  int deadline_ms = 5000;
+  Expectation expect = Expectation::same_bytes;
+  std::vector<FaultSpec> faults;
+  std::vector<RunLine> runs;
+  std::map<std::string, WrittenKey> written;  // by name: model.top_k, steps[3], runs[0].backend
+
+  bool says(const std::string& key) const { return written.contains(key); }
+  // Where the file writes the key, or the nearest one around it, or else the file itself.
+  std::string place_of(const std::string& key) const;
+};
+
+// What the command line says in place of the run lines' own words; what is absent changes nothing.
+// Several backends multiply the run lines. Whoever runs scenarios applies it.
+struct RunOverrides {
+  std::vector<std::string> backends;
+  std::optional<DeviceKind> device;
+  std::optional<std::string> communicator;
+  std::optional<RanksAre> ranks;
+  std::optional<std::string> profile;
+  std::optional<std::string> platform;
+};
+
+// The largest absolute value, in units of the smallest one, that any partial sum of the world can
+// reach, and the largest that the dtype holds exactly (numerics.md, 1).
+struct ExactBound {
+  Count reached = 0;
+  Count limit = 0;
+};
+ExactBound exact_bound(const ModelSpec& model);
+
+// Throws ScenarioError at the offending key for a world that cannot be: more choices than experts,
+// an exact bound that the dtype does not hold.
+void check_world(const Scenario& scenario);
+
+}  // namespace moe::sim

@@ -1,0 +1,153 @@
+// The table of scenario keys, and what is said about a key or word that is not in it.
+// A key that formats.md gains gets its row here, in the schema, and in the section's reader.
+
+#include "sim/scenario_keys.h"
+
+#include <algorithm>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+namespace {
+
+std::vector<ScenarioKey> top_level_keys() {
+  return {{"", "name"},
+          {"", "why"},
+          {"", "tags"},
+          {"", "seed"},
+          {"", "world"},
+          {"", "model"},
+          {"", "routing"},
+          {"", "steps"},
+          {"", "values", KeyState::read, {"integers"}, {"real"}},
+          {"", "capacity"},
+          {"", "expect", KeyState::read, {"same_bytes"}, {"derived"}},
+          {"", "faults"},
+          {"", "defects", KeyState::pending, {"[]"}},
+          {"", "eplb", KeyState::pending, {"{}"}},
+          {"", "micro_batches", KeyState::pending, {"{}"}},
+          {"", "dp_chunking", KeyState::pending, {"{}"}},
+          {"", "runs"}};
+}
+
+std::vector<ScenarioKey> world_keys() {
+  return {{"world", "dp"},
+          {"world", "tp", KeyState::pending, {"1"}},
+          {"world", "pp", KeyState::pending, {"1"}},
+          {"world", "pcp", KeyState::pending, {"1"}},
+          {"world", "ep"},
+          {"world", "sequence_parallel", KeyState::pending, {"false"}}};
+}
+
+std::vector<ScenarioKey> model_keys() {
+  return {{"model", "experts"},
+          {"model", "top_k"},
+          {"model", "hidden"},
+          {"model", "intermediate"},
+          {"model", "layers"},
+          {"model", "scoring", KeyState::traced, {"softmax"}},
+          {"model", "renormalize", KeyState::traced, {"true"}},
+          {"model", "groups", KeyState::traced, {"1"}},
+          {"model", "topk_group", KeyState::traced, {"1"}},
+          {"model", "shared_experts", KeyState::traced, {"0"}},
+          {"model", "scale", KeyState::pending, {"1.0"}},
+          {"model", "correction_bias", KeyState::pending, {"false"}},
+          {"model", "dtype", KeyState::read, {"bf16", "f32", "f16"}},
+          {"model", "activation", KeyState::pending, {"silu"}},
+          {"model", "bias", KeyState::pending, {"false"}},
+          {"model", "kernel", KeyState::read, {"probe", "exact_gemm"}, {"real"}},
+          {"model", "quantization", KeyState::pending, {"none"}},
+          {"model", "placement", KeyState::read, {"linear", "round_robin"}},
+          {"model", "redundant_experts", KeyState::pending, {"0"}},
+          {"model", "router_weight_on_input", KeyState::pending, {"false"}}};
+}
+
+std::vector<ScenarioKey> routing_keys() {
+  return {{"routing", "uniform"},
+          {"routing", "skewed"},
+          {"routing.skewed", "exponent"},
+          {"routing", "one_hot_expert"},
+          {"routing.one_hot_expert", "expert"},
+          {"routing", "hot_rank"},
+          {"routing.hot_rank", "rank"},
+          {"routing.hot_rank", "share"},
+          {"routing", "masked"},
+          {"routing.masked", "share"},
+          {"routing", "ids"},
+          {"routing", "logits", KeyState::pending},
+          {"routing", "trace"},
+          {"routing", "layers"},
+          {"routing", "steps"},
+          {"routing", "seed"}};
+}
+
+std::vector<ScenarioKey> run_keys() {
+  return {{"capacity", "max_num_batched_tokens", KeyState::pending},
+          {"capacity", "deadline_ms"},
+          {"runs", "backend"},
+          {"runs", "device", KeyState::read, {"cpu", "cuda", "xpu"}},
+          {"runs", "communicator", KeyState::read, {"gloo", "nccl", "local"}},
+          {"runs", "path", KeyState::read, {"reference"}, {"device"}},
+          {"runs", "ranks", KeyState::read, {"threads", "processes"}},
+          {"runs",
+           "profile",
+           KeyState::read,
+           {"post-40412", "v0.9", "pre-33724", "post-33724", "post-36294", "post-36286",
+            "post-39107", "post-33728", "late-2026"}},
+          {"runs", "platform", KeyState::read, {"cuda", "rocm", "cpu", "xpu"}},
+          {"runs", "selection", KeyState::pending, {"modular"}},
+          {"runs", "dispatch_site", KeyState::pending, {"kernel"}},
+          {"runs", "arrival_seed"}};
+}
+
+std::vector<ScenarioKey> all_keys() {
+  std::vector<ScenarioKey> all = top_level_keys();
+  for (const auto& keys : {world_keys(), model_keys(), routing_keys(), run_keys()}) {
+    all.insert(all.end(), keys.begin(), keys.end());
+  }
+  return all;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& choices) {
+  const std::string near = nearest(word, choices);
+  return near.empty() ? "" : text("; did you mean '", near, "'?");
+}
+
+}  // namespace
+
+const std::vector<ScenarioKey>& scenario_keys() {
+  static const std::vector<ScenarioKey> keys = all_keys();
+  return keys;
+}
+
+const ScenarioKey* find_key(const std::string& section, const std::string& name) {
+  for (const ScenarioKey& key : scenario_keys()) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::string unknown_key_text(const std::string& section, const std::string& name) {
+  std::vector<std::string> known;
+  std::vector<std::string> elsewhere;
+  for (const ScenarioKey& key : scenario_keys()) {
+    if (key.section == section) known.push_back(key.name);
+    if (key.name == name) elsewhere.push_back(key.section.empty() ? "the top level" : key.section);
+  }
+  const std::string hint = elsewhere.empty()
+                               ? did_you_mean(name, known)
+                               : text("; '", name, "' belongs under ", joined(elsewhere, " or "));
+  return text("unknown key '", name.substr(0, 80), "'; known: ", joined(known), hint);
+}
+
+const std::string& chosen(const std::string& where, const std::string& word,
+                          const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), word) == choices.end()) {
+    throw ScenarioError(text(where, ": '", word.substr(0, 80), "' is not one of ", joined(choices),
+                             did_you_mean(word.substr(0, 80), choices)));
+  }
+  return word;
+}
+
+}  // namespace moe::sim

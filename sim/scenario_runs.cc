@@ -1,0 +1,130 @@
+// The sections world, model, faults and runs of a scenario file.
+// Which backends exist is not asked here: the registry knows, and its caller.
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "sim/scenario_sections.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr std::int64_t layers_max = 4'096;
+constexpr std::int64_t top_k_max = 1'024;
+constexpr std::int64_t seed_max = INT64_MAX;
+
+DeviceKind device_named(const std::string& word) {
+  if (word == "cuda") return DeviceKind::cuda;
+  return word == "xpu" ? DeviceKind::xpu : DeviceKind::cpu;
+}
+
+// A communicator must reach the device's memory, and local joins threads only.
+void check_communicator(const ScenarioMap& map, const RunLine& line) {
+  if (line.communicator.empty()) return;
+  const YamlNode& node = *map.find("communicator");
+  const std::string name = map.full_name("communicator");
+  if (line.communicator == "local") {
+    if (line.ranks == RanksAre::threads) return;
+    refuse_at(node, name, "local joins threads of one process, and ranks are processes");
+  }
+  const std::string own = line.device == DeviceKind::cuda ? "nccl" : "gloo";
+  if (line.communicator != own) {
+    refuse_at(node, name,
+              text(line.communicator, " does not carry rows of ", name_of(line.device), "; choose ",
+                   own, " or local"));
+  }
+}
+
+RunLine run_line(const YamlNode& node, const std::string& name, Scenario& scenario) {
+  const ScenarioMap map(node, name, "runs", scenario);
+  RunLine line;
+  line.backend = map.line_of_text("backend", line.backend);
+  line.device = device_named(map.word("device", "cpu"));
+  line.communicator = map.word("communicator", line.communicator);
+  map.word("path", "reference");
+  line.ranks =
+      map.word("ranks", "threads") == "processes" ? RanksAre::processes : RanksAre::threads;
+  line.profile = map.word("profile", line.profile);
+  line.platform = map.word("platform", line.platform);
+  line.arrival_seed = static_cast<std::uint64_t>(map.integer("arrival_seed", {0, seed_max}, 0));
+  check_communicator(map, line);
+  return line;
+}
+
+bool is_fault_name(const std::string& name) {
+  return name.size() == 5 && name.starts_with("MF-") &&
+         std::all_of(name.begin() + 3, name.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+FaultSpec fault_of(const YamlNode& node, const std::string& where) {
+  if (node.kind != YamlKind::map) {
+    refuse_at(node, where, text(described(node), " is not a map like {name: MF-07}"));
+  }
+  FaultSpec fault;
+  for (const YamlEntry& entry : node.entries) {
+    const std::string& key = entry.key.scalar;
+    if (entry.value.kind != YamlKind::scalar || entry.value.scalar.empty()) {
+      refuse_at(entry.value, text(where, ".", key),
+                text(described(entry.value), " is not a value"));
+    }
+    if (key != "name") fault.parameters.emplace_back(key, entry.value.scalar);
+  }
+  const YamlNode* name = node.find("name");
+  if (name == nullptr) refuse_at(node, where, "a fault needs a name, MF- and two digits");
+  if (!is_fault_name(name->scalar)) {
+    refuse_at(*name, text(where, ".name"), text(described(*name), " is not MF- and two digits"));
+  }
+  fault.name = name->scalar;
+  return fault;
+}
+
+}  // namespace
+
+void read_world(const YamlNode& node, Scenario& scenario) {
+  const ScenarioMap map(node, "world", "world", scenario);
+  scenario.world.dp = static_cast<int>(map.integer("dp", {1, ranks_max}, scenario.world.dp));
+  scenario.world.expert_parallel = map.boolean("ep", scenario.world.expert_parallel);
+}
+
+void read_model(const YamlNode& node, Scenario& scenario) {
+  const ScenarioMap map(node, "model", "model", scenario);
+  ModelSpec& model = scenario.model;
+  const YamlNode* layers = map.find("layers");
+  if (layers != nullptr && layers->kind == YamlKind::sequence) {
+    refuse_at(*layers, "model.layers", "a list of overrides is not supported yet (only a number)");
+  }
+  model.num_experts = static_cast<int>(map.integer("experts", {1, experts_max}, model.num_experts));
+  model.top_k = static_cast<int>(map.integer("top_k", {1, top_k_max}, model.top_k));
+  model.hidden_size = map.integer("hidden", {1, width_max}, model.hidden_size);
+  model.intermediate_size = map.integer("intermediate", {1, width_max}, model.intermediate_size);
+  model.num_layers = static_cast<int>(map.integer("layers", {1, layers_max}, model.num_layers));
+  model.dtype = *dtype_named(map.word("dtype", std::string(name_of(model.dtype))));
+  model.kernel =
+      map.word("kernel", "probe") == "probe" ? ExpertKernel::probe : ExpertKernel::exact_gemm;
+  model.placement =
+      map.word("placement", "linear") == "linear" ? Placement::linear : Placement::round_robin;
+}
+
+void read_faults(const YamlNode& node, Scenario& scenario) {
+  if (node.kind != YamlKind::sequence) {
+    refuse_at(node, "faults", text(described(node), " is not a list of faults"));
+  }
+  for (const YamlNode& item : node.items) {
+    const std::string where = text("faults[", scenario.faults.size(), "]");
+    scenario.written[where] = {item.place(), ""};
+    scenario.faults.push_back(fault_of(item, where));
+  }
+}
+
+void read_runs(const YamlNode& node, Scenario& scenario) {
+  if (node.kind != YamlKind::sequence || node.items.empty()) {
+    refuse_at(node, "runs", text(described(node), " is not a list of runs"));
+  }
+  for (const YamlNode& item : node.items) {
+    const std::string name = text("runs[", scenario.runs.size(), "]");
+    scenario.written[name] = {item.place(), ""};
+    scenario.runs.push_back(run_line(item, name, scenario));
+  }
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,11 @@
+// What this build is made of, for --version.
+// version.cc is written by CMake from version.cc.in.
+#pragma once
+
+#include <string>
+
+namespace moe::sim {
+
+std::string version_text();
+
+}  // namespace moe::sim

@@ -1,0 +1,73 @@
+// WorldInputs: what goes into every layer of every step on every rank, made from the scenario
+// alone. Ranks, checks and the C++ oracle read it; golden/oracle.py makes the same values on its
+// own.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backends/standard_experts.h"
+#include "comm/communicator.h"
+#include "golden/golden.h"
+#include "kernels/base/buffer.h"
+#include "sim/routing_trace.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+// One cell's inputs in host memory, aligned row by row.
+struct CellInputs {
+  Buffer hidden_states;  // [tokens, hidden_size]
+  Buffer topk_ids;       // [tokens, top_k] i32
+  Buffer topk_weights;   // [tokens, top_k] f32
+};
+
+// THREAD: safe to read from all ranks.
+class WorldInputs {
+ public:
+  // Reads the trace if the scenario names one. Throws ScenarioError.
+  explicit WorldInputs(const Scenario& scenario);
+
+  int num_steps() const { return static_cast<int>(tokens_.size()); }
+  int num_layers() const { return num_layers_; }
+
+  // Rows of every rank in a step (steps count from 0 within the scenario's selection).
+  RowCounts tokens(int step) const { return tokens_[static_cast<std::size_t>(step)]; }
+
+  // The choices of a rank's token: its ids, -1 masked, and the weights of an exact world.
+  std::span<const std::int16_t> topk_ids(int step, int layer, int rank, Count token) const;
+
+  CellInputs cell(golden::Cell cell, Memory& memory) const;
+
+  // One row of hidden_states, as bytes of the model's dtype.
+  void hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const;
+
+  // The weights of the experts that live on a rank, of one layer.
+  ExpertWeights expert_weights(int layer, const ExpertMap& map, int rank, Memory& memory) const;
+
+  // The experts of one layer as the C++ oracle wants them.
+  golden::OracleExperts oracle_experts(int layer) const;
+
+  // xxh64 of a step's topk_ids over all selected layers, as goldens record it.
+  std::uint64_t routing_digest(int step) const;
+  bool is_recorded() const { return recorded_; }
+
+ private:
+  Count global_token(int step, int rank, Count token) const;
+  std::span<const std::int16_t> ids_of(Count global, int layer) const;
+  std::uint64_t hidden_seed(int layer, Count global) const;
+
+  const Scenario& scenario_;
+  bool recorded_ = false;
+  int num_layers_ = 0;
+  int first_layer_ = 0;     // the trace's own number of layer 0
+  int layers_in_file_ = 0;  // ids are laid out [token, layers_in_file, top_k]
+  Count first_token_ = 0;   // the trace's own number of the first token
+  std::vector<std::vector<Count>> tokens_;
+  std::vector<Count> step_begin_;  // first token of each step, from 0
+  std::vector<std::int16_t> ids_;
+};
+
+}  // namespace moe::sim

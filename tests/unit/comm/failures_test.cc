@@ -1,0 +1,168 @@
+// What ranks hear when a peer is late, gone, or in another operation: a SystemError that names the
+// peer, soon, and at once ever after. Nothing hangs and no process ends.
+
+#include <latch>
+
+#include "tests/catch.h"
+#include "tests/unit/comm/ranks.h"
+
+namespace moe::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A patient world for cases in which no deadline may be what ends them.
+constexpr milliseconds patient{60000};
+constexpr milliseconds short_deadline{200};
+
+void gather_one_row(Communicator& group) {
+  const Buffer own = patterned(group, 0, {1, 4, DType::f32});
+  const Buffer all(group.memory(), {group.size(), 4, DType::f32});
+  group.all_gather_v(one(own.tensor()), Counts(static_cast<std::size_t>(group.size()), 1),
+                     one(all.tensor()));
+}
+
+// The words of the error that a call ends with, "" if it does not.
+template <typename Call>
+std::string error_of(const Call& call) {
+  return outcome_of<bool>([&] {
+           call();
+           return true;
+         }).error;
+}
+
+}  // namespace
+
+TEST_CASE("a rank that does not come is named after the deadline, and the group is dead") {
+  const Wire wire = GENERATE(from_range(wires()));
+  CAPTURE(name_of(wire));
+  std::latch done(2);
+  const auto outcomes = run_world({wire, 3, short_deadline}, [&](Communicator& group) {
+    group.barrier();
+    if (group.rank() == 2) {
+      done.wait();
+      return std::string();
+    }
+    const std::string first = error_of([&] { gather_one_row(group); });
+    const Clock::time_point after = Clock::now();
+    const std::string second = error_of([&] { group.barrier(); });
+    const bool at_once = Clock::now() - after < short_deadline;
+    done.count_down();
+    return text(first, second == first && at_once ? "" : text(" then ", second));
+  });
+  const std::string local = "rank 2 did not reach operation 1 (all_gather_v) within 200 ms";
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
+    REQUIRE(outcome.error.empty());
+    if (wire == Wire::local) CHECK(*outcome.value == local);
+    if (wire == Wire::gloo) {
+      CHECK(contains(*outcome.value, text("rank ", rank, ": operation 1 (all_gather_v): peer rank")));
+      CHECK(!contains(*outcome.value, " then "));
+    }
+  }
+  if (wire == Wire::gloo) {
+    const std::string late = "peer rank 2 did not answer within 200 ms";
+    CHECK((contains(*outcomes[0].value, late) || contains(*outcomes[1].value, late)));
+  }
+}
+
+TEST_CASE("a rank that throws ends the wait of its peers long before the deadline") {
+  const Wire wire = GENERATE(from_range(wires()));
+  const int size = GENERATE(2, 4);
+  CAPTURE(name_of(wire), size);
+  const Clock::time_point begin = Clock::now();
+  const auto outcomes = run_world({wire, size, patient}, [&](Communicator& group) {
+    group.barrier();
+    if (group.rank() == 1) throw std::runtime_error("an error of rank 1");
+    gather_one_row(group);
+    return true;
+  });
+  CHECK(Clock::now() - begin < patient / 2);
+  for (int rank = 0; rank < size; ++rank) {
+    const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
+    CAPTURE(rank, outcome.error);
+    CHECK(outcome.kind == (rank == 1 ? "exception" : "SystemError"));
+  }
+  CHECK(contains(outcomes[0].error, wire == Wire::local
+                                        ? "rank 1 left the group before operation 1 (all_gather_v)"
+                                        : "peer rank"));
+}
+
+TEST_CASE("ranks in different operations hear of it, even where the sizes would not fit") {
+  const Wire wire = GENERATE(from_range(wires()));
+  CAPTURE(name_of(wire));
+  const auto outcomes = run_world({wire, 2, short_deadline}, [&](Communicator& group) {
+    const Buffer large = patterned(group, 0, {64, 64, DType::f32});
+    if (group.rank() == 0) {
+      gather_one_row(group);
+    } else {
+      group.broadcast(one(large.tensor()), 1);
+    }
+    return true;
+  });
+  CHECK(outcomes[0].kind == "SystemError");
+  if (wire == Wire::local) {
+    CHECK(contains(outcomes[0].error, "ranks are out of step: rank 0 is at operation 0 "
+                                      "(all_gather_v), rank 1 at operation 0 (broadcast)"));
+    CHECK(outcomes[1].kind == "SystemError");
+  }
+}
+
+TEST_CASE("ranks that disagree about rows get an error instead of rows") {
+  const Wire wire = GENERATE(from_range(wires()));
+  const bool more = GENERATE(false, true);
+  CAPTURE(name_of(wire), more);
+  const auto outcomes = run_world({wire, 2, short_deadline}, [&](Communicator& group) {
+    // Rank 0 expects 3 rows of rank 1, which has 30 or none.
+    const Counts rows = group.rank() == 0 ? Counts{2, 3} : Counts{2, more ? 30 : 0};
+    const Buffer own = patterned(
+        group, 0, {rows[static_cast<std::size_t>(group.rank())], 8, DType::f32});
+    const Buffer all(group.memory(), {total_rows(rows), 8, DType::f32});
+    group.all_gather_v(one(own.tensor()), rows, one(all.tensor()));
+    return true;
+  });
+  CHECK(outcomes[0].kind == "SystemError");
+  CHECK(contains(outcomes[0].error, "rank 1"));
+}
+
+TEST_CASE("a sender without a receiver and a receiver without a sender are told") {
+  const Wire wire = GENERATE(from_range(wires()));
+  const bool sends = GENERATE(false, true);
+  CAPTURE(name_of(wire), sends);
+  std::latch done(1);
+  const auto outcomes = run_world({wire, 2, short_deadline}, [&](Communicator& group) {
+    if (group.rank() == 1) {
+      done.wait();
+      return std::string();
+    }
+    const Buffer rows = patterned(group, 0, {1, 4, DType::f32});
+    const std::string error = error_of([&] {
+      if (sends) group.send(one(rows.tensor()), 1);
+      if (!sends) group.recv(one(rows.tensor()), 1);
+    });
+    done.count_down();
+    return error;
+  });
+  REQUIRE(outcomes[0].value);
+  CHECK(contains(*outcomes[0].value, "rank 1 did not"));
+  CHECK(contains(*outcomes[0].value, "within 200 ms"));
+}
+
+TEST_CASE("Gloo: a rank that never comes to the meeting point is named") {
+  if (gloo_maker.make == nullptr) {
+    CHECK(contains(gloo_maker.absence, "-DMOE_GLOO=ON"));
+    return;
+  }
+  World world({Wire::gloo, 3, short_deadline});
+  const auto outcomes = run_ranks(2, [&](int rank) {
+    const Endpoint endpoint = world.endpoint(rank);
+    return true;
+  });
+  for (const auto& outcome : outcomes) {
+    CHECK(outcome.kind == "SystemError");
+    CHECK(contains(outcome.error, "did not come to group 'world' within 200 ms"));
+  }
+  CHECK(contains(outcomes[0].error, "rank 2"));
+}
+
+}  // namespace moe::test

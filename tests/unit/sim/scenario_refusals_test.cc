@@ -1,0 +1,278 @@
+// Unit tests of sim/scenario_reader: every refusal, at its line and column, with what to write.
+// Each case is a whole file; traces have a file of their own.
+
+#include "sim/scenario_reader.h"
+
+#include "tests/catch.h"
+#include "tests/unit/sim/input_files.h"
+
+using namespace moe;
+using namespace moe::sim;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+struct Case {
+  std::string lines;    // after "name: s" and, unless they say it, steps of two ranks
+  std::string message;  // after the file's name
+};
+
+void check_refusals(const std::vector<Case>& cases) {
+  const TemporaryFolder root;
+  for (const Case& one : cases) {
+    CAPTURE(one.lines);
+    const std::string content =
+        one.lines.starts_with("name:") ? one.lines : "name: s\nworld: {dp: 2}\n" + one.lines;
+    const std::string path = root.write("s.yaml", content);
+    CHECK_THAT(error_of([&] { read_scenario(path, root.path()); }), StartsWith(path + one.message));
+  }
+}
+
+std::string with_steps(const std::string& lines) { return "steps: [[1, 1]]\n" + lines; }
+
+}  // namespace
+
+TEST_CASE("scenario: the file as a whole") {
+  check_refusals({
+      {"name: other\nsteps: [[1]]",
+       ":1:7: name: 'other' is not the file's path without extension, 's'"},
+      {"name: \nsteps: [[1]]", ":1:1: name: an empty value is not a text"},
+      {"name: [s]", ":1:7: name: a list is not a text"},
+      {"name: s", ":1:1: steps: is missing: list the tokens"},
+      {"name: s\nstpes: [[1]]",
+       ":2:1: unknown key 'stpes'; known: name, why, tags, seed, world, model, "
+       "routing, steps, values, capacity, expect, faults, defects, eplb, "
+       "micro_batches, dp_chunking, runs; did you mean 'steps'?"},
+      {"name: s\nexperts: 4", ":2:1: unknown key 'experts'; known: name"},
+      {"name: s\nname: s", ":2:1: the key 'name' is given twice"},
+      {"name: s\nsteps: [[1]", ":2:"},
+  });
+  const TemporaryFolder root;
+  const auto refusal = [&](const std::string& content) {
+    return error_of([&] { read_scenario(root.write("s.yaml", content), root.path()); });
+  };
+  CHECK_THAT(refusal("why: no name\n"), Contains(":1:1: name: is missing; write name: s"));
+  CHECK_THAT(refusal("just words\n"),
+             Contains(":1:1: the file holds 'just words', not a scenario"));
+  CHECK_THAT(refusal("[1]\n"), Contains("the file holds a list"));
+  CHECK_THAT(refusal(""), Contains(":1:1: the file is empty"));
+  CHECK_THAT(refusal("name: \x01\n"), Contains(":1:7: the byte 0x01"));
+  CHECK_THAT(refusal("name: s\nexperts: 4\n"), Contains("'experts' belongs under model"));
+  CHECK_THAT(error_of([&] { read_scenario(root.path() / "none.yaml", root.path()); }),
+             Contains("there is no such file"));
+}
+
+TEST_CASE("scenario: top-level values") {
+  check_refusals({
+      {with_steps("why: {a: b}"), ":4:6: why: a map is not a text"},
+      {with_steps("tags: fast"), ":4:7: tags: 'fast' is not a list of words"},
+      {with_steps("tags: [a, [b]]"), ":4:11: tags: a list is not a word"},
+      {with_steps("tags: [a, a]"), ":4:11: tags: 'a' is given twice"},
+      {with_steps("seed: -1"), ":4:7: seed: '-1' is not an integer from 0 to"},
+      {with_steps("seed: 9223372036854775808"), ":4:7: seed: '9223372036854775808' is not"},
+      {with_steps("values: real"), ":4:9: values: real is not supported yet (only integers)"},
+      {with_steps("values: integer"),
+       ":4:9: values: 'integer' is not one of integers; did you mean"},
+      {with_steps("expect: derived"),
+       ":4:9: expect: derived is not supported yet (only same_bytes)"},
+      {with_steps("expect: {error: {kind: a}}"), ":4:9: expect: a map is not supported yet"},
+      {with_steps("capacity: {deadline_ms: 0}"), ":4:25: capacity.deadline_ms: '0' is not"},
+      {with_steps("capacity: {max_num_batched_tokens: 256}"),
+       ":4:36: capacity.max_num_batched_tokens: 256 is not supported yet (leave the key out)"},
+      {with_steps("capacity: {dedline_ms: 5}"),
+       ":4:12: capacity: unknown key 'dedline_ms'; known: "
+       "max_num_batched_tokens, deadline_ms; did you"},
+      {with_steps("defects: [a]"), ":4:10: defects: a list is not supported yet (only [])"},
+      {with_steps("eplb: {window: 3}"), ":4:7: eplb: a map is not supported yet (only {})"},
+      {with_steps("micro_batches: {on: 3}"), ":4:16: micro_batches: a map is not"},
+      {with_steps("dp_chunking: true"), ":4:14: dp_chunking: true is not supported yet"},
+  });
+}
+
+TEST_CASE("scenario: world") {
+  check_refusals({
+      {"name: s\nworld: 3", ":2:8: world: '3' is not a map of keys"},
+      {"name: s\nworld: {dp: 0}", ":2:13: world.dp: '0' is not an integer from 1 to 1024"},
+      {"name: s\nworld: {dp: 1025}", ":2:13: world.dp: '1025' is not"},
+      {"name: s\nworld: {dp: two}", ":2:13: world.dp: 'two' is not an integer"},
+      {"name: s\nworld: {dp: '2'}", ":2:13: world.dp: '2' is not an integer"},
+      {"name: s\nworld: {dp: 2.0}", ":2:13: world.dp: '2.0' is not an integer"},
+      {"name: s\nworld: {dp: 010}", ":2:13: world.dp: '010' is not an integer"},
+      {"name: s\nworld: {dp: +2}", ":2:13: world.dp: '+2' is not an integer"},
+      {"name: s\nworld: {dp: 0x2}", ":2:13: world.dp: '0x2' is not an integer"},
+      {"name: s\nworld: {dp: [2]}", ":2:13: world.dp: a list is not an integer"},
+      {"name: s\nworld: {tp: 2}", ":2:13: world.tp: 2 is not supported yet (only 1)"},
+      {"name: s\nworld: {pp: 2}", ":2:13: world.pp: 2 is not supported yet (only 1)"},
+      {"name: s\nworld: {pcp: 4}", ":2:14: world.pcp: 4 is not supported yet (only 1)"},
+      {"name: s\nworld: {sequence_parallel: true}",
+       ":2:28: world.sequence_parallel: true is not supported yet (only false)"},
+      {"name: s\nworld: {ep: yes}", ":2:13: world.ep: 'yes' is not true or false"},
+      {"name: s\nworld: {dq: 2}",
+       ":2:9: world: unknown key 'dq'; known: dp, tp, pp, pcp, ep, "
+       "sequence_parallel; did you mean 'dp'?"},
+  });
+}
+
+TEST_CASE("scenario: model") {
+  check_refusals({
+      {"model: {experts: 0}", ":3:18: model.experts: '0' is not an integer from 1 to 32767"},
+      {"model: {experts: 40000}", ":3:18: model.experts: '40000' is not"},
+      {"model: {top_k: 0}", ":3:16: model.top_k: '0' is not"},
+      {"model: {hidden: 0}", ":3:17: model.hidden: '0' is not an integer from 1 to 1048576"},
+      {"model: {hidden: 2000000}", ":3:17: model.hidden: '2000000' is not"},
+      {"model: {intermediate: -4}", ":3:23: model.intermediate: '-4' is not"},
+      {"model: {layers: 0}", ":3:17: model.layers: '0' is not"},
+      {"model: {layers: [1, 2]}", ":3:17: model.layers: a list of overrides is not supported yet"},
+      {"model: {dtype: fp16}",
+       ":3:16: model.dtype: 'fp16' is not one of bf16, f32, f16; did you "
+       "mean 'f16'?"},
+      {"model: {dtype: f64}", ":3:16: model.dtype: 'f64' is not one of bf16, f32, f16"},
+      {"model: {kernel: real}",
+       ":3:17: model.kernel: real is not supported yet (only probe, "
+       "exact_gemm)"},
+      {"model: {kernel: prob}", ":3:17: model.kernel: 'prob' is not one of probe, exact_gemm"},
+      {"model: {kernel: [probe]}", ":3:17: model.kernel: a list is not supported yet"},
+      {"model: {placement: lin}",
+       ":3:20: model.placement: 'lin' is not one of linear, round_robin"},
+      {"model: {placement: [lin]}", ":3:20: model.placement: a list is not one of linear"},
+      {"model: {scale: 2.5}", ":3:16: model.scale: 2.5 is not supported yet (only 1.0)"},
+      {"model: {correction_bias: true}", ":3:26: model.correction_bias: true is not supported yet"},
+      {"model: {activation: gelu}",
+       ":3:21: model.activation: gelu is not supported yet (only silu)"},
+      {"model: {bias: true}", ":3:15: model.bias: true is not supported yet (only false)"},
+      {"model: {quantization: fp8}", ":3:23: model.quantization: fp8 is not supported yet"},
+      {"model: {redundant_experts: 2}", ":3:28: model.redundant_experts: 2 is not supported yet"},
+      {"model: {router_weight_on_input: true}", ":3:33: model.router_weight_on_input: true is not"},
+      {"model: {exprets: 4}", ":3:9: model: unknown key 'exprets'; known: experts, top_k, hidden"},
+      {with_steps("model: {scoring: sigmoid}"),
+       ":4:18: model.scoring: 'sigmoid' is not supported yet (only softmax)"},
+      {with_steps("model: {renormalize: false}"), ":4:22: model.renormalize: 'false' is not"},
+      {with_steps("model: {groups: 4}"), ":4:17: model.groups: '4' is not supported yet (only 1)"},
+      {with_steps("model: {topk_group: 2}"), ":4:21: model.topk_group: '2' is not supported yet"},
+      {with_steps("model: {shared_experts: 1}"),
+       ":4:25: model.shared_experts: '1' is not supported"},
+      {with_steps("model: {top_k: 9}"), ":4:16: model.top_k: a token cannot choose 9 of 8 experts"},
+      {with_steps("model: {experts: 1}"),
+       ":4:18: model.experts: a token cannot choose 2 of 1 experts"},
+      {with_steps("model: {experts: 32, top_k: 17}"),
+       ":4:29: model.top_k: with 17 choices partial sums reach 272, bf16 is exact only up to 256"},
+      {with_steps("model: {experts: 300, top_k: 129, dtype: f16}"),
+       ":4:30: model.top_k: with 129 choices partial sums reach 2064, f16 is exact only up to "
+       "2048"},
+      {with_steps("model: {experts: 64, top_k: 33, kernel: exact_gemm}"),
+       ":4:29: model.top_k: with 33 choices partial sums reach 264, bf16 is exact only up to 256"},
+  });
+}
+
+TEST_CASE("scenario: routing") {
+  check_refusals({
+      {"routing: unifrom",
+       ":3:10: routing: 'unifrom' is not one of uniform, skewed, one_hot_expert, "
+       "hot_rank, masked, ids, logits, trace; did you mean 'uniform'?"},
+      {"routing: skewed", ":3:10: routing: skewed needs a value: {skewed: …}"},
+      {"routing: [1]", ":3:10: routing: a list is not a map of keys"},
+      {"routing: {skewed: {}, masked: {}}", ":3:10: routing: both skewed and masked: choose one"},
+      {"routing: {skewd: {}}", ":3:11: routing: unknown key 'skewd'; known: uniform, skewed"},
+      {"routing: {uniform: 3}", ":3:20: routing.uniform: '3' is not a map of keys"},
+      {"routing: {uniform: {a: 3}}", ":3:21: routing.uniform: unknown key 'a'; known: "},
+      {"routing: {seed: x}", ":3:17: routing.seed: 'x' is not an integer"},
+      {"routing: {skewed: {exponent: -1}}",
+       ":3:30: routing.skewed.exponent: '-1' is not a number "
+       "from 0 to 64, written like 1 or 0.5"},
+      {"routing: {skewed: {exponent: 1e1}}", ":3:30: routing.skewed.exponent: '1e1' is not"},
+      {"routing: {skewed: {exponent: .nan}}", ":3:30: routing.skewed.exponent: '.nan' is not"},
+      {"routing: {skewed: {exponent: 1.}}", ":3:30: routing.skewed.exponent: '1.' is not"},
+      {"routing: {skewed: {exponent: '1'}}", ":3:30: routing.skewed.exponent: '1' is not"},
+      {"routing: {skewed: {exponent: 65}}", ":3:30: routing.skewed.exponent: '65' is not"},
+      {"routing: {skewed: {expnent: 1}}",
+       ":3:20: routing.skewed: unknown key 'expnent'; known: "
+       "exponent; did you mean 'exponent'?"},
+      {"routing: {one_hot_expert: {expert: 8}}",
+       ":3:36: routing.one_hot_expert.expert: '8' is not an integer from 0 to 7"},
+      {"routing: {one_hot_expert: {expert: -1}}", ":3:36: routing.one_hot_expert.expert: '-1' is"},
+      {"routing: {hot_rank: {rank: 2}}",
+       ":3:28: routing.hot_rank.rank: '2' is not an integer from 0 "
+       "to 1"},
+      {"routing: {hot_rank: {share: 1.5}}",
+       ":3:29: routing.hot_rank.share: '1.5' is not a number "
+       "from 0 to 1"},
+      {"model: {experts: 1, top_k: 1}\nrouting: {hot_rank: {rank: 1}}",
+       ":4:21: routing.hot_rank.rank: rank 1 has none of the 1 experts"},
+      {"routing: {masked: {share: -0.5}}", ":3:27: routing.masked.share: '-0.5' is not"},
+      {"routing: {ids: 3}", ":3:16: routing.ids: '3' is not a list of rows"},
+      {"routing: {ids: []}", ":3:16: routing.ids: a list is not a list of rows of experts"},
+      {"routing: {ids: [[0, 1], 3]}",
+       ":3:25: routing.ids[1]: '3' is not a list of 2 experts (top_k)"},
+      {"routing: {ids: [[0, 1, 2]]}", ":3:17: routing.ids[0]: a list of 3 is not a list of 2"},
+      {"routing: {ids: [[0, 8]]}", ":3:21: routing.ids[0]: '8' is not an integer from -1 to 7"},
+      {"routing: {ids: [[0, -2]]}", ":3:21: routing.ids[0]: '-2' is not"},
+      {"routing: {ids: [[3, 3]]}", ":3:21: routing.ids[0]: expert 3 is listed twice for one token"},
+      {"routing: {logits: {a: 1}}", ":3:19: routing.logits: a map is not supported yet (leave"},
+      {"routing: {layers: [0, 1]}",
+       ":3:19: routing.layers: is a range of a trace, and there is no"},
+      {"routing: {steps: [0, 1]}", ":3:18: routing.steps: is a range of a trace"},
+  });
+}
+
+TEST_CASE("scenario: steps") {
+  check_refusals({
+      {"steps: 3", ":3:8: steps: '3' is not a list of steps, each a list of 2 token counts"},
+      {"steps: []", ":3:8: steps: a list is not a list of steps"},
+      {"steps: [3, 4]", ":3:9: steps[0]: '3' is not a list of 2 token counts (world.dp)"},
+      {"steps: [[1, 2], [3]]", ":3:17: steps[1]: a list of 1 is not a list of 2 token counts"},
+      {"steps: [[1, 2, 3]]", ":3:9: steps[0]: a list of 3 is not a list of 2 token counts"},
+      {"steps: [[1, -2]]", ":3:13: steps[0]: '-2' is not an integer from 0 to 1048576"},
+      {"steps: [[1, 1048577]]", ":3:13: steps[0]: '1048577' is not an integer"},
+      {"steps: [[0, 0], [0, 0]]", ":3:8: steps: no rank has a token in any step"},
+  });
+}
+
+TEST_CASE("scenario: faults and runs") {
+  check_refusals({
+      {with_steps("faults: MF-07"), ":4:9: faults: 'MF-07' is not a list of faults"},
+      {with_steps("faults: [MF-07]"), ":4:10: faults[0]: 'MF-07' is not a map like {name: MF-07}"},
+      {with_steps("faults: [{rank: 1}]"), ":4:10: faults[0]: a fault needs a name"},
+      {with_steps("faults: [{name: drop}]"), ":4:17: faults[0].name: 'drop' is not MF- and two"},
+      {with_steps("faults: [{name: MF-07, rank: [1]}]"), ":4:30: faults[0].rank: a list is not a"},
+      {with_steps("runs: []"), ":4:7: runs: a list is not a list of runs"},
+      {with_steps("runs: naive"), ":4:7: runs: 'naive' is not a list of runs"},
+      {with_steps("runs: [naive]"), ":4:8: runs[0]: 'naive' is not a map of keys"},
+      {with_steps("runs: [{}, {bakend: naive}]"),
+       ":4:13: runs[1]: unknown key 'bakend'; known: "
+       "backend, device, communicator"},
+      {with_steps("runs: [{backend: }]"), ":4:9: runs[0].backend: an empty value is not a text"},
+      {with_steps("runs: [{device: gpu}]"),
+       ":4:17: runs[0].device: 'gpu' is not one of cpu, cuda, "
+       "xpu; did you mean"},
+      {with_steps("runs: [{communicator: mpi}]"),
+       ":4:23: runs[0].communicator: 'mpi' is not one of "
+       "gloo, nccl, local"},
+      {with_steps("runs: [{communicator: nccl}]"),
+       ":4:23: runs[0].communicator: nccl does not carry rows of cpu; choose gloo or local"},
+      {with_steps("runs: [{communicator: gloo, device: cuda}]"),
+       ":4:23: runs[0].communicator: gloo does not carry rows of cuda; choose nccl or local"},
+      {with_steps("runs: [{communicator: local, ranks: processes}]"),
+       ":4:23: runs[0].communicator: local joins threads of one process, and ranks are processes"},
+      {with_steps("runs: [{path: device}]"),
+       ":4:15: runs[0].path: device is not supported yet (only "
+       "reference)"},
+      {with_steps("runs: [{ranks: threds}]"),
+       ":4:16: runs[0].ranks: 'threds' is not one of threads, "
+       "processes; did you mean 'threads'?"},
+      {with_steps("runs: [{profile: post-40413}]"),
+       ":4:18: runs[0].profile: 'post-40413' is not one "
+       "of post-40412, v0.9, pre-33724, post-33724, "
+       "post-36294, post-36286, post-39107, post-33728, "
+       "late-2026; did you mean 'post-40412'?"},
+      {with_steps("runs: [{platform: tpu}]"),
+       ":4:19: runs[0].platform: 'tpu' is not one of cuda, "
+       "rocm, cpu, xpu"},
+      {with_steps("runs: [{selection: monolithic}]"),
+       ":4:20: runs[0].selection: monolithic is not "
+       "supported yet (only modular)"},
+      {with_steps("runs: [{dispatch_site: runner}]"),
+       ":4:24: runs[0].dispatch_site: runner is not"},
+      {with_steps("runs: [{arrival_seed: -1}]"), ":4:23: runs[0].arrival_seed: '-1' is not"},
+  });
+}
