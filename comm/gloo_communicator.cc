@@ -13,11 +13,10 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 
 #include "comm/broken_pipe.h"
 #include "comm/exchange_sum.h"
-#include "comm/operation.h"
+#include "comm/gloo_messages.h"
 #include "comm/split.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
@@ -88,45 +87,7 @@ std::shared_ptr<gloo::Context> connected_mesh(const GlooSettings& settings, Stor
   }
 }
 
-// One message to or from a peer.
-struct Message {
-  int peer = 0;
-  int tensor_id = 0;
-  Tensor rows;
-};
-
-// What two messages must share to meet: 40 bits of size, 6 of the tensor in its list, 4 of the
-// operation, the rest its number.
-struct SlotOf {
-  Operation operation;
-  Count number;
-
-  std::uint64_t operator()(const Message& message) const {
-    const auto bytes = static_cast<std::uint64_t>(bytes_of(message.rows));
-    const auto tensor = static_cast<std::uint64_t>(message.tensor_id);
-    MOE_CHECK(bytes < 1ULL << 40U && tensor < 1U << 6U,
-              text("tensor ", tensor, " with ", bytes, " bytes in one message"));
-    const Operation kind = operation == Operation::recv ? Operation::send : operation;
-    return static_cast<std::uint64_t>(number) << 50U |
-           static_cast<std::uint64_t>(kind) << 46U | tensor << 40U | bytes;
-  }
-};
-
 enum class Direction { sent, received };
-
-// Why an exchange failed: the peers and what they did.
-struct Failure {
-  std::set<int> closed;
-  std::set<int> silent;
-
-  bool any() const { return !closed.empty() || !silent.empty(); }
-  std::string words(milliseconds deadline) const {
-    const std::string mute = text("peer ", ranks_text(std::vector<int>(silent.begin(), silent.end())));
-    if (closed.empty()) return text(mute, " did not answer within ", deadline.count(), " ms");
-    const std::string gone = text("peer ", ranks_text(std::vector<int>(closed.begin(), closed.end())));
-    return text(gone, " closed the connection", silent.empty() ? "" : "; nothing yet from " + mute);
-  }
-};
 
 // Messages that are under way. Dropping it ends all access to their memory.
 class Exchange {
@@ -202,7 +163,10 @@ class GlooCommunicator final : public Communicator {
         memory_(memory),
         mesh_(connected_mesh(settings, store)),
         num_sent_(static_cast<std::size_t>(settings.size), 0),
-        num_received_(static_cast<std::size_t>(settings.size), 0) {}
+        num_received_(static_cast<std::size_t>(settings.size), 0) {
+    // A rank may have nothing to do but leave: not before all others are connected.
+    do_barrier();
+  }
 
   int rank() const override { return settings_.rank; }
   int size() const override { return settings_.size; }
@@ -371,7 +335,7 @@ class GlooCommunicator final : public Communicator {
   StoreClient& store_;
   Memory& memory_;
   std::shared_ptr<gloo::Context> mesh_;  // null for a group of one, and after a failure
-  Count number_ = 0;
+  Count number_ = before_first;
   std::vector<Count> num_sent_;
   std::vector<Count> num_received_;
   std::optional<std::string> broken_;

@@ -13,14 +13,14 @@ namespace {
 using State = LocalGroup::State;
 
 // One rank's stay in one collective: from the meeting of all to the moment when nobody reads.
-class Meeting {
+class Stay {
  public:
-  Meeting(State& group, int rank, const Shown& shown) : group_(group), rank_(rank) {
+  Stay(State& group, int rank, const Shown& shown) : group_(group), rank_(rank) {
     group_.enter(rank, shown);
   }
-  ~Meeting() { group_.exit(); }
-  Meeting(const Meeting&) = delete;
-  Meeting& operator=(const Meeting&) = delete;
+  ~Stay() { group_.exit(); }
+  Stay(const Stay&) = delete;
+  Stay& operator=(const Stay&) = delete;
 
   const Shown& shown_by(int peer) const { return group_.shown_by(peer); }
 
@@ -98,15 +98,15 @@ class LocalCommunicator final : public Communicator {
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
     const Shown shown{.operation = Operation::all_gather_v, .tensors = rows};
-    const Meeting meeting(group_, rank_, shown);
-    meeting.check_in_step();
+    const Stay stay(group_, rank_, shown);
+    stay.check_in_step();
     Count begin = 0;
     for (int peer = 0; peer < size(); ++peer) {
       const Count count = rows_per_rank[static_cast<std::size_t>(peer)];
       for (std::size_t i = 0; i < rows.size(); ++i) {
         const Tensor to = rows_of(gathered[i], begin, count);
-        const Tensor from = meeting.rows_from(peer, i, 0, to);
-        meeting.check_rows(peer, meeting.shown_by(peer).tensors[i].rows, count);
+        const Tensor from = stay.rows_from(peer, i, 0, to);
+        stay.check_rows(peer, stay.shown_by(peer).tensors[i].rows, count);
         copy(from, to);
       }
       begin += count;
@@ -121,16 +121,16 @@ class LocalCommunicator final : public Communicator {
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
     const Shown shown{.operation = Operation::all_to_all_v, .tensors = sent, .counts = rows_to};
-    const Meeting meeting(group_, rank_, shown);
-    meeting.check_in_step();
+    const Stay stay(group_, rank_, shown);
+    stay.check_in_step();
     Count begin = 0;
     for (int peer = 0; peer < size(); ++peer) {
-      const RowCounts theirs = meeting.shown_by(peer).counts;
+      const RowCounts theirs = stay.shown_by(peer).counts;
       const Count count = rows_from[static_cast<std::size_t>(peer)];
-      meeting.check_rows(peer, theirs[static_cast<std::size_t>(rank_)], count);
+      stay.check_rows(peer, theirs[static_cast<std::size_t>(rank_)], count);
       for (std::size_t i = 0; i < received.size(); ++i) {
         const Tensor to = rows_of(received[i], begin, count);
-        copy(meeting.rows_from(peer, i, rows_before(theirs, rank_), to), to);
+        copy(stay.rows_from(peer, i, rows_before(theirs, rank_), to), to);
       }
       begin += count;
     }
@@ -138,17 +138,17 @@ class LocalCommunicator final : public Communicator {
 
   void do_broadcast(Tensors rows, int root) override {
     const Shown shown{.operation = Operation::broadcast, .tensors = rows, .root = root};
-    const Meeting meeting(group_, rank_, shown);
-    meeting.check_in_step();
-    const int theirs = meeting.shown_by(root).root;
+    const Stay stay(group_, rank_, shown);
+    stay.check_in_step();
+    const int theirs = stay.shown_by(root).root;
     if (theirs != root) {
-      meeting.fail(text(group_.current(rank_), ": rank ", rank_, " waits for root ", root,
+      stay.fail(text(group_.current(rank_), ": rank ", rank_, " waits for root ", root,
                         ", which waits for root ", theirs));
     }
     if (root == rank_) return;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const Tensor from = meeting.rows_from(root, i, 0, rows[i]);
-      meeting.check_rows(root, meeting.shown_by(root).tensors[i].rows, rows[i].rows);
+      const Tensor from = stay.rows_from(root, i, 0, rows[i]);
+      stay.check_rows(root, stay.shown_by(root).tensors[i].rows, rows[i].rows);
       copy(from, rows[i]);
     }
   }
@@ -177,16 +177,16 @@ class LocalCommunicator final : public Communicator {
 
   void do_barrier() override {
     const Shown shown{.operation = Operation::barrier};
-    Meeting(group_, rank_, shown).check_in_step();
+    Stay(group_, rank_, shown).check_in_step();
   }
 
   std::unique_ptr<Communicator> do_split(int color, int key) override {
     const Shown shown{.operation = Operation::split, .choice = {color, key}};
-    const Meeting meeting(group_, rank_, shown);
-    meeting.check_in_step();
+    const Stay stay(group_, rank_, shown);
+    stay.check_in_step();
     if (color < 0) return nullptr;
     std::vector<SplitChoice> choices;
-    for (int peer = 0; peer < size(); ++peer) choices.push_back(meeting.shown_by(peer).choice);
+    for (int peer = 0; peer < size(); ++peer) choices.push_back(stay.shown_by(peer).choice);
     const std::vector<int> ranks = ranks_of_color(choices, color);
     const auto own = std::ranges::find(ranks, rank_) - ranks.begin();
     State& child = group_.child(color, static_cast<int>(ranks.size()));

@@ -118,6 +118,8 @@ options::options_description run_description() {
        "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")                //
       ("fault", words()->value_name("NAME[:key=value,…]"),
        "seed a fault (moebius list faults)")                                              //
+      ("line", options::value<int>()->value_name("N"),
+       "only the N-th run line of each scenario, from 0")                                 //
       ("repeat", options::value<int>()->value_name("N"), "run everything N times");
   add_report_options(description);
   return description;
@@ -206,6 +208,7 @@ Command run_command(const Words& arguments) {
       run.faults.push_back(parsed_fault(words));
     }
   }
+  run.line = given_value<int>(given, "line");
   run.repeat = given_value<int>(given, "repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
   run.report = report_options(given);

@@ -32,6 +32,7 @@ struct RunCommand {
   std::optional<int> deadline_ms;
   std::vector<std::string> required;
   std::vector<FaultSpec> faults;
+  std::optional<int> line;  // only this run line of each scenario, counted from 0
   int repeat = 1;
   ReportOptions report;
 };

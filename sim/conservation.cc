@@ -162,7 +162,8 @@ void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger) {
   DispatchCheck check(facts, cell, ledger);
   check.count(dispatched);
-  if (dispatched.provenance.rows != dispatched.hidden_states.rows) return;
+  const Tensor& tags = dispatched.provenance;
+  if (tags.columns != 1 || tags.rows != dispatched.hidden_states.rows) return;
   check.rows(dispatched, memory);
   check.conservation();
 }

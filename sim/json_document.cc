@@ -76,7 +76,7 @@ class ValueBuilder : public nlohmann::json_sax<Json> {
     }
   }
 
-  bool open(JsonValue value) {
+  bool open(JsonValue&& value) {
     count();
     if (static_cast<int>(stack_.size()) >= limits_.depth_max) {
       refuse(text("nested more than ", limits_.depth_max, " deep"));
@@ -91,12 +91,12 @@ class ValueBuilder : public nlohmann::json_sax<Json> {
     return place(std::move(done));
   }
 
-  bool add(JsonValue value) {
+  bool add(JsonValue&& value) {
     count();
     return place(std::move(value));
   }
 
-  bool place(JsonValue value) {
+  bool place(JsonValue&& value) {
     if (stack_.empty()) {
       root_ = std::move(value);
     } else if (JsonArray* array = stack_.back().value.array()) {

@@ -175,9 +175,11 @@ void decide(const std::vector<RankReport>& reports, const SeededFaults& faults, 
     return;
   }
   const bool is_seeded = !faults.expected.empty() || !faults.requested.empty();
+  if (is_seeded) outcome.judge = Judge::expectation;
   if (is_seeded && (failure == nullptr || failure->kind != FailureKind::input)) {
     outcome.verdict = verdict_under_fault(named, faults, outcome);
-    if (named.empty() && failure != nullptr) add_rank_ends(reports, outcome);
+    const bool survived = reason_of(outcome.verdict).starts_with("SURVIVED");
+    if (survived && failure != nullptr) add_rank_ends(reports, outcome);
     return;
   }
   if (failure != nullptr && !is_explained(*failure, reports)) {

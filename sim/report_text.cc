@@ -56,6 +56,10 @@ std::string outcome_text(const Outcome& outcome, Ansi ansi) {
   std::string line = text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
                           padded(outcome.line.backend, 24), " ", padded(where(outcome), 22));
   const std::string reason = reason_of(outcome.verdict);
+  if (reason.empty() && outcome.judge == Judge::expectation) {
+    const std::string found = outcome.details.empty() ? "" : text("\n      ", outcome.details[0]);
+    return text(line, " caught as expected, ", seconds(outcome.elapsed), found);
+  }
   if (reason.empty()) {
     return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says, ",
                 seconds(outcome.elapsed));

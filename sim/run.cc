@@ -27,6 +27,7 @@ const CommunicatorMaker& maker_of(const RunLine& line) {
 
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
+  const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
   const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
   if (line.profile != RunLine{}.profile) {
     throw ScenarioError(text(where, ": profile ", line.profile, " is not supported yet (only ",
@@ -39,6 +40,9 @@ void refuse(const Scenario& scenario, const RunLine& line) {
   if (line.communicator == "local" && line.ranks == RanksAre::processes) {
     throw ScenarioError(
         text(where, ": communicator local has threads only; processes need gloo"));
+  }
+  if (scenario.path.empty() && !is_trace && line.ranks == RanksAre::processes) {
+    throw ScenarioError(text(where, ": a scenario without a file runs on threads only"));
   }
   const Capabilities& capabilities = backend_named(line.backend).backend->capabilities;
   if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
@@ -69,6 +73,10 @@ LoadedScenario::LoadedScenario(const ScenarioSource& from)
       inputs(scenario) {
   for (const FaultSpec& fault : scenario.faults) check_fault(fault);
   if (golden) check_routing_digests(*golden, inputs, scenario);
+}
+
+LoadedScenario::LoadedScenario(Scenario made) : scenario(std::move(made)), inputs(scenario) {
+  check_world(scenario);
 }
 
 Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {

@@ -17,6 +17,8 @@ namespace moe::sim {
 struct LoadedScenario {
   // Throws ScenarioError.
   explicit LoadedScenario(const ScenarioSource& source);
+  // One that no file holds: the oracle judges it, and its ranks cannot be processes.
+  explicit LoadedScenario(Scenario made);
   LoadedScenario(const LoadedScenario&) = delete;
   LoadedScenario& operator=(const LoadedScenario&) = delete;
 

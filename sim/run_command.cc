@@ -26,6 +26,18 @@ ScenarioSource source_for(const RunCommand& command, const DataFolders& folders,
   return {folders, path, command.trace, command.dtype, command.seed, command.deadline_ms};
 }
 
+// The lines, or the one that --line names.
+std::vector<RunLine> chosen_lines(std::vector<RunLine> lines, const RunCommand& command,
+                                  const Scenario& scenario) {
+  if (!command.line) return lines;
+  const auto count = static_cast<int>(lines.size());
+  if (*command.line < 0 || *command.line >= count) {
+    throw ScenarioError(text("--line ", *command.line, ": ", scenario.name, " has run lines 0 to ",
+                             count - 1));
+  }
+  return {lines[static_cast<std::size_t>(*command.line)]};
+}
+
 // One scenario with the lines to run.
 struct Job {
   std::unique_ptr<LoadedScenario> loaded;
@@ -45,7 +57,8 @@ std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) 
   for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
     if (!tags.empty() && !has_tag(read_scenario(path, folders.scenarios), tags)) continue;
     auto loaded = std::make_unique<LoadedScenario>(source_for(command, folders, path.string()));
-    auto lines = lines_of(loaded->scenario, command.overrides);
+    auto lines = chosen_lines(lines_of(loaded->scenario, command.overrides), command,
+                              loaded->scenario);
     jobs.push_back({std::move(loaded), std::move(lines)});
   }
   if (jobs.empty()) throw ScenarioError(text("no scenario has the tag ", joined(tags)));

@@ -215,7 +215,8 @@ def todo(tree):
             comments = [(line + i, text) for line, comment, _ in tree.cpp(path).comments
                         for i, text in enumerate(comment.split("\n"))]
         else:
-            comments = [(line, "".join(re.findall(r"(?:^|\s)(?:#|/[/*]).*", text)))
+            mark = r"(?:^|\s)/[/*].*" if path.endswith((".js", ".css")) else r"(?:^|\s)#.*"
+            comments = [(line, "".join(re.findall(mark, text)))
                         for line, text in enumerate(tree.lines(path), 1)]
         for line, text in comments:
             if re.search(r"\bTODO\b(?!.*(?:\bissue\s+|#)\d)", text):

@@ -26,7 +26,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<([^>\n]*)>)', re.
 DEAD = re.compile(  # a comment's line that is a statement and no sentence
     r"[{}]|\}[);]+|#\s*(?:include ?[\"<]\S*[\">]|(?:define|pragma|ifn?def) \w+|if \w+|else|endif)"
     r"|using (?:namespace .*|\w+ = .*);|[\w():, ]+ << .*;"
-    r"|(?:return|co_return|throw|break|continue|\S+(?:\+\+|--))(?!.*\w [a-z]).*;"
+    r"|(?:return|co_return|throw|break|continue|\S+(?:\+\+|--)|(?:\+\+|--)\w+)(?!.*\w [a-z]).*;"
     r"|[\w:<>,*&.()\[\] -]+ (?:[-+*/%|&^]|<<|>>)?= "
     r"(?:(?!.*\w [A-Za-z]).*|[\w:<>.-]*[({\[].*[)}\]]) ?[;{]"
     r"|(?:\} )?(?:else )?(?:if|for|while|switch) (?:constexpr )?\(.*\).*[;{]"
@@ -324,7 +324,7 @@ def limit_parameters(cpp):
 
 
 def limit_nesting(cpp):
-    for line in cpp.structure.too_deep.values():
+    for line in sorted(set(cpp.structure.too_deep.values())):
         yield line, f"control flow nests deeper than {NESTING_MAX}: move the inside into a function"
 
 

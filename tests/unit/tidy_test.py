@@ -6,8 +6,11 @@ its path:line by its rule and by no other, the good one must be silent. A rule w
 fails. The rules that read one C++ file have theirs in tidy_cpp_test.py, which uses findings().
 """
 
+import atexit
 import contextlib
+import functools
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,7 +66,7 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
     ("include-table", {SAMPLE: cpp('#include "comm/communicator.h"')}, [SAMPLE + ":4"],
      {SAMPLE: cpp('#include "kernels/base/tensor.h"')}),
     ("include-table", {SAMPLE: cpp("", ' #  include "tensor.h"')}, [SAMPLE + ":5"],
-     {SAMPLE: cpp('// #include "tensor.h" in words', 'auto s = R"(', '#include "tensor.h"', ')";')}),
+     {SAMPLE: cpp('// #include "rows.h" in words', 'auto s = R"(', '#include "tensor.h"', ')";')}),
     ("include-table", {SAMPLE: cpp('#include "kernels/../kernels/kernels.h"')}, [SAMPLE + ":4"],
      {SAMPLE: cpp('#include "kernels/kernels.h"  // why')}),
     ("include-table", {"sim/list.h": header('#include "backends/legacy/naive.h"')},
@@ -87,7 +90,8 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
      ["backends/registry.def:1"], SILENT),
     ("purpose", {"golden/make.py": "#!/usr/bin/python3\nimport sys\n"}, ["golden/make.py:1"],
      {"golden/make.py": '#!/usr/bin/python3\n"""Makes goldens."""\n'}),
-    ("purpose", {"run.sh": "#!/bin/sh\nset -e\n"}, ["run.sh:1"], {"run.sh": "#!/bin/sh\n# Runs.\n"}),
+    ("purpose", {"run.sh": "#!/bin/sh\nset -e\n"}, ["run.sh:1"],
+     {"run.sh": "#!/bin/sh\n# Runs.\n"}),
     ("purpose", {"sim/page.js": "let page;\n"}, ["sim/page.js:1"], {"sim/page.js": "// Page.\n"}),
     ("words", {"kernels/row_utils.h": header()}, ["kernels/row_utils.h:1"],
      {"kernels/row_copy.h": header()}),
@@ -106,9 +110,12 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
                   "// my_rank in words", "namespace moe::kernels {}")}),
     ("todo", {SAMPLE: cpp("int rows;  // TODO faster", "/* so", "TODO */")},
      [SAMPLE + ":4", SAMPLE + ":6"],
-     {SAMPLE: cpp("int rows;  // TODO issue 12: faster", '// TODO #7', 'auto s = "// TODO";')}),
+     {SAMPLE: cpp('auto s = "// TODO";', "int rows;  // TODO issue 12: faster", "// TODO #7")}),
     ("todo", {"run.sh": "# Runs.\n# TODO all of it\n"}, ["run.sh:2"],
      {"run.sh": "# Runs.\n# TODO issue 3: the rest\n"}),
+    ("todo", {"sim/page.js": "// Page.\nlet a;  // TODO all of it\n"}, ["sim/page.js:2"],
+     {"sim/page.js": "// Page.\nlet a;  // TODO issue 3\n",
+      "golden/make.py": '"""Makes."""\nx = "a; // TODO"\n'}),
     ("foreign", {"comm/store.h": header("#include <gloo/context.h>")}, ["comm/store.h:6"],
      {"comm/gloo_communicator.h": header("#include <chrono>")}),
     ("foreign", {"golden/oracle.h": header("#include <vector>", "#include <unistd.h>")},
@@ -128,7 +135,7 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
      ["kernels/CMakeLists.txt:4"], {"sim/CMakeLists.txt": "# Sim.\nadd_library(s registry.cc)\n"}),
     ("tests-compiled", {"tests/unit/two_test.cc": cpp(), "CMakeLists.txt": IN_ROOT.format(
         SAMPLE + " sim/registry.cc tests/unit/two_test.cc")}, ["tests/unit/two_test.cc:1"],
-     {"tests/unit/two_test.cc": cpp(), "tests/unit/CMakeLists.txt": "# Unit.\nset(t two_test.cc)\n"}),
+     {"tests/unit/two_test.cc": cpp(), "tests/unit/CMakeLists.txt": "# Unit.\nset(t two_test.cc)"}),
     ("tests-compiled", {"tests/unit/two_test.py": '"""Two."""\n'}, ["tests/unit/two_test.py:1"],
      {"golden/two_test.py": '"""No test of tests/."""\n'}),
     ("scenarios-judged", {"scenarios/two.yaml": "name: two\nwhy: 'values: real'\n"},
@@ -151,9 +158,9 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
      ["backends/README.md:5"], SILENT),
     ("registry-table", {"backends/README.md": TABLE.format("| `no_ep` |\n")},
      ["backends/README.md:6"], SILENT),
-    ("registry-table", {"backends/registry.def": cpp("MOE_BACKEND(no_ep)", "// MOE_BACKEND(naive)")},
-     ["backends/README.md:6"], {"backends/registry.def": cpp("MOE_BACKEND(no_ep)",
-                                                             'MOE_BACKEND("naive", x)')}),
+    ("registry-table", {"backends/registry.def": cpp("MOE_BACKEND(no_ep)", "// MOE_BACKEND(naive)")
+                        }, ["backends/README.md:6"],
+     {"backends/registry.def": cpp("MOE_BACKEND(no_ep)", 'MOE_BACKEND("naive", x)')}),
     ("registry-table", {"backends/README.md": "# Backends\n"}, ["backends/README.md:1"], SILENT),
     ("one-title", {"README.md": "# One\n\n## Part\n\n# Two\n# Three\n"}, ["README.md:5"],
      {"README.md": "# One\n```sh\n# no title\n```\n  ~~~\n# no title\n~~~\n## Part\n"}),
@@ -184,21 +191,42 @@ INCLUDES = {  # the table of the design, columns as ROOMS: x may be included, r 
 ROOMS = [room for room in INCLUDES if room != "tests"]
 
 
+def write(root, files):
+    for path, text in files.items():
+        place = Path(root, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def tree(files):
     """A folder that holds the files, path -> text, for as long as it is looked at."""
     with tempfile.TemporaryDirectory() as root:
-        for path, text in files.items():
-            place = Path(root, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
+        write(root, files)
         yield root
+
+
+@functools.cache
+def house():
+    """The folder of HOUSE, written once and removed when the program ends."""
+    root = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, root)
+    write(root, HOUSE)
+    return root
 
 
 def findings(change):
     """(path:line, rule) of each finding in HOUSE with a change, in order."""
-    with tree({**HOUSE, **change}) as root, mock.patch.object(tidy.Tree, "_git", return_value=None):
-        return [(f"{path}:{line}", rule) for path, line, _, rule in tidy.check(root)[1]]
+    root = house()
+    write(root, change)
+    try:
+        with mock.patch.object(tidy.Tree, "_git", return_value=None):
+            found = tidy.check(root)[1]
+    finally:
+        for path in change.keys() - HOUSE.keys():
+            Path(root, path).unlink()
+        write(root, {path: HOUSE[path] for path in change.keys() & HOUSE.keys()})
+    return [(f"{path}:{line}", rule) for path, line, _, rule in found]
 
 
 def run(*arguments):
@@ -265,6 +293,19 @@ class Foreign(unittest.TestCase):
 
     def test_a_prefix_is_no_licence_for_others(self):
         self.assertEqual(len(self.found("comm/gloo_communicator.cc", "yaml-cpp/yaml.h")), 1)
+
+
+class Words(unittest.TestCase):
+    def test_each_banned_word_is_found_in_file_names_and_in_code(self):
+        files = {f"sim/{word}_{ending[1:]}/row{ending}": header("int a;") for word in (
+            "util", "utils", "helper", "helpers", "common", "misc", "impl2", "new", "my")
+            for ending in (".cpp", ".cxx", ".c", ".hpp", ".hh", ".hxx", ".inl", ".ipp", ".inc")}
+        names = ["namespace common {}", "namespace a::b::misc {}", "int row_misc;", "int new_rows;",
+                 "int row_impl2;", "void row_utils();", "class RowHandler : A {};", "struct Utils {};",
+                 "class [[nodiscard]] RowHelper {};", "class Context2 {};", "struct Manager {};"]
+        with tree({**files, "sim/rows.h": header(*names)}) as root:
+            found = [path for path, _, _ in tidy.RULES["words"](tidy.Tree(root))]
+        self.assertEqual(sorted(found), sorted([*files, *files, *(len(names) * ["sim/rows.h"])]))
 
 
 class Files(unittest.TestCase):

@@ -154,7 +154,7 @@ TEST_CASE("all_gather_v: rows of a list in the order of the ranks, whatever each
     return all;
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     for (std::size_t i = 0; i < rows_cases.size(); ++i) {
       CAPTURE(rows_cases[i]);
       const Counts rows = rows_case(rows_cases[i], size);
@@ -172,7 +172,7 @@ TEST_CASE("all_to_all_v: runs for each rank from each rank, some of them empty")
       {wire, size}, [&](Communicator& group) { return exchange(group, list_shapes); });
   for (int rank = 0; rank < size; ++rank) {
     const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(outcome.value->tensors == exchanged_patterns(list_shapes, rank, size));
     CHECK(outcome.value->guards_intact);
   }
@@ -187,7 +187,7 @@ TEST_CASE("every dtype travels unchanged") {
   });
   for (int rank = 0; rank < 3; ++rank) {
     const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK((*outcome.value)[0].tensors == gathered_patterns(shapes, rows));
     CHECK((*outcome.value)[1].tensors == exchanged_patterns(shapes, rank, 3));
   }
@@ -206,7 +206,7 @@ TEST_CASE("all_gather_v: a rank's rows may already lie in the gathered tensor") 
     return bytes_in(gathered);
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == gathered_patterns({{0, 4, DType::u8}}, {2, 1, 3})[0]);
   }
 }
@@ -229,7 +229,7 @@ TEST_CASE("broadcast: the root's list, from every root, rows of a tensor as they
     return all;
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     for (int root = 0; root < size; ++root) {
       const auto at = static_cast<std::size_t>(2 * root);
       CHECK((*outcome.value)[at] == pattern(root, 2 * root, 30));
@@ -253,7 +253,7 @@ TEST_CASE("send and recv: a list handed from rank to rank arrives at the last on
     return std::vector<Bytes>{bytes_in(rows), bytes_in(ids)};
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == std::vector<Bytes>{pattern(0, 0, 24), pattern(0, 1, 8)});
   }
 }
@@ -273,7 +273,7 @@ TEST_CASE("barrier: nobody passes before the last one has come") {
     return complete;
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value);
   }
 }
@@ -305,8 +305,8 @@ TEST_CASE("local and Gloo ranks move and add the same bytes in made-up worlds") 
   for (const Wire wire : wires()) {
     const auto other = run_world({wire, size}, program);
     for (std::size_t rank = 0; rank < local.size(); ++rank) {
-      REQUIRE(local[rank].error.empty());
-      REQUIRE(other[rank].error.empty());
+      REQUIRE(local[rank].error == "");
+      REQUIRE(other[rank].error == "");
       CHECK(*local[rank].value == *other[rank].value);
     }
   }

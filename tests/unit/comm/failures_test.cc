@@ -53,7 +53,7 @@ TEST_CASE("a rank that does not come is named after the deadline, and the group 
   const std::string local = "rank 2 did not reach operation 1 (all_gather_v) within 200 ms";
   for (int rank = 0; rank < 2; ++rank) {
     const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     if (wire == Wire::local) CHECK(*outcome.value == local);
     if (wire == Wire::gloo) {
       CHECK(contains(*outcome.value, text("rank ", rank, ": operation 1 (all_gather_v): peer rank")));

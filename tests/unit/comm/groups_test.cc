@@ -43,7 +43,7 @@ TEST_CASE("split: groups by color, ordered by key, work beside each other and be
   });
   for (int rank = 0; rank < size; ++rank) {
     const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     std::vector<std::int32_t> expected;
     for (int other = size - 1; other >= 0; --other) {
       if (other % 2 == rank % 2) expected.push_back(other);
@@ -68,7 +68,7 @@ TEST_CASE("split: a rank of no color gets no group, groups are split again, a gr
   const std::vector<std::vector<std::int32_t>> expected = {
       {0, 0, 1, 3}, {1, 3, 0, 1, 3}, {-1}, {1, 3, 0, 1, 3}};
   for (std::size_t rank = 0; rank < 4; ++rank) {
-    REQUIRE(outcomes[rank].error.empty());
+    REQUIRE(outcomes[rank].error == "");
     CHECK(*outcomes[rank].value == expected[rank]);
   }
 }
@@ -83,7 +83,7 @@ TEST_CASE("split: twice with the same color gives two groups that do not mix") {
     return seen;
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == std::vector<std::int32_t>{1, 0, 0, 1});
   }
 }

@@ -61,7 +61,7 @@ TEST_CASE("local: 64 ranks gather, sum and split") {
     return values_in<float>(own)[0];
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == 8.0F * 63.0F * 32.0F);
   }
 }
@@ -119,7 +119,7 @@ TEST_CASE("local: peers may overwrite their rows as soon as their call returns")
     return intact;
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value);
   }
 }

@@ -46,7 +46,7 @@ TEST_CASE("reduce_scatter_v: sums in the order of the ranks, each rank its own p
   });
   Count row = 0;
   for (int rank = 0; rank < size; ++rank) {
-    REQUIRE(outcomes[static_cast<std::size_t>(rank)].error.empty());
+    REQUIRE(outcomes[static_cast<std::size_t>(rank)].error == "");
     std::vector<float> expected;
     for (int own = 0; own < rank % 3; ++own, ++row) {
       expected.push_back(ordered_sum(size));
@@ -76,7 +76,7 @@ TEST_CASE("sums of bf16 and f16 are rounded once, after the last rank") {
                                values_in<double>(f64)[0]};
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == std::vector<double>{258.0, 2050.0, 9007199254740992.0});
   }
 }
@@ -114,7 +114,7 @@ TEST_CASE("all_reduce: sum, max and bitwise_or of any number of elements, in pla
   for (Count i = 0; i < rows * 2; ++i) expected.push_back(i % 2 == 0 ? size - 1001 : -1000);
   for (Count i = 0; i < rows * 2; ++i) expected.push_back(((1 << size) - 1) | 1 << (20 + i % 3));
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     CHECK(*outcome.value == expected);
   }
 }
@@ -130,7 +130,7 @@ TEST_CASE("all_reduce max of f32: a NaN of any rank reaches all") {
     return values_in<float>(buffer);
   });
   for (const auto& outcome : outcomes) {
-    REQUIRE(outcome.error.empty());
+    REQUIRE(outcome.error == "");
     for (int i = 0; i < 3; ++i) CHECK(std::isnan((*outcome.value)[static_cast<std::size_t>(i)]));
     CHECK((*outcome.value)[3] == 0.0F);
   }

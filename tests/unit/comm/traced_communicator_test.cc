@@ -163,7 +163,7 @@ TEST_CASE("traced: what leaves a rank, by hand") {
       {0, 0, 1, 7, 42, 2, 13, 94, 3, 23, 174, 4, 23, 174, 5},
       {10, 160, 1, 12, 172, 2, 18, 224, 3, 18, 224, 4, 18, 224, 5}};
   for (std::size_t rank = 0; rank < 3; ++rank) {
-    REQUIRE(outcomes[rank].error.empty());
+    REQUIRE(outcomes[rank].error == "");
     CHECK(*outcomes[rank].value == expected[rank]);
   }
 }

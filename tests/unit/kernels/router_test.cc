@@ -27,7 +27,7 @@ Chosen chosen_by(const std::vector<double>& logits, int top_k, TopkSettings sett
   return {values_of(routing.topk_ids.tensor()), values_of(routing.topk_weights.tensor())};
 }
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
@@ -55,7 +55,7 @@ TEST_CASE("topk_softmax: all-negative logits are chosen by value, not clamped") 
 }
 
 TEST_CASE("topk_softmax: a poisoned row chooses the first experts with weight 0") {
-  const Chosen chosen = chosen_by({nan, nan, nan, nan}, 3, {.renormalize = true});
+  const Chosen chosen = chosen_by({not_a_number, not_a_number, not_a_number, not_a_number}, 3, {.renormalize = true});
   CHECK(chosen.ids == std::vector<double>{0, 1, 2});
   CHECK(chosen.weights == std::vector<double>{0, 0, 0});
 }

@@ -1,0 +1,101 @@
+// Each seeded fault in a small world: the check that must name it does, on local ranks and on Gloo, and
+// its sentence says where. Without a fault the same world is silent.
+
+#include "sim/faults.h"
+#include "sim/run.h"
+#include "tests/catch.h"
+
+using namespace moe;
+using namespace moe::sim;
+using Catch::Contains;
+
+namespace {
+
+const std::atomic<bool> never_stop{false};
+
+Scenario world() {
+  Scenario scenario;
+  scenario.name = "faulty world";
+  scenario.world.dp = 3;
+  scenario.model.num_experts = 7;
+  scenario.model.top_k = 2;
+  scenario.model.hidden_size = 16;
+  scenario.routing = UniformRouting{};
+  scenario.steps = {{4, 4, 4}, {5, 0, 2}, {1, 6, 3}};
+  return scenario;
+}
+
+Outcome outcome_with(const std::vector<std::string>& faults, const std::string& communicator) {
+  const LoadedScenario loaded(world());
+  std::vector<FaultSpec> parsed;
+  for (const std::string& words : faults) parsed.push_back(parsed_fault(words));
+  RunLine line;
+  line.communicator = communicator;
+  return run_line(loaded, line, {parsed, {}, "", never_stop});
+}
+
+}  // namespace
+
+TEST_CASE("faults: without one the world is silent") {
+  const std::string communicator = GENERATE("local", "gloo");
+  const Outcome outcome = outcome_with({}, communicator);
+  CHECK(word_of(outcome.verdict) == "passed");
+  for (const auto& [check, said] : outcome.checks) CHECK(said == "ok");
+}
+
+TEST_CASE("faults: MF-37, an early return, is named by SEQ with both ranks' places") {
+  const std::string communicator = GENERATE("local", "gloo");
+  const Outcome outcome = outcome_with({"MF-37"}, communicator);
+  CHECK(exit_code_of(outcome.verdict) == 1);
+  CHECK_THAT(reason_of(outcome.verdict), Contains("SEQ"));
+  CHECK_THAT(outcome.checks.at("SEQ"), Contains("rank 1") && Contains("step 1") &&
+                                           Contains("step 2") && Contains("dispatch"));
+}
+
+TEST_CASE("faults: MF-42, swapped counts, is named by COUNT with the counts") {
+  const std::string communicator = GENERATE("local", "gloo");
+  const Outcome outcome = outcome_with({"MF-42:rank=2,first=0,second=1"}, communicator);
+  CHECK(exit_code_of(outcome.verdict) == 1);
+  CHECK_THAT(outcome.checks.at("COUNT"), Contains("rank 2") && Contains("[0, 5, 2]") &&
+                                             Contains("[5, 0, 2]") && Contains("step 1"));
+}
+
+TEST_CASE("faults: MF-42 without differing counts changes nothing and survives") {
+  const LoadedScenario loaded([] {
+    Scenario scenario = world();
+    scenario.steps = {{4, 4, 4}};
+    return scenario;
+  }());
+  RunLine line;
+  line.communicator = "local";
+  const Outcome outcome = run_line(loaded, line, {{parsed_fault("MF-42")}, {}, "", never_stop});
+  CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED"));
+  CHECK(exit_code_of(outcome.verdict) == 1);
+}
+
+TEST_CASE("faults: MF-35, unwritten rows of a cold expert, is named by POISON with the token") {
+  const std::string communicator = GENERATE("local", "gloo");
+  const Outcome outcome = outcome_with({"MF-35:rank=1"}, communicator);
+  CHECK(exit_code_of(outcome.verdict) == 1);
+  CHECK_THAT(outcome.checks.at("POISON"),
+             Contains("rank 1") && Contains("experts") && Contains("token ") &&
+                 Contains("never written"));
+}
+
+TEST_CASE("faults: a flipped bit is located to step, layer, rank, token and column") {
+  const Outcome outcome =
+      outcome_with({"flip_bit:step=2,layer=0,rank=1,token=5,column=15,bit=3"}, "local");
+  CHECK(exit_code_of(outcome.verdict) == 1);
+  REQUIRE(outcome.worst);
+  CHECK(outcome.worst->cell == golden::Cell{2, 0, 1});
+  CHECK(outcome.worst->mismatch.token == 5);
+  CHECK(outcome.worst->mismatch.column == 15);
+  CHECK(outcome.mismatches == 1);
+}
+
+TEST_CASE("faults: names and parameters that do not exist are refused with the known ones") {
+  CHECK_THROWS_WITH(parsed_fault("MF-36"), Contains("MF-37"));
+  CHECK_THROWS_WITH(parsed_fault("MF-42:ranks=1"), Contains("ranks") && Contains("second"));
+  CHECK_THROWS_WITH(parsed_fault("MF-42:rank=x"), Contains("whole number"));
+  CHECK_THROWS_WITH(parsed_fault("MF-42:rank"), Contains("key=value"));
+}

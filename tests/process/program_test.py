@@ -1,0 +1,244 @@
+#!/usr/bin/python3
+"""program_test.py MOEBIUS: the built program from outside.
+
+Exit codes and messages, ranks that die or stop in the middle, goldens that were tampered with, and
+interrupts. Works on a copy of the scenarios in a folder of its own; ends only what it started.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+MOEBIUS = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else "build/cpu/sim/moebius"
+ROOT = Path(__file__).resolve().parents[2]
+TRACE = "recorded/mixtral-style-e8k2"
+
+
+class Program(unittest.TestCase):
+    """A folder with scenarios and goldens that a test may change."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        shutil.copytree(ROOT / "scenarios", self.folder / "scenarios")
+        shutil.copytree(ROOT / "golden" / "data", self.folder / "golden" / "data")
+
+    def start(self, *words):
+        return subprocess.Popen([MOEBIUS, *words], cwd=self.folder, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run_it(self, *words):
+        process = self.start(*words)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def ranks_of(self, process, count):
+        """Process ids of the ranks, by rank, once all have started."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            ranks = {}
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for child in children:
+                try:
+                    words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+                except OSError:
+                    continue
+                if "--rank" in words:
+                    ranks[int(words[words.index("--rank") + 1])] = int(child)
+            if len(ranks) == count:
+                return ranks
+            time.sleep(0.01)
+        self.fail("the ranks did not start")
+
+    def edit_golden(self, change):
+        path = self.folder / "golden" / "data" / (TRACE + ".golden.json")
+        golden = json.loads(path.read_text())
+        change(golden)
+        path.write_text(json.dumps(golden))
+
+
+class Results(Program):
+    def test_all_pass_and_are_counted(self):
+        code, out, _ = self.run_it("run", "smoke")
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"\n\d+ passed, 0 failed, 0 skipped, 0 errors\n$")
+
+    def test_json_has_an_object_a_run_and_a_summary(self):
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--json", "-")
+        self.assertEqual(code, 0)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(lines[-1], {"summary": {"passed": 5, "failed": 0, "skipped": 0, "errors": 0}})
+        first = lines[0]
+        self.assertEqual(first["verdict"], "passed")
+        self.assertEqual(first["run"]["world"], {"dp": 2, "tp": 1, "ep": 2})
+        self.assertEqual(first["judge"], "golden")
+        # 14 tokens of rank 0 and 12 of rank 1, each a row out (hidden bf16, 2 ids, 2 weights), and
+        # as many partial rows back: 26 * (64*2 + 2*4 + 2*4) + 26 * 64*2.
+        self.assertEqual(first["traffic"]["bytes"], 26 * (128 + 16) + 26 * 128)
+        self.assertEqual(first["traffic"]["rows"], 52)
+        self.assertEqual(set(first["checks"].values()), {"ok"})
+
+    def test_what_a_build_lacks_is_skipped_and_fails_if_required(self):
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "cuda", "--line", "0")
+        self.assertEqual(code, 0)
+        self.assertIn("SKIP", out)
+        self.assertIn("not in this build", out)
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "cuda", "--require", "cuda")
+        self.assertEqual(code, 1)
+        self.assertIn("required", out)
+
+    def test_each_fault_exits_1_and_says_what_happened(self):
+        for fault, words in {"MF-37": ["SEQ", "dispatch"], "MF-42": ["COUNT", "rows_per_rank"],
+                             "MF-35": ["POISON", "token", "never written"]}.items():
+            code, out, _ = self.run_it("run", TRACE, "--line", "0", "--fault", fault)
+            self.assertEqual(code, 1, fault)
+            for word in words:
+                self.assertIn(word, out, fault)
+
+    def test_a_flipped_output_bit_is_located(self):
+        where = "step=7,layer=2,rank=3,token=1,column=17"
+        code, out, _ = self.run_it("run", TRACE, "--line", "0", "--fault", f"flip_bit:{where}")
+        self.assertEqual(code, 1)
+        self.assertRegex(out, "step 7, layer 2, rank 3, token 1, column 17: expected .*, got")
+
+
+class Goldens(Program):
+    def test_a_flipped_stored_row_is_located(self):
+        def change(golden):
+            golden["stored"][0]["rows"][0]["values"][3] += 1
+            self.cell = golden["stored"][0]
+        self.edit_golden(change)
+        code, out, _ = self.run_it("run", TRACE, "--line", "0")
+        self.assertEqual(code, 1)
+        cell = self.cell
+        self.assertIn(f"step {cell['step']}, layer {cell['layer']}, rank {cell['rank']}, "
+                      f"token {cell['rows'][0]['token']}, column 3", out)
+
+    def test_a_flipped_digest_is_located_and_the_golden_is_called_wrong(self):
+        def change(golden):
+            digest = golden["steps"][5]["digests"][2][1]
+            golden["steps"][5]["digests"][2][1] = ("0" if digest[0] != "0" else "1") + digest[1:]
+        self.edit_golden(change)
+        code, out, _ = self.run_it("run", TRACE, "--line", "0")
+        self.assertEqual(code, 1)
+        self.assertIn("step 5, layer 2, rank 1", out)
+        self.assertIn("run and oracle agree", out)
+        self.assertIn("golden is wrong", out)
+
+    def test_another_scenarios_golden_is_refused(self):
+        path = self.folder / "scenarios" / "smoke" / "two-ranks.yaml"
+        path.write_text(path.read_text() + "# changed\n")
+        code, _, err = self.run_it("run", "smoke/two-ranks")
+        self.assertEqual(code, 2)
+        self.assertIn("make_golden.py", err)
+
+    def test_a_missing_golden_is_refused(self):
+        (self.folder / "golden" / "data" / "smoke" / "two-ranks.golden.json").unlink()
+        code, _, err = self.run_it("run", "smoke/two-ranks")
+        self.assertEqual(code, 2)
+        self.assertIn("make_golden.py", err)
+
+    def test_a_changed_trace_is_found(self):
+        path = self.folder / "scenarios" / "traces" / "mixtral-style-e8k2.dev.safetensors"
+        data = bytearray(path.read_bytes())
+        header = int.from_bytes(data[:8], "little")
+        begin = json.loads(data[8:8 + header])["topk_ids"]["data_offsets"][0] + 8 + header
+        data[begin:begin + 4] = data[begin + 2:begin + 4] + data[begin:begin + 2]  # swap two choices
+        path.write_bytes(data)
+        code, _, err = self.run_it("run", TRACE, "--line", "0")
+        self.assertEqual(code, 2)
+        self.assertIn("step 0", err)
+
+
+class DyingRanks(Program):
+    def rank_in_trouble(self, number, deadline):
+        process = self.start("run", TRACE, "--line", "2", "--deadline", str(deadline))
+        ranks = self.ranks_of(process, 4)
+        time.sleep(0.8)  # into the middle of the run; any moment will do
+        begin = time.monotonic()
+        os.kill(ranks[2], number)
+        out, _ = process.communicate(timeout=60)
+        took = time.monotonic() - begin
+        for pid in ranks.values():
+            self.assertFalse(Path(f"/proc/{pid}").exists(), "a rank was left behind")
+        return process.returncode, out, took
+
+    def test_a_killed_rank_is_named_and_the_others_stop(self):
+        code, out, took = self.rank_in_trouble(signal.SIGKILL, 5000)
+        self.assertEqual(code, 3, out)
+        self.assertIn("was killed by signal 9", out)
+        for rank in (0, 1, 3):
+            self.assertRegex(out, f"rank {rank}: .*rank 2")
+        self.assertLess(took, 6)
+
+    def test_a_stopped_rank_is_named_within_the_deadline(self):
+        code, out, took = self.rank_in_trouble(signal.SIGSTOP, 1500)
+        self.assertEqual(code, 3, out)
+        self.assertRegex(out, "rank 0: .*rank 2")
+        self.assertLess(took, 6)
+
+    def test_an_interrupt_ends_everything(self):
+        for line in ("0", "1", "2"):
+            process = self.start("run", TRACE, "--line", line)
+            time.sleep(0.7)
+            begin = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 130, out)
+            self.assertLess(time.monotonic() - begin, 2)
+            self.assertIn("passed", out)
+
+
+class Input(Program):
+    def refused(self, *words):
+        code, out, err = self.run_it(*words)
+        self.assertEqual(code, 2, out + err)
+        return err
+
+    def test_names_that_do_not_exist(self):
+        self.assertIn("allgather_reducescatter",
+                      self.refused("run", "smoke/two-ranks", "--backend", "allgather_reducescater"))
+        self.assertIn("smoke/two-ranks", self.refused("run", "smoke/two-rank"))
+        self.assertIn("--backend", self.refused("run", "--backnd", "no_ep"))
+        self.assertIn("did you mean run", self.refused("runn"))
+        self.assertIn("backends", self.refused("list", "backend"))
+        self.assertIn("MF-37", self.refused("run", "smoke", "--fault", "MF-39"))
+
+    def test_worlds_that_do_not_fit(self):
+        self.assertIn("world.dp 1", self.refused("run", "smoke/two-ranks", "--backend", "no_ep"))
+        self.assertIn("local", self.refused("run", "smoke/two-ranks", "--communicator", "local",
+                                            "--ranks", "processes"))
+        self.assertIn("not supported yet",
+                      self.refused("run", "smoke/two-ranks", "--profile", "v0.9"))
+
+    def test_a_trace_that_is_not_there_or_not_one(self):
+        self.assertIn("nowhere.safetensors", self.refused("run", "--trace", "nowhere.safetensors"))
+        (self.folder / "bad.safetensors").write_bytes(b"\xff" * 64)
+        self.assertIn("bad.safetensors", self.refused("run", "--trace", "bad.safetensors"))
+
+    def test_help_and_version(self):
+        for words in (["--help"], ["run", "--help"], ["list", "--help"], ["--version"], []):
+            code, out, _ = self.run_it(*words)
+            self.assertEqual(code, 0, words)
+            self.assertIn("moebius", out)
+
+    def test_every_list_has_names_availability_and_reasons(self):
+        for what in ("backends", "communicators", "devices", "profiles", "checks", "faults",
+                     "scenarios"):
+            code, out, _ = self.run_it("list", what, "--json", "-")
+            self.assertEqual(code, 0, what)
+            rows = [json.loads(line) for line in out.splitlines()]
+            self.assertTrue(rows, what)
+            for row in rows:
+                self.assertEqual(row["available"], row["reason"] is None, row)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

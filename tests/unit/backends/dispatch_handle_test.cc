@@ -1,0 +1,33 @@
+// The handle between dispatch and combine: used once, keeps its buffers, moves without losing either.
+// A capability-free part of the layer, so it needs no ranks.
+
+#include <utility>
+
+#include "backends/moe_layer.h"
+#include "tests/catch.h"
+
+using namespace moe;
+
+TEST_CASE("dispatch handle: the second use is refused") {
+  DispatchHandle handle;
+  handle.use();
+  CHECK_THROWS_AS(handle.use(), ContractError);
+}
+
+TEST_CASE("dispatch handle: one that was moved from cannot be used") {
+  DispatchHandle from;
+  DispatchHandle to = std::move(from);
+  to.use();
+  CHECK_THROWS_AS(from.use(), ContractError);  // NOLINT(bugprone-use-after-move)
+}
+
+TEST_CASE("dispatch handle: kept buffers stay where they are and are watched") {
+  const auto memory = make_host_memory(Poison::on);
+  DispatchHandle handle;
+  const Tensor first = handle.keep(Buffer(*memory, {2, 64, DType::u8}));
+  for (int i = 0; i < 20; ++i) handle.keep(Buffer(*memory, {1, 64, DType::u8}));
+  DispatchHandle moved = std::move(handle);
+  CHECK(moved.guards_intact());
+  static_cast<std::uint8_t*>(first.data)[128] = 0;
+  CHECK_FALSE(moved.guards_intact());
+}
