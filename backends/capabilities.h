@@ -25,12 +25,12 @@ struct Capabilities {
   ActivationFormat activation_format = ActivationFormat::standard;
   DispatchReach dispatch_reach = DispatchReach::every_rank;
   WeightsAppliedBy weights_applied_by = WeightsAppliedBy::expert_rank;
-  bool output_is_reduced = false;                // finalize has already summed over TP
-  bool needs_routing_tables = false;             // round-robin ids are translated before dispatch
-  bool moves_between_dp_ranks = true;            // false: only worlds with dp 1 can use it
-  std::optional<DType> topk_ids_dtype = {};           // what the wire wants; none: any
+  bool output_is_reduced = false;            // finalize has already summed over TP
+  bool needs_routing_tables = false;         // round-robin ids are translated before dispatch
+  bool moves_between_dp_ranks = true;        // false: only worlds with dp 1 can use it
+  std::optional<DType> topk_ids_dtype = {};  // what the wire wants; none: any
   std::optional<Count> max_num_tokens_per_rank = {};  // capacity; none: any
-  ReductionRecipe recipe = {};                        // of the whole combine, as the judge replays it
+  ReductionRecipe recipe = {};  // of the whole combine, as the judge replays it
 };
 
 }  // namespace moe

@@ -51,8 +51,8 @@ std::string camp_text(const Camp& camp) {
 std::optional<Disagreement> out_of_step(std::span<const OperationRecord> records,
                                         const StageNames& stage_names) {
   std::string message;
-  const std::vector<Camp> found =
-      camps(records, [&](const OperationRecord& record) { return state_text(record, stage_names); });
+  const std::vector<Camp> found = camps(
+      records, [&](const OperationRecord& record) { return state_text(record, stage_names); });
   for (const Camp& camp : found) {
     message += text(message.empty() ? "" : " while ", camp_text(camp));
   }
@@ -69,15 +69,17 @@ std::optional<Disagreement> split_camps(
   for (const Camp& camp : found) {
     const std::string_view says = camp.ranks.size() == 1 ? " says " : " say ";
     const bool first = message.empty();
-    message += text(first ? "" : ", ", ranks_text(camp.ranks), says, first ? subject : "", camp.says);
+    message +=
+        text(first ? "" : ", ", ranks_text(camp.ranks), says, first ? subject : "", camp.says);
   }
   return Disagreement{"COUNT", text(operation_text(records[0], stage_names), ": ", message)};
 }
 
 std::string shape_saying(const OperationRecord& record) {
-  const std::string op = record.reduce_op < 0
-                             ? ""
-                             : text(", reduced by ", name_of(static_cast<ReduceOp>(record.reduce_op)));
+  const std::string op =
+      record.reduce_op < 0
+          ? ""
+          : text(", reduced by ", name_of(static_cast<ReduceOp>(record.reduce_op)));
   const std::string dtype =
       record.dtype < 0 ? "" : text(" ", name_of(static_cast<DType>(record.dtype)));
   return text(record.num_tensors, dtype, record.num_tensors == 1 ? " tensor" : " tensors", " of ",
@@ -164,8 +166,8 @@ std::string operation_text(const OperationRecord& record, const StageNames& stag
   if (place.stage >= 0) {
     where.push_back(stage < stage_names.size() ? stage_names[stage] : text("stage ", stage));
   }
-  return text("operation ", record.number, " (", name_of(record.operation), where.empty() ? "" : ", ",
-              joined(where, " "), ")");
+  return text("operation ", record.number, " (", name_of(record.operation),
+              where.empty() ? "" : ", ", joined(where, " "), ")");
 }
 
 std::optional<Disagreement> disagreement_of(std::span<const OperationRecord> records,

@@ -1,5 +1,5 @@
-// The public doors of Communicator: shapes, counts and ranks are checked here, once, before any byte
-// moves. Every implementation and every decorator is behind these.
+// The public doors of Communicator: shapes, counts and ranks are checked here, once, before any
+// byte moves. Every implementation and every decorator is behind these.
 
 #include "comm/communicator.h"
 
@@ -53,8 +53,8 @@ void check_list(Tensors tensors, Device device) {
 void check_pair(Tensors from, Tensors to, Device device) {
   check_list(from, device);
   check_list(to, device);
-  MOE_CHECK(from.size() == to.size(), text("a list of ", from.size(), " tensors to move into ",
-                                           to.size()));
+  MOE_CHECK(from.size() == to.size(),
+            text("a list of ", from.size(), " tensors to move into ", to.size()));
   for (std::size_t i = 0; i < from.size(); ++i) {
     MOE_CHECK(from[i].columns == to[i].columns && from[i].dtype == to[i].dtype,
               text("tensor ", i, ": ", shape_text(from[i]), " to move into ", shape_text(to[i])));
@@ -63,8 +63,8 @@ void check_pair(Tensors from, Tensors to, Device device) {
 
 void check_rows(Tensors tensors, Count rows, const char* what) {
   for (const Tensor& tensor : tensors) {
-    MOE_CHECK(tensor.rows == rows, text(what, " is ", shape_text(tensor), " where the counts say ",
-                                        rows, " rows"));
+    MOE_CHECK(tensor.rows == rows,
+              text(what, " is ", shape_text(tensor), " where the counts say ", rows, " rows"));
   }
 }
 
@@ -99,8 +99,8 @@ void Communicator::all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_
   check_rows(sent, total_rows(rows_to), "the sent tensor");
   check_rows(received, total_rows(rows_from), "the received tensor");
   const auto own = static_cast<std::size_t>(rank());
-  MOE_CHECK(rows_to[own] == rows_from[own],
-            text("rank ", own, " sends itself ", rows_to[own], " rows and expects ", rows_from[own]));
+  MOE_CHECK(rows_to[own] == rows_from[own], text("rank ", own, " sends itself ", rows_to[own],
+                                                 " rows and expects ", rows_from[own]));
   do_all_to_all_v(sent, rows_to, rows_from, received);
 }
 

@@ -1,5 +1,6 @@
-// Communicator: one rank's endpoint of a group of ranks, and the collectives that move rows. A seam.
-// It never learns what a token is. Public functions check once; the private do_… only move bytes.
+// Communicator: one rank's endpoint of a group of ranks, and the collectives that move rows. A
+// seam. It never learns what a token is. Public functions check once; the private do_… only move
+// bytes.
 
 #pragma once
 
@@ -33,8 +34,8 @@ class Communicator {
   virtual Memory& memory() = 0;
 
   // gathered[i] = the ranks' rows[i] one after the other. ORDER: ranks ascending.
-  // REQUIRES rows[i].rows == rows_per_rank[rank()], gathered[i].rows == sum of rows_per_rank, and the
-  // same rows_per_rank on every rank. Zero rows are legal, also on all ranks.
+  // REQUIRES rows[i].rows == rows_per_rank[rank()], gathered[i].rows == sum of rows_per_rank, and
+  // the same rows_per_rank on every rank. Zero rows are legal, also on all ranks.
   void all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered);
 
   // own = round(sum over ranks of their rows' part for this rank): part r is the r-th run of
@@ -49,8 +50,8 @@ class Communicator {
   // Every rank's rows become the root's.
   void broadcast(Tensors rows, int root);
 
-  // out = the reduction over all ranks, in the same bits on every rank. sum as reduce_scatter_v does;
-  // max for f32 (a NaN wins), i32, i64; bitwise_or for integers. in may be out.
+  // out = the reduction over all ranks, in the same bits on every rank. sum as reduce_scatter_v
+  // does; max for f32 (a NaN wins), i32, i64; bitwise_or for integers. in may be out.
   void all_reduce(const Tensor& in, ReduceOp op, const Tensor& out);
 
   // Rows from one rank to another; all other operations are collective. send may wait until the

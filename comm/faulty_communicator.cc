@@ -123,16 +123,16 @@ std::unique_ptr<Communicator> with_stall(std::unique_ptr<Communicator> inner, Fa
                                          milliseconds time_max, std::stop_token stop) {
   return going_wrong(std::move(inner), moment, [=] {
     wait_for(time_max, stop);
-    throw SystemError(text("seeded fault: rank ", moment.rank, " stalled at operation ",
-                           moment.operation));
+    throw SystemError(
+        text("seeded fault: rank ", moment.rank, " stalled at operation ", moment.operation));
   });
 }
 
 std::unique_ptr<Communicator> with_failure(std::unique_ptr<Communicator> inner,
                                            FaultyMoment moment) {
   return going_wrong(std::move(inner), moment, [=] {
-    throw SystemError(text("seeded fault: rank ", moment.rank, " fails at operation ",
-                           moment.operation));
+    throw SystemError(
+        text("seeded fault: rank ", moment.rank, " fails at operation ", moment.operation));
   });
 }
 

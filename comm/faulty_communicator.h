@@ -1,5 +1,5 @@
-// Communicators that lie, for seeded faults: one rank swaps counts, comes late, stalls or dies. Each
-// is a decorator around a healthy communicator and stands between a layer and what checks it.
+// Communicators that lie, for seeded faults: one rank swaps counts, comes late, stalls or dies.
+// Each is a decorator around a healthy communicator and stands between a layer and what checks it.
 
 #pragma once
 

@@ -1,5 +1,5 @@
-// Stands in for gloo_communicator.cc where a build has no Gloo: no maker, and the sentence that says
-// what to do about that. CMake chooses one of the two.
+// Stands in for gloo_communicator.cc where a build has no Gloo: no maker, and the sentence that
+// says what to do about that. CMake chooses one of the two.
 
 #include "comm/gloo_communicator.h"
 

@@ -1,7 +1,7 @@
 // Gloo over TCP, the one file that knows its headers. Collectives are posted directly on unbound
-// buffers, all messages at once, one buffer each, so that a failure names its peer. A message's slot
-// holds its operation's number and its size: ranks that disagree wait in vain and say for whom, while
-// Gloo would end the process at a message longer than its buffer.
+// buffers, all messages at once, one buffer each, so that a failure names its peer. A message's
+// slot holds its operation's number and its size: ranks that disagree wait in vain and say for
+// whom, while Gloo would end the process at a message longer than its buffer.
 
 #include "comm/gloo_communicator.h"
 
@@ -54,7 +54,9 @@ class MeshStore final : public gloo::rendezvous::Store {
   void wait(const std::vector<std::string>& keys, const milliseconds&) override { wait(keys); }
 
  private:
-  std::string full(const std::string& key) const { return text("gloo/", settings_.group, "/", key); }
+  std::string full(const std::string& key) const {
+    return text("gloo/", settings_.group, "/", key);
+  }
 
   // Gloo's keys are "rank_2" and "2".
   static std::string rank_of(const std::string& key) {
@@ -92,9 +94,9 @@ enum class Direction { sent, received };
 // Messages that are under way. Dropping it ends all access to their memory.
 class Exchange {
  public:
-  Exchange(gloo::Context& mesh, SlotOf slot_of) : mesh_(mesh), slot_of_(slot_of) {}
+  Exchange(gloo::Context& mesh, WireSlot slot_of) : mesh_(mesh), slot_of_(slot_of) {}
 
-  void post(const Message& message, Direction direction) {
+  void post(const WireMessage& message, Direction direction) {
     const std::uint64_t slot = slot_of_(message);
     const auto bytes = static_cast<std::size_t>(bytes_of(message.rows));
     Posted& posted = posted_.emplace_back(Posted{message.peer, direction, nullptr, false});
@@ -108,7 +110,7 @@ class Exchange {
   }
 
   // RETURNS an empty failure when all is done.
-  Failure wait(Clock::time_point end) {
+  WireFailure wait(Clock::time_point end) {
     for (Posted& posted : posted_) {
       if (failure_.any()) break;
       posted.done = waited(posted, end);
@@ -150,9 +152,9 @@ class Exchange {
   }
 
   gloo::Context& mesh_;
-  SlotOf slot_of_;
+  WireSlot slot_of_;
   std::vector<Posted> posted_;
-  Failure failure_;
+  WireFailure failure_;
 };
 
 class GlooCommunicator final : public Communicator {
@@ -175,8 +177,8 @@ class GlooCommunicator final : public Communicator {
  private:
   // Messages of one operation, and rows that stay on this rank.
   struct Moves {
-    std::vector<Message> sent;
-    std::vector<Message> received;
+    std::vector<WireMessage> sent;
+    std::vector<WireMessage> received;
     std::vector<std::pair<Tensor, Tensor>> kept;
   };
 
@@ -218,7 +220,7 @@ class GlooCommunicator final : public Communicator {
   void do_broadcast(Tensors rows, int root) override {
     Moves moves;
     for (int i = 0; i < static_cast<int>(rows.size()); ++i) {
-      const Message message{root, i, rows[static_cast<std::size_t>(i)]};
+      const WireMessage message{root, i, rows[static_cast<std::size_t>(i)]};
       if (root != rank()) moves.received.push_back(message);
       for (int peer = 0; root == rank() && peer < size(); ++peer) {
         if (peer != rank()) moves.sent.push_back({peer, i, message.rows});
@@ -280,7 +282,8 @@ class GlooCommunicator final : public Communicator {
     return choices;
   }
 
-  // All ranks, each rank beginning with itself and its next neighbour: not all write to rank 0 first.
+  // All ranks, each rank beginning with itself and its next neighbour: not all write to rank 0
+  // first.
   std::vector<int> peers() const {
     std::vector<int> all;
     for (int step = 0; step < size(); ++step) all.push_back((rank() + step) % size());
@@ -299,14 +302,14 @@ class GlooCommunicator final : public Communicator {
   }
 
   static void drop_empty(Moves& moves) {
-    const auto is_empty = [](const Message& message) { return bytes_of(message.rows) == 0; };
+    const auto is_empty = [](const WireMessage& message) { return bytes_of(message.rows) == 0; };
     std::erase_if(moves.sent, is_empty);
     std::erase_if(moves.received, is_empty);
   }
 
   void run(Operation operation, const Moves& moves) { exchange({operation, number_++}, moves); }
 
-  void exchange(SlotOf slot_of, const Moves& moves) {
+  void exchange(WireSlot slot_of, const Moves& moves) {
     if (broken_) throw SystemError(*broken_);
     const Clock::time_point end = Clock::now() + settings_.deadline;
     std::optional<Exchange> under_way;
@@ -315,10 +318,13 @@ class GlooCommunicator final : public Communicator {
       if (from.data != to.data) memory_.copy(from, to);
     }
     if (!under_way) return;
-    const Failure failure = under_way->wait(end);
+    const WireFailure failure = under_way->wait(end);
     if (!failure.any()) return;
-    broken_ = text("rank ", rank(), ": operation ", slot_of.number, " (",
-                   name_of(slot_of.operation), "): ", failure.words(settings_.deadline));
+    const bool met = slot_of.number != before_first;
+    const std::string what =
+        met ? text("operation ", slot_of.number, " (", name_of(slot_of.operation), ")")
+            : text("start of group '", settings_.group, "'");
+    broken_ = text("rank ", rank(), ": ", what, ": ", failure.words(settings_.deadline));
     under_way.reset();
     mesh_.reset();  // peers that wait for this rank learn it at once
     throw SystemError(*broken_);
@@ -327,8 +333,8 @@ class GlooCommunicator final : public Communicator {
   // Receives first: a send whose receiver is ready goes out at once.
   void post(Exchange& under_way, const Moves& moves) const {
     const QuietBrokenPipe quiet;
-    for (const Message& message : moves.received) under_way.post(message, Direction::received);
-    for (const Message& message : moves.sent) under_way.post(message, Direction::sent);
+    for (const WireMessage& message : moves.received) under_way.post(message, Direction::received);
+    for (const WireMessage& message : moves.sent) under_way.post(message, Direction::sent);
   }
 
   const GlooSettings settings_;

@@ -1,5 +1,6 @@
 // Ranks over TCP through Gloo: threads of one process or processes, meeting through the store.
-// Gloo's headers live in gloo_communicator.cc only; gloo_absent.cc stands in where a build has none.
+// Gloo's headers live in gloo_communicator.cc only; gloo_absent.cc stands in where a build has
+// none.
 
 #pragma once
 

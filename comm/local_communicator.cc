@@ -143,7 +143,7 @@ class LocalCommunicator final : public Communicator {
     const int theirs = stay.shown_by(root).root;
     if (theirs != root) {
       stay.fail(text(group_.current(rank_), ": rank ", rank_, " waits for root ", root,
-                        ", which waits for root ", theirs));
+                     ", which waits for root ", theirs));
     }
     if (root == rank_) return;
     for (std::size_t i = 0; i < rows.size(); ++i) {

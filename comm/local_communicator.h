@@ -1,5 +1,5 @@
-// LocalCommunicator: ranks as threads of one process, rows copied within memory. The referee: it runs
-// every rule without Gloo or NCCL and for more ranks than they can.
+// LocalCommunicator: ranks as threads of one process, rows copied within memory. The referee: it
+// runs every rule without Gloo or NCCL and for more ranks than they can.
 
 #pragma once
 

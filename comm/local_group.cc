@@ -1,5 +1,5 @@
-// How ranks that are threads meet: one mutex, one condition, every wait with a deadline but the last
-// one of an operation, which only waits for copies that are under way.
+// How ranks that are threads meet: one mutex, one condition, every wait with a deadline but the
+// last one of an operation, which only waits for copies that are under way.
 
 #include "comm/local_group.h"
 
@@ -90,9 +90,8 @@ void LocalGroup::State::enter(int rank, const Shown& shown) {
     return;
   }
   const Count meeting = meetings_;
-  changed_.wait_until(lock, std::chrono::steady_clock::now() + deadline_, [&] {
-    return meetings_ != meeting || broken_ || somebody_will_not_come();
-  });
+  changed_.wait_until(lock, std::chrono::steady_clock::now() + deadline_,
+                      [&] { return meetings_ != meeting || broken_ || somebody_will_not_come(); });
   if (meetings_ != meeting) return;
   throw_if_broken();
   fail(not_arrived(shown.operation));

@@ -1,5 +1,6 @@
-// LocalGroup::State, the meeting room of ranks that are threads of one process: who has arrived, what
-// each shows the others, who still reads. Only local_communicator.cc uses it; it moves no rows.
+// LocalGroup::State, the meeting room of ranks that are threads of one process: who has arrived,
+// what each shows the others, who still reads. Only local_communicator.cc uses it; it moves no
+// rows.
 
 #pragma once
 
@@ -21,7 +22,7 @@ struct Shown {
   Operation operation = Operation::barrier;
   Tensors tensors = {};
   RowCounts counts = {};    // rows_per_rank, or rows_to
-  int root = 0;        // of broadcast
+  int root = 0;             // of broadcast
   SplitChoice choice = {};  // of split
 };
 

@@ -18,8 +18,8 @@ std::unique_ptr<Communicator> make_local(const Meeting& meeting, int rank, Memor
 
 std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "a Gloo communicator without a store to meet through");
-  return gloo_maker.make(
-      {.rank = rank, .size = meeting.size, .deadline = meeting.deadline}, *meeting.store, memory);
+  return gloo_maker.make({.rank = rank, .size = meeting.size, .deadline = meeting.deadline},
+                         *meeting.store, memory);
 }
 
 }  // namespace

@@ -21,11 +21,11 @@ struct Meeting {
 
 struct CommunicatorMaker {
   std::string_view name;
-  std::string_view moves;   // how rows travel, in a few words
+  std::string_view moves;               // how rows travel, in a few words
   DeviceKind device = DeviceKind::cpu;  // whose memory it moves
   bool needs_store = false;             // else it needs a local group
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory);
-  const char* absence;      // why make is null; null where it is there
+  const char* absence;  // why make is null; null where it is there
 };
 
 std::span<const CommunicatorMaker> communicator_makers();

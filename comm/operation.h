@@ -11,7 +11,15 @@
 namespace moe {
 
 enum class Operation : std::int32_t {
-  all_gather_v, reduce_scatter_v, all_to_all_v, broadcast, all_reduce, send, recv, barrier, split,
+  all_gather_v,
+  reduce_scatter_v,
+  all_to_all_v,
+  broadcast,
+  all_reduce,
+  send,
+  recv,
+  barrier,
+  split,
   finished
 };
 

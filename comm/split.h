@@ -21,9 +21,8 @@ inline std::vector<int> ranks_of_color(std::span<const SplitChoice> choices, int
   for (int rank = 0; rank < static_cast<int>(choices.size()); ++rank) {
     if (choices[static_cast<std::size_t>(rank)].color == color) ranks.push_back(rank);
   }
-  std::ranges::stable_sort(ranks, {}, [&](int rank) {
-    return choices[static_cast<std::size_t>(rank)].key;
-  });
+  std::ranges::stable_sort(ranks, {},
+                           [&](int rank) { return choices[static_cast<std::size_t>(rank)].key; });
   return ranks;
 }
 

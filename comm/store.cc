@@ -1,6 +1,7 @@
-// The store's server and client, the one file that knows Boost.Asio. Each connection of the server is
-// one coroutine that owns its socket and answers one question after the other; a client asks in turn.
-// A waiting get is asked in slices, so that other threads' calls and the end of a connection get in.
+// The store's server and client, the one file that knows Boost.Asio. Each connection of the server
+// is one coroutine that owns its socket and answers one question after the other; a client asks in
+// turn. A waiting get is asked in slices, so that other threads' calls and the end of a connection
+// get in.
 
 #include "comm/store.h"
 
@@ -35,20 +36,20 @@ constexpr milliseconds retry_pause{20};
 struct NotAFrame {};
 
 // Frames are handed to coroutines by name only: g++ 12 destroys a temporary of a co_await twice.
-asio::awaitable<void> write_frame(tcp::socket& socket, const Frame& frame) {
+asio::awaitable<void> write_frame(tcp::socket& socket, const StoreFrame& frame) {
   const std::string bytes = encoded(frame);
   co_await asio::async_write(socket, asio::buffer(bytes), asio::use_awaitable);
 }
 
 // Throws system_error when the connection ends and NotAFrame for bytes that are none of ours.
-asio::awaitable<Frame> read_frame(tcp::socket& socket, std::uint32_t bytes_max) {
+asio::awaitable<StoreFrame> read_frame(tcp::socket& socket, std::uint32_t bytes_max) {
   std::string bytes(frame_head_bytes, '\0');
   co_await asio::async_read(socket, asio::buffer(bytes), asio::use_awaitable);
   const std::uint32_t length = body_bytes(bytes);
   if (length > bytes_max) throw NotAFrame{};
   bytes.resize(length);
   co_await asio::async_read(socket, asio::buffer(bytes), asio::use_awaitable);
-  std::optional<Frame> frame = decoded(bytes);
+  std::optional<StoreFrame> frame = decoded(bytes);
   if (!frame) throw NotAFrame{};
   co_return std::move(*frame);
 }
@@ -56,12 +57,6 @@ asio::awaitable<Frame> read_frame(tcp::socket& socket, std::uint32_t bytes_max) 
 void prepare(tcp::socket& socket) {
   socket.set_option(tcp::no_delay(true));
   socket.set_option(asio::socket_base::keep_alive(true));
-}
-
-void check_length(const std::string& key, const std::string& value) {
-  const std::size_t bytes = key.size() + value.size();
-  MOE_CHECK(bytes <= value_bytes_max,
-            text("a key and its value of ", bytes, " bytes, at most ", value_bytes_max, " fit"));
 }
 
 }  // namespace
@@ -115,8 +110,10 @@ class StoreServer::Server {
 
   void open(const StoreAddress& address) {
     error_code error;
-    const auto found = tcp::resolver(io_).resolve(address.host, std::to_string(address.port), error);
-    if (error) throw SystemError(text("no address for host '", address.host, "': ", error.message()));
+    const auto found =
+        tcp::resolver(io_).resolve(address.host, std::to_string(address.port), error);
+    if (error)
+      throw SystemError(text("no address for host '", address.host, "': ", error.message()));
     const tcp::endpoint endpoint = found.begin()->endpoint();
     acceptor_.open(endpoint.protocol());
     acceptor_.set_option(tcp::acceptor::reuse_address(true));
@@ -180,23 +177,23 @@ class StoreServer::Server {
       if (!error && found != strangers_.end()) found->second->close(error);
     });
     const Forgetting forgetting{strangers_, stranger};
-    const Frame hello = co_await read_frame(socket, hello_bytes_max);
+    const StoreFrame hello = co_await read_frame(socket, hello_bytes_max);
     if (hello.kind != FrameKind::hello || hello.value != store_protocol) co_return std::nullopt;
     if (hello.key != token_) {
-      const Frame refusal{.kind = FrameKind::refused,
-                          .value = text("another job is using port ", port_)};
+      const StoreFrame refusal{.kind = FrameKind::refused,
+                               .value = text("another job is using port ", port_)};
       co_await write_frame(socket, refusal);
       co_return std::nullopt;
     }
-    const Frame welcome;
+    const StoreFrame welcome;
     co_await write_frame(socket, welcome);
     co_return static_cast<int>(hello.number);
   }
 
   // RETURNS false after a goodbye.
   asio::awaitable<bool> answer(tcp::socket& socket) {
-    const Frame question = co_await read_frame(socket, frame_bytes_max);
-    Frame reply;
+    const StoreFrame question = co_await read_frame(socket, frame_bytes_max);
+    StoreFrame reply;
     if (question.kind == FrameKind::set) {
       if (!set(question.key, question.value)) reply.kind = FrameKind::refused;
     } else if (question.kind == FrameKind::get) {
@@ -210,7 +207,7 @@ class StoreServer::Server {
     co_return question.kind != FrameKind::goodbye;
   }
 
-  asio::awaitable<Frame> waited(const std::string& key, milliseconds wait) {
+  asio::awaitable<StoreFrame> waited(const std::string& key, milliseconds wait) {
     asio::steady_timer timer(io_, std::clamp(wait, milliseconds(0), slice));
     const auto place = waiting_.emplace(key, &timer);
     std::optional<std::string> value = get(key, milliseconds(0));
@@ -220,12 +217,8 @@ class StoreServer::Server {
       value = get(key, milliseconds(0));
     }
     waiting_.erase(place);
-    Frame found;
-    if (value) {
-      found.value = std::move(*value);
-    } else {
-      found.kind = FrameKind::absent;
-    }
+    StoreFrame found{.kind = value ? FrameKind::ok : FrameKind::absent};
+    found.value = value.value_or("");
     co_return found;
   }
 
@@ -284,27 +277,27 @@ class StoreClient::Connection {
       }
       std::this_thread::sleep_for(retry_pause);
     }
-    Frame hello{FrameKind::hello, member, token, std::string(store_protocol)};
-    const Frame reply = ask(std::move(hello), deadline_);
+    StoreFrame hello{FrameKind::hello, member, token, std::string(store_protocol)};
+    const StoreFrame reply = ask(std::move(hello), deadline_);
     if (reply.kind == FrameKind::refused) throw SystemError(reply.value);
   }
 
   // One question and its answer, when it is this thread's turn.
-  Frame ask(Frame question, milliseconds wait) {
+  StoreFrame ask(StoreFrame question, milliseconds wait) {
     const Turns::Turn turn(turns_);
     if (!broken_.empty()) throw SystemError(broken_);
-    std::optional<Frame> reply;
+    std::optional<StoreFrame> reply;
     bool nonsense = false;
-    asio::co_spawn(io_, exchange(question), [&](const std::exception_ptr& error, Frame frame) {
+    asio::co_spawn(io_, exchange(question), [&](const std::exception_ptr& error, StoreFrame frame) {
       if (!error) reply = std::move(frame);
       nonsense = error && is_nonsense(error);
     });
     const bool in_time = run(Clock::now() + wait);
     if (reply) return std::move(*reply);
-    broken_ = nonsense   ? text("what listens at ", name(), " is no store: another program uses it")
-              : in_time ? text("the store at ", name(), " is gone")
-                        : text("the store at ", name(), " did not answer within ", wait.count(),
-                               " ms");
+    broken_ = nonsense ? text("what listens at ", name(), " is no store: another program uses it")
+              : in_time
+                  ? text("the store at ", name(), " is gone")
+                  : text("the store at ", name(), " did not answer within ", wait.count(), " ms");
     throw SystemError(broken_);
   }
 
@@ -336,7 +329,8 @@ class StoreClient::Connection {
 
   bool connected(Clock::time_point end) {
     error_code error;
-    const auto found = tcp::resolver(io_).resolve(address_.host, std::to_string(address_.port), error);
+    const auto found =
+        tcp::resolver(io_).resolve(address_.host, std::to_string(address_.port), error);
     if (error) {
       throw SystemError(text("no address for host '", address_.host, "': ", error.message()));
     }
@@ -352,7 +346,7 @@ class StoreClient::Connection {
     return true;
   }
 
-  asio::awaitable<Frame> exchange(const Frame& question) {
+  asio::awaitable<StoreFrame> exchange(const StoreFrame& question) {
     co_await write_frame(socket_, question);
     co_return co_await read_frame(socket_, frame_bytes_max);
   }
@@ -375,7 +369,8 @@ StoreClient::~StoreClient() = default;
 
 void StoreClient::set(const std::string& key, const std::string& value) {
   check_length(key, value);
-  const Frame reply = connection_->ask({FrameKind::set, 0, key, value}, connection_->deadline());
+  const StoreFrame reply =
+      connection_->ask({FrameKind::set, 0, key, value}, connection_->deadline());
   MOE_CHECK(reply.kind != FrameKind::refused,
             text("key '", key, "' is written twice with other values"));
 }
@@ -384,8 +379,8 @@ std::optional<std::string> StoreClient::get(const std::string& key, milliseconds
   const Clock::time_point end = Clock::now() + wait;
   while (true) {
     const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
-    Frame question{FrameKind::get, std::clamp(left, milliseconds(0), slice).count(), key, {}};
-    Frame reply = connection_->ask(std::move(question), connection_->deadline() + slice);
+    StoreFrame question{FrameKind::get, std::clamp(left, milliseconds(0), slice).count(), key, {}};
+    StoreFrame reply = connection_->ask(std::move(question), connection_->deadline() + slice);
     if (reply.kind == FrameKind::ok) return std::move(reply.value);
     if (Clock::now() >= end) return std::nullopt;
   }
@@ -395,6 +390,8 @@ std::vector<int> StoreClient::lost_members() {
   return members_of(connection_->ask({.kind = FrameKind::lost}, connection_->deadline()).value);
 }
 
-void StoreClient::goodbye() { connection_->ask({.kind = FrameKind::goodbye}, connection_->deadline()); }
+void StoreClient::goodbye() {
+  connection_->ask({.kind = FrameKind::goodbye}, connection_->deadline());
+}
 
 }  // namespace moe

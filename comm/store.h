@@ -1,6 +1,6 @@
-// The meeting point of a world's ranks: a small key-value store over TCP (Boost.Asio), served by one
-// process. It carries addresses and short reports, never rows. It notices a member whose connection
-// ends without goodbye and tells the others.
+// The meeting point of a world's ranks: a small key-value store over TCP (Boost.Asio), served by
+// one process. It carries addresses and short reports, never rows. It notices a member whose
+// connection ends without goodbye and tells the others.
 
 #pragma once
 
@@ -20,8 +20,9 @@ struct StoreAddress {
 // "host:port" → address. Throws ScenarioError with what is wrong.
 StoreAddress store_address(const std::string& words);
 
-// Serves until destroyed, on a thread of its own. Only connections with the same token are let in, so
-// that two jobs on one port do not mix. Throws SystemError if the port is taken, with its number.
+// Serves until destroyed, on a thread of its own. Only connections with the same token are let in,
+// so that two jobs on one port do not mix. Throws SystemError if the port is taken, with its
+// number.
 class StoreServer {
  public:
   StoreServer(StoreAddress address, std::string token);
@@ -47,8 +48,8 @@ class StoreServer {
 // One member's connection. THREAD: any, calls are serialised.
 class StoreClient {
  public:
-  // Connects within the deadline, retrying while nobody listens. Throws SystemError: nobody came, or
-  // the token is another job's.
+  // Connects within the deadline, retrying while nobody listens. Throws SystemError: nobody came,
+  // or the token is another job's.
   StoreClient(StoreAddress address, std::string token, int member,
               std::chrono::milliseconds deadline);
   ~StoreClient();

@@ -1,5 +1,5 @@
-// length u32 | kind u8 | number i64 | key length u32 | key | value, little-endian whatever the host.
-// The value is what remains of the length.
+// length u32 | kind u8 | number i64 | key length u32 | key | value, little-endian whatever the
+// host. The value is what remains of the length.
 
 #include "comm/store_frame.h"
 
@@ -28,10 +28,10 @@ std::uint64_t taken(std::string_view& from, std::size_t bytes) {
 
 }  // namespace
 
-std::string encoded(const Frame& frame) {
+std::string encoded(const StoreFrame& frame) {
   const std::size_t bytes = fixed_bytes + frame.key.size() + frame.value.size();
-  MOE_CHECK(bytes <= frame_bytes_max, text("a store frame of ", bytes, " bytes, at most ",
-                                           frame_bytes_max, " are carried"));
+  MOE_CHECK(bytes <= frame_bytes_max,
+            text("a store frame of ", bytes, " bytes, at most ", frame_bytes_max, " are carried"));
   std::string out;
   out.reserve(frame_head_bytes + bytes);
   put(out, bytes, 4);
@@ -45,15 +45,21 @@ std::uint32_t body_bytes(std::string_view head) {
   return static_cast<std::uint32_t>(taken(head, frame_head_bytes));
 }
 
-std::optional<Frame> decoded(std::string_view body) {
+std::optional<StoreFrame> decoded(std::string_view body) {
   if (body.size() < fixed_bytes) return std::nullopt;
   const std::uint64_t kind = taken(body, 1);
   const auto number = static_cast<std::int64_t>(taken(body, 8));
   const std::uint64_t key_bytes = taken(body, 4);
   if (kind > static_cast<std::uint64_t>(FrameKind::refused)) return std::nullopt;
   if (key_bytes > body.size()) return std::nullopt;
-  return Frame{static_cast<FrameKind>(kind), number, std::string(body.substr(0, key_bytes)),
-               std::string(body.substr(key_bytes))};
+  return StoreFrame{static_cast<FrameKind>(kind), number, std::string(body.substr(0, key_bytes)),
+                    std::string(body.substr(key_bytes))};
+}
+
+void check_length(std::string_view key, std::string_view value) {
+  const std::size_t bytes = key.size() + value.size();
+  MOE_CHECK(bytes <= value_bytes_max,
+            text("a key and its value of ", bytes, " bytes, at most ", value_bytes_max, " fit"));
 }
 
 std::string members_text(std::span<const int> members) { return joined(members, ","); }

@@ -15,11 +15,11 @@ namespace moe {
 enum class FrameKind : std::uint8_t { hello, set, get, lost, goodbye, ok, absent, refused };
 
 // One question or answer. Fields that a kind does not need stay empty.
-struct Frame {
+struct StoreFrame {
   FrameKind kind = FrameKind::ok;
   std::int64_t number = 0;  // hello: the member; get: the wait in ms
-  std::string key = {};          // hello: the token
-  std::string value = {};        // hello: store_protocol; refused: why
+  std::string key = {};     // hello: the token
+  std::string value = {};   // hello: store_protocol; refused: why
 };
 
 inline constexpr std::string_view store_protocol = "moebius store 1";
@@ -30,13 +30,16 @@ inline constexpr std::size_t frame_head_bytes = 4;           // the length of wh
 inline constexpr std::size_t value_bytes_max = frame_bytes_max - 64;  // with its key
 
 // The whole frame, head included. Throws ContractError above frame_bytes_max.
-std::string encoded(const Frame& frame);
+std::string encoded(const StoreFrame& frame);
 
 // The length that a head of frame_head_bytes states.
 std::uint32_t body_bytes(std::string_view head);
 
 // RETURNS nothing for a body that is not a frame.
-std::optional<Frame> decoded(std::string_view body);
+std::optional<StoreFrame> decoded(std::string_view body);
+
+// Throws ContractError for what does not fit.
+void check_length(std::string_view key, std::string_view value);
 
 // A list of members as a value and back.
 std::string members_text(std::span<const int> members);

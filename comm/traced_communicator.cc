@@ -1,5 +1,5 @@
-// Each operation: write the record down, let the group agree, pass it on, count what left this rank.
-// How records are compared is agreement.cc.
+// Each operation: write the record down, let the group agree, pass it on, count what left this
+// rank. How records are compared is agreement.cc.
 
 #include "comm/traced_communicator.h"
 
@@ -27,8 +27,11 @@ Count rows_of_others(RowCounts rows_per_rank, int rank) {
 }  // namespace
 
 TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner, Agreement agreement,
-                                       StageNames stage_names)
-    : inner_(std::move(inner)), agreement_(agreement), stage_names_(std::move(stage_names)) {
+                                       StageNames stage_names, LastTensor last_tensor)
+    : inner_(std::move(inner)),
+      agreement_(agreement),
+      stage_names_(std::move(stage_names)),
+      last_tensor_(last_tensor) {
   if (size() == 1) agreement_ = Agreement::trusted;
   if (agreement_ == Agreement::trusted) return;
   own_record_ = Buffer(memory(), {1, words_per_record(size()), DType::i64});
@@ -89,6 +92,11 @@ void TracedCommunicator::agree() {
   }
 }
 
+Tensors TracedCommunicator::payload(Tensors tensors) const {
+  const bool has_side = last_tensor_ == LastTensor::side && tensors.size() > 1;
+  return has_side ? tensors.first(tensors.size() - 1) : tensors;
+}
+
 void TracedCommunicator::count_sent(Count rows, Count bytes) {
   traffic_.rows += rows;
   traffic_.bytes += bytes;
@@ -107,7 +115,7 @@ void TracedCommunicator::do_all_gather_v(Tensors rows, RowCounts rows_per_rank, 
   begin(record(Operation::all_gather_v, rows, rows_per_rank));
   inner_->all_gather_v(rows, rows_per_rank, gathered);
   const Count sent = rows[0].rows * (size() - 1);
-  count_sent(sent, sent * last_.row_bytes);
+  count_sent(sent, sent * bytes_a_row(payload(rows)));
 }
 
 void TracedCommunicator::do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
@@ -125,7 +133,7 @@ void TracedCommunicator::do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCou
   begin(std::move(both_ways));
   inner_->all_to_all_v(sent, rows_to, rows_from, received);
   const Count rows = rows_of_others(rows_to, rank());
-  count_sent(rows, rows * last_.row_bytes);
+  count_sent(rows, rows * bytes_a_row(payload(sent)));
 }
 
 void TracedCommunicator::do_broadcast(Tensors rows, int root) {

@@ -31,15 +31,15 @@ struct OperationRecord {
                             // recv have the number of the next one
   Operation operation = Operation::finished;
   Place place = {};
-  std::int32_t root = -1;          // of broadcast; the peer of send and recv
+  std::int32_t root = -1;  // of broadcast; the peer of send and recv
   std::int32_t num_tensors = 0;
-  std::int32_t dtype = -1;         // of the first tensor
-  std::int32_t reduce_op = -1;     // of all_reduce
-  std::int64_t row_bytes = 0;      // of all tensors of the list together
-  std::vector<Count> rows_per_rank = {};  // of v-collectives: rows each rank gives; all_to_all_v: rows_to;
-                                     // others: the rows of the first tensor, once
+  std::int32_t dtype = -1;                // of the first tensor
+  std::int32_t reduce_op = -1;            // of all_reduce
+  std::int64_t row_bytes = 0;             // of all tensors of the list together
+  std::vector<Count> rows_per_rank = {};  // of v-collectives: rows each rank gives; all_to_all_v:
+                                          // rows_to; others: the rows of the first tensor, once
   std::vector<Count> rows_from = {};      // of all_to_all_v
-  std::int64_t bytes = 0;            // of broadcast, send and recv, whose tensors may differ in rows
+  std::int64_t bytes = 0;  // of broadcast, send and recv, whose tensors may differ in rows
 };
 
 // What the reference algorithms send from this rank to others: all_gather_v its rows to each,
@@ -67,13 +67,17 @@ enum class Agreement { checked, trusted };
 // Stage n is stage_names[n] in messages, or "stage n".
 using StageNames = std::vector<std::string>;
 
+// Whether the last tensor of a list of several is payload, or a side tensor that is there for
+// whoever watches and is not counted as traffic.
+enum class LastTensor { payload, side };
+
 class TracedCommunicator final : public Communicator {
  public:
-  // checked: before each collective all ranks exchange their records (uncounted). Where they differ,
-  // every rank throws DisagreementError: SEQ when operation or place differ, COUNT when rows do.
-  // send and recv are written down only.
+  // checked: before each collective all ranks exchange their records (uncounted). Where they
+  // differ, every rank throws DisagreementError: SEQ when operation or place differ, COUNT when
+  // rows do. send and recv are written down only.
   TracedCommunicator(std::unique_ptr<Communicator> inner, Agreement agreement,
-                     StageNames stage_names = {});
+                     StageNames stage_names = {}, LastTensor last_tensor = LastTensor::payload);
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
@@ -93,8 +97,7 @@ class TracedCommunicator final : public Communicator {
 
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override;
-  void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
-                           const Tensor& own) override;
+  void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank, const Tensor& own) override;
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override;
   void do_broadcast(Tensors rows, int root) override;
@@ -110,10 +113,12 @@ class TracedCommunicator final : public Communicator {
   void begin(OperationRecord record);
   void agree();
   void count_sent(Count rows, Count bytes);
+  Tensors payload(Tensors tensors) const;
 
   std::unique_ptr<Communicator> inner_;
   Agreement agreement_;
   StageNames stage_names_;
+  LastTensor last_tensor_;
   Buffer own_record_;   // [1, words] i64
   Buffer all_records_;  // [size, words] i64
   Place place_ = {};

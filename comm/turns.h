@@ -1,5 +1,5 @@
-// Turns: threads one after the other in the order in which they came. A plain mutex may let the same
-// thread in again and again while others wait.
+// Turns: threads one after the other in the order in which they came. A plain mutex may let the
+// same thread in again and again while others wait.
 
 #pragma once
 

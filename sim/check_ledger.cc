@@ -25,14 +25,15 @@ const std::vector<CheckRow>& all_checks() {
   return rows;
 }
 
-void CheckLedger::found(std::string_view check, const std::string& sentence) {
+void CheckLedger::found(std::string_view check, Moment moment, const std::string& sentence) {
   const std::string name(check);
-  if (++counts_[name] <= findings_kept) findings_.push_back({name, sentence});
+  if (++counts_[name] <= findings_kept) findings_.push_back({name, moment, sentence});
 }
 
 void CheckLedger::merge(const CheckLedger& other) {
   for (const auto& [check, count] : other.counts_) counts_[check] += count;
   findings_.insert(findings_.end(), other.findings_.begin(), other.findings_.end());
+  std::ranges::stable_sort(findings_, {}, &CheckFinding::moment);
 }
 
 std::string place_text(golden::Cell cell) {

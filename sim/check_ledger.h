@@ -1,5 +1,5 @@
-// The ledger of one rank's checks: which invariants were looked at and what was found. Checks have the
-// names of fault-catalogue.md, 2. Filled by the checks, read by reports.
+// The ledger of one rank's checks: which invariants were looked at and what was found. Checks have
+// the names of fault-catalogue.md, 2. Filled by the checks, read by reports.
 
 #pragma once
 
@@ -20,8 +20,20 @@ struct CheckRow {
 };
 const std::vector<CheckRow>& all_checks();
 
+// The moment of a finding: what was found in an earlier one comes first, whichever rank found it,
+// since later ones may follow from it.
+struct Moment {
+  int step = 0;
+  int layer = 0;
+  int stage = 0;  // the layer's half: 0 dispatch and experts, 1 combine and output
+  int rank = 0;
+
+  auto operator<=>(const Moment&) const = default;
+};
+
 struct CheckFinding {
   std::string check;
+  Moment moment;
   std::string sentence;
 };
 
@@ -36,8 +48,9 @@ class CheckLedger {
   void looked(std::string_view check) { counts_.try_emplace(std::string(check), 0); }
 
   // Keeps the first few findings of each check and counts the rest.
-  void found(std::string_view check, const std::string& sentence);
+  void found(std::string_view check, Moment moment, const std::string& sentence);
 
+  // ORDER: as found on one rank; after merge by moment.
   const std::vector<CheckFinding>& findings() const { return findings_; }
 
   // Findings of each check that was applied.

@@ -71,12 +71,12 @@ std::optional<std::string> chosen_word(const options::variables_map& given, cons
 }
 
 void add_report_options(options::options_description& description) {
-  description.add_options()                                                           //
-      ("json", options::value<std::string>()->value_name("FILE|-"),                   //
-       "write one JSON object per result; - is standard output")                      //
-      ("quiet", "print only what did not pass, and the summary")                      //
-      ("color", options::value<std::string>()->value_name("WHEN"),                    //
-       "auto (default), always, never; NO_COLOR is honoured")                         //
+  description.add_options()                                          //
+      ("json", options::value<std::string>()->value_name("FILE|-"),  //
+       "write one JSON object per result; - is standard output")     //
+      ("quiet", "print only what did not pass, and the summary")     //
+      ("color", options::value<std::string>()->value_name("WHEN"),   //
+       "auto (default), always, never; NO_COLOR is honoured")        //
       ("help", "print this");
 }
 
@@ -97,29 +97,29 @@ options::options_description run_description() {
       "and prints a verdict per run line.\n\noptions");
   const auto words = [] { return options::value<Words>()->composing(); };
   const auto word = [] { return options::value<std::string>(); };
-  description.add_options()                                                               //
-      ("tag", words()->value_name("TAG"), "only scenarios with this tag")                 //
-      ("backend", words()->value_name("A,B"), "these backends in the run lines' place")   //
-      ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                            //
-      ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                   //
-      ("ranks", word()->value_name("HOW"), "threads, processes")                          //
+  description.add_options()                                                              //
+      ("tag", words()->value_name("TAG"), "only scenarios with this tag")                //
+      ("backend", words()->value_name("A,B"), "these backends in the run lines' place")  //
+      ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                           //
+      ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                  //
+      ("ranks", word()->value_name("HOW"), "threads, processes")                         //
       ("dtype", word()->value_name("TYPE"),
-       "bf16, f16, f32 in the scenario's place; the oracle judges")                       //
-      ("profile", word()->value_name("NAME"), "a profile in the run lines' place")        //
+       "bf16, f16, f32 in the scenario's place; the oracle judges")                        //
+      ("profile", word()->value_name("NAME"), "a profile in the run lines' place")         //
       ("platform", word()->value_name("NAME"), "cuda, rocm, cpu, xpu: whose rules apply")  //
       ("trace", word()->value_name("FILE"),
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
       ("seed", options::value<std::uint64_t>()->value_name("N"),
-       "the world's seed in the scenario's place; the oracle judges")                     //
+       "the world's seed in the scenario's place; the oracle judges")  //
       ("deadline", options::value<int>()->value_name("MS"),
-       "longest wait for a peer, in milliseconds")                                        //
+       "longest wait for a peer, in milliseconds")  //
       ("require", words()->value_name("A,B"),
-       "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")                //
+       "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")  //
       ("fault", words()->value_name("NAME[:key=value,…]"),
-       "seed a fault (moebius list faults)")                                              //
+       "seed a fault (moebius list faults)")  //
       ("line", options::value<int>()->value_name("N"),
-       "only the N-th run line of each scenario, from 0")                                 //
+       "only the N-th run line of each scenario, from 0")  //
       ("repeat", options::value<int>()->value_name("N"), "run everything N times");
   add_report_options(description);
   return description;
@@ -139,8 +139,7 @@ std::string help_text(const options::options_description& description) {
   return out.str();
 }
 
-options::variables_map parsed(const Words& arguments,
-                              const options::options_description& visible) {
+options::variables_map parsed(const Words& arguments, const options::options_description& visible) {
   options::options_description all;
   all.add(visible).add_options()("path", options::value<Words>());
   options::positional_options_description positional;
@@ -219,7 +218,7 @@ Command list_command(const Words& arguments) {
   const options::options_description description = list_description();
   const options::variables_map given = parsed(arguments, description);
   if (given.count("help") > 0) return PrintCommand{help_text(description)};
-  const Words valid = {"backends", "communicators", "devices", "profiles",
+  const Words valid = {"backends", "communicators", "devices",  "profiles",
                        "checks",   "faults",        "scenarios"};
   const Words what = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));

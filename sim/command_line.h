@@ -1,5 +1,5 @@
-// The command line as values. command_line.cc parses it (Boost.Program_options) and knows the words of
-// every option; what a command does is in its own file.
+// The command line as values. command_line.cc parses it (Boost.Program_options) and knows the words
+// of every option; what a command does is in its own file.
 
 #pragma once
 

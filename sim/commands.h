@@ -1,4 +1,5 @@
-// What each command does, given its options as values. Called by main.cc only.
+// What each command does, given its options as values.
+// Called by main.cc only.
 
 #pragma once
 

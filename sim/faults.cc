@@ -20,8 +20,7 @@ int number_of(const std::string& fault, const std::string& key, const std::strin
   int value = 0;
   const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), value);
   if (error != std::errc() || end != words.data() + words.size()) {
-    throw ScenarioError(
-        text("fault ", fault, ": ", key, " is a whole number, not '", words, "'"));
+    throw ScenarioError(text("fault ", fault, ": ", key, " is a whole number, not '", words, "'"));
   }
   return value;
 }
@@ -123,9 +122,9 @@ std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, i
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-42" && on_rank(fault, rank)) {
-      group = with_swapped_counts(std::move(group), {.rank = rank,
-                                                     .first = parameter(fault, "first"),
-                                                     .second = parameter(fault, "second")});
+      group = with_swapped_counts(
+          std::move(group),
+          {.rank = rank, .first = parameter(fault, "first"), .second = parameter(fault, "second")});
     }
   }
   return group;

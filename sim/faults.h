@@ -1,5 +1,5 @@
-// Seeded faults: the table of what can be asked for with --fault or `faults:`, and the decorators that
-// a rank's layer gets for them. The decorators themselves stand beside their seams.
+// Seeded faults: the table of what can be asked for with --fault or `faults:`, and the decorators
+// that a rank's layer gets for them. The decorators themselves stand beside their seams.
 
 #pragma once
 

@@ -54,13 +54,14 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
     return inner_->prepare(hidden_states, routing, tokens);
   }
 
-  void finalize(const Tensor& expert_output, Dispatched dispatched,
-                const Tensor& output) override {
+  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     trace_.enter({watch_.cell.step, watch_.cell.layer, 1});
     if (!dispatched.handle.guards_intact()) {
-      watch_.ledger.found("POISON", text(place_text(watch_.cell),
-                                         ", experts: a guard row of the dispatched rows or of the "
-                                         "workspace was overwritten"));
+      const golden::Cell& cell = watch_.cell;
+      watch_.ledger.found("POISON", {cell.step, cell.layer, 0, cell.rank},
+                          text(place_text(watch_.cell),
+                               ", experts: a guard row of the dispatched rows or of the "
+                               "workspace was overwritten"));
     }
     const Stopwatch stopwatch(watch_.times.finalize);
     inner_->finalize(expert_output, std::move(dispatched), output);
@@ -84,10 +85,11 @@ class WatchedExperts final : public Experts {
     const HostCopy rows(output, memory_);
     const HostCopy tags(dispatched.provenance, memory_);
     check_poison(
-        watch_.cell, "experts", rows.tensor(),
+        watch_.cell, RowsOf::experts, rows.tensor(),
         [&](Count row) {
           if (row >= tags.tensor().rows) return std::string("of no known token");
-          return token_text(elements_of<std::int64_t>(tags.tensor())[static_cast<std::size_t>(row)]);
+          return token_text(
+              elements_of<std::int64_t>(tags.tensor())[static_cast<std::size_t>(row)]);
         },
         watch_.ledger);
     return output;

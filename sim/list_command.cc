@@ -1,5 +1,5 @@
-// moebius list: what exists, what this build lacks, and why. Every list comes from the table that the
-// program itself uses; nothing is listed twice.
+// moebius list: what exists, what this build lacks, and why. Every list comes from the table that
+// the program itself uses; nothing is listed twice.
 
 #include <iostream>
 

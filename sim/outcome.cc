@@ -1,5 +1,5 @@
-// The verdict. Without a fault: a failure of a rank, then a check's finding, then a difference. With
-// one: what a check names is read first, whatever else followed from it.
+// The verdict. Without a fault: a failure of a rank, then a check's finding, then a difference.
+// With one: what a check names is read first, whatever else followed from it.
 
 #include "sim/outcome.h"
 
@@ -30,8 +30,8 @@ void add_rank_ends(const std::vector<RankReport>& reports, Outcome& outcome) {
     const std::string last =
         report.last_operation.empty() ? "" : text("; last: ", report.last_operation);
     const bool ended_well = report.failure.kind == FailureKind::none;
-    outcome.details.push_back(text("rank ", report.rank, ": ",
-                                   ended_well ? "finished" : report.failure.message, last));
+    outcome.details.push_back(
+        text("rank ", report.rank, ": ", ended_well ? "finished" : report.failure.message, last));
   }
 }
 
@@ -49,12 +49,12 @@ Errored errored(const RankFailure& failure) {
 }
 
 void add_findings(const std::vector<RankReport>& reports, Outcome& outcome) {
+  CheckLedger ledger;
+  for (const RankReport& report : reports) ledger.merge(report.ledger);
   std::set<std::string> seen;  // every rank may have seen the same disagreement
-  for (const RankReport& report : reports) {
-    for (const CheckFinding& finding : report.ledger.findings()) {
-      const std::string sentence = text(finding.check, ": ", finding.sentence);
-      if (seen.insert(sentence).second) outcome.details.push_back(sentence);
-    }
+  for (const CheckFinding& finding : ledger.findings()) {
+    const std::string sentence = text(finding.check, ": ", finding.sentence);
+    if (seen.insert(sentence).second) outcome.details.push_back(sentence);
   }
   for (const RankReport& report : reports) {
     for (const CellFinding& finding : report.findings) outcome.details.push_back(finding.sentence);
@@ -131,7 +131,8 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
     outcome.reproduce.insert(outcome.reproduce.end(), {std::string(option), std::string(value)});
   }
   if (source.dtype) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--dtype", std::string(name_of(*source.dtype))});
+    outcome.reproduce.insert(outcome.reproduce.end(),
+                             {"--dtype", std::string(name_of(*source.dtype))});
   }
   if (source.seed) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--seed", text(*source.seed)});

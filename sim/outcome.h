@@ -1,5 +1,5 @@
-// From the ranks' reports to an outcome: sums, the first difference, the checks, and the verdict with
-// its sentences. Called by run.cc; starts nothing.
+// From the ranks' reports to an outcome: sums, the first difference, the checks, and the verdict
+// with its sentences. Called by run.cc; starts nothing.
 
 #pragma once
 

@@ -14,7 +14,9 @@ namespace {
 
 bool is_nan(BFloat16 value) { return (value.bits & 0x7FFFU) > 0x7F80U; }
 bool is_nan(Float16 value) { return (value.bits & 0x7FFFU) > 0x7C00U; }
-bool is_nan(float value) { return (std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFU) > 0x7F800000U; }
+bool is_nan(float value) {
+  return (std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFU) > 0x7F800000U;
+}
 
 template <typename T>
 Count nan_column(const T* values, Count columns) {
@@ -44,17 +46,20 @@ Count first_nan(const Tensor& rows, Count row) {
   return column;
 }
 
-void check_poison(golden::Cell cell, std::string_view stage, const Tensor& rows,
+void check_poison(golden::Cell cell, RowsOf made_by, const Tensor& rows,
                   const std::function<std::string(Count row)>& token_of, CheckLedger& ledger) {
   ledger.looked("POISON");
+  const bool is_output = made_by == RowsOf::output;
+  const Moment moment{cell.step, cell.layer, is_output ? 1 : 0, cell.rank};
   for (Count row = 0; row < rows.rows; ++row) {
     const Count column = first_nan(rows, row);
     if (column < 0) continue;
     const std::string what = is_untouched(rows, row, column)
                                  ? "was never written (poison)"
                                  : "holds NaN, which came from memory that nobody wrote";
-    ledger.found("POISON", text(place_text(cell), ", ", stage, ": row ", row, " (",
-                                token_of(row), "), column ", column, " ", what));
+    ledger.found("POISON", moment,
+                 text(place_text(cell), ", ", is_output ? "output" : "experts", ": row ", row, " (",
+                      token_of(row), "), column ", column, " ", what));
   }
 }
 

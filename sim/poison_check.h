@@ -10,8 +10,11 @@
 
 namespace moe::sim {
 
-// stage: where the rows were made, for the message. token_of names the token of a row.
-void check_poison(golden::Cell cell, std::string_view stage, const Tensor& rows,
+// Who made the rows: the experts, or the whole layer.
+enum class RowsOf { experts, output };
+
+// token_of names the token of a row.
+void check_poison(golden::Cell cell, RowsOf made_by, const Tensor& rows,
                   const std::function<std::string(Count row)>& token_of, CheckLedger& ledger);
 
 // The first column of each row that is a NaN; -1 if none is. Host memory.

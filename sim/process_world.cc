@@ -1,5 +1,5 @@
-// Ranks as processes of this machine: the parent's side. It starts them with the address of its store,
-// waits for their reports and their ends, and leaves no process behind.
+// Ranks as processes of this machine: the parent's side. It starts them with the address of its
+// store, waits for their reports and their ends, and leaves no process behind.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -30,17 +30,17 @@ std::string random_token() {
 
 pid_t start(const std::string& program, const RankPlace& place) {
   std::vector<std::string> words = {
-      program, "rank", "--store", text(place.store.host, ":", place.store.port),
-      "--token", place.token, "--rank", text(place.rank)};
+      program,   "rank",      "--store", text(place.store.host, ":", place.store.port),
+      "--token", place.token, "--rank",  text(place.rank)};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t process = 0;
-  const int error = posix_spawn(&process, program.c_str(), nullptr, nullptr, arguments.data(),
-                                environ);
+  const int error =
+      posix_spawn(&process, program.c_str(), nullptr, nullptr, arguments.data(), environ);
   if (error != 0) {
-    throw SystemError(text("cannot start rank ", place.rank, " (", program,
-                           "): ", std::strerror(error)));
+    throw SystemError(
+        text("cannot start rank ", place.rank, " (", program, "): ", std::strerror(error)));
   }
   return process;
 }

@@ -21,8 +21,7 @@ void name_lost_ranks(RankReport& report, StoreClient& store) {
   for (int tries = 0; tries < 20; ++tries) {
     const std::vector<int> lost = store.lost_members();
     if (!lost.empty()) {
-      report.failure.message +=
-          text("; gone without a word: rank ", joined(lost, ", rank "));
+      report.failure.message += text("; gone without a word: rank ", joined(lost, ", rank "));
       return;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -87,12 +86,9 @@ JsonValue to_json(const ProcessJob& job) {
     }
     faults.push_back(JsonObject{{"name", fault.name}, {"parameters", std::move(parameters)}});
   }
-  return JsonObject{{"source", to_json(job.source)},
-                    {"backend", job.line.backend},
-                    {"communicator", job.line.communicator},
-                    {"profile", job.line.profile},
-                    {"platform", job.line.platform},
-                    {"faults", std::move(faults)}};
+  return JsonObject{{"source", to_json(job.source)},         {"backend", job.line.backend},
+                    {"communicator", job.line.communicator}, {"profile", job.line.profile},
+                    {"platform", job.line.platform},         {"faults", std::move(faults)}};
 }
 
 ProcessJob process_job_from(const JsonValue& value) {

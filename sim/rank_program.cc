@@ -48,7 +48,8 @@ class RankProgram {
         expert_map_(determine_expert_map(job.scenario.model.num_experts, wire->size(),
                                          job.scenario.model.placement)) {
     auto traced = std::make_unique<TracedCommunicator>(
-        std::move(wire), Agreement::checked, StageNames(stage_names.begin(), stage_names.end()));
+        std::move(wire), Agreement::checked, StageNames(stage_names.begin(), stage_names.end()),
+        LastTensor::side);
     trace_ = traced.get();
     group_ = with_faults(std::move(traced), rank_, job.faults);
     for (int layer = 0; layer < job.inputs.num_layers(); ++layer) build_layer(layer);
@@ -64,6 +65,8 @@ class RankProgram {
     }
     trace_->finish();
   }
+
+  Moment moment() const { return {watch_.cell.step, watch_.cell.layer, 0, rank_}; }
 
   // What can be said at any time, also after a failure.
   void write_report() {
@@ -90,8 +93,7 @@ class RankProgram {
         job_.backend.make({*group_, memory_, expert_map_, Provenance::travels}), site, job_.faults);
     auto experts = with_faults(
         make_standard_experts(
-            {*kernels_, local,
-             expert_map_.num_local_experts[static_cast<std::size_t>(rank_)]},
+            {*kernels_, local, expert_map_.num_local_experts[static_cast<std::size_t>(rank_)]},
             job_.inputs.expert_weights(layer, expert_map_, rank_, memory_)),
         site, job_.faults);
     layers_.emplace_back(watched(std::move(router), watch_),
@@ -106,17 +108,18 @@ class RankProgram {
     const Buffer hidden_states = copy_of(host_rows, memory_);
     const Buffer router_logits = copy_of(recorded_rows(inputs, *host_).tensor(), memory_);
     const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
-    layers_[static_cast<std::size_t>(cell.layer)].forward(hidden_states.tensor(),
-                                                          router_logits.tensor(),
-                                                          job_.inputs.tokens(cell.step),
-                                                          output.tensor());
+    layers_[static_cast<std::size_t>(cell.layer)].forward(
+        hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
+        output.tensor());
     const HostCopy result(output.tensor(), memory_);
     check_poison(
-        cell, "output", result.tensor(),
+        cell, RowsOf::output, result.tensor(),
         [&](Count row) { return token_text(provenance_tag(rank_, row)); }, watch_.ledger);
     if (!output.guards_intact() || !hidden_states.guards_intact()) {
-      watch_.ledger.found("POISON", text(place_text(cell), ", combine: a guard row of the layer's "
-                                                           "input or output was overwritten"));
+      watch_.ledger.found("POISON", {cell.step, cell.layer, 1, cell.rank},
+                          text(place_text(cell),
+                               ", combine: a guard row of the layer's "
+                               "input or output was overwritten"));
     }
     judge_cell(cell, inputs, result.tensor());
   }
@@ -166,7 +169,7 @@ void run_caught(RankProgram& program, RankReport& report) {
     report.failure = failure(FailureKind::interrupted, "interrupted");
   } catch (const DisagreementError& error) {
     report.failure = failure(FailureKind::system, error.what());
-    report.ledger.found(error.check(), error.what());
+    report.ledger.found(error.check(), program.moment(), error.what());
   } catch (const ScenarioError& error) {
     report.failure = failure(FailureKind::input, error.what());
   } catch (const SystemError& error) {

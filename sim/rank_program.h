@@ -1,5 +1,5 @@
-// What one rank does in a run: build its layers, go through steps and layers, check and judge its own
-// cells, and report. The same in a thread and in a process; nothing here starts either.
+// What one rank does in a run: build its layers, go through steps and layers, check and judge its
+// own cells, and report. The same in a thread and in a process; nothing here starts either.
 
 #pragma once
 

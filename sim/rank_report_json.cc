@@ -8,12 +8,9 @@ namespace moe::sim {
 namespace {
 
 JsonValue finding_json(const CellFinding& finding) {
-  JsonObject object{{"step", finding.cell.step},
-                    {"layer", finding.cell.layer},
-                    {"rank", finding.cell.rank},
-                    {"finding", static_cast<int>(finding.finding)},
-                    {"sentence", finding.sentence},
-                    {"located", finding.mismatch.has_value()}};
+  JsonObject object{{"step", finding.cell.step},    {"layer", finding.cell.layer},
+                    {"rank", finding.cell.rank},    {"finding", static_cast<int>(finding.finding)},
+                    {"sentence", finding.sentence}, {"located", finding.mismatch.has_value()}};
   if (finding.mismatch) {
     object.push_back({"token", finding.mismatch->token});
     object.push_back({"column", finding.mismatch->column});
@@ -57,7 +54,11 @@ JsonValue ledger_json(const CheckLedger& ledger) {
   }
   JsonArray findings;
   for (const CheckFinding& finding : ledger.findings()) {
-    findings.push_back(JsonObject{{"check", finding.check}, {"sentence", finding.sentence}});
+    const Moment& moment = finding.moment;
+    findings.push_back(
+        JsonObject{{"check", finding.check},
+                   {"moment", JsonArray{moment.step, moment.layer, moment.stage, moment.rank}},
+                   {"sentence", finding.sentence}});
   }
   return JsonObject{{"counts", std::move(counts)}, {"findings", std::move(findings)}};
 }
@@ -69,7 +70,13 @@ CheckLedger ledger_from(const JsonValue& value) {
   }
   std::vector<CheckFinding> findings;
   for (const JsonValue& one : array_at(value, "findings")) {
-    findings.push_back({string_at(one, "check"), string_at(one, "sentence")});
+    std::vector<int> at;
+    for (const JsonValue& number : array_at(one, "moment")) {
+      at.push_back(static_cast<int>(*number.integer()));
+    }
+    findings.push_back({string_at(one, "check"),
+                        {at.at(0), at.at(1), at.at(2), at.at(3)},
+                        string_at(one, "sentence")});
   }
   return {std::move(counts), std::move(findings)};
 }

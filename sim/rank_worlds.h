@@ -1,5 +1,5 @@
-// Worlds: the ranks of one run line, as threads of this process or as processes of this machine. Both
-// run the same rank_program.h and return one report a rank, whatever happened to the ranks.
+// Worlds: the ranks of one run line, as threads of this process or as processes of this machine.
+// Both run the same rank_program.h and return one report a rank, whatever happened to the ranks.
 
 #pragma once
 
@@ -30,8 +30,9 @@ struct ProcessSettings {
   const std::atomic<bool>& stop;
 };
 
-// Processes: this one serves the store, starts them, and collects their reports. A rank that dies is
-// reported with its signal; ranks that do not stop within the deadline after a failure are killed.
+// Processes: this one serves the store, starts them, and collects their reports. A rank that dies
+// is reported with its signal; ranks that do not stop within the deadline after a failure are
+// killed.
 std::vector<RankReport> run_processes(const ProcessJob& job, const ProcessSettings& settings);
 
 // Where a started process finds the store.

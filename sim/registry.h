@@ -14,7 +14,7 @@ namespace moe::sim {
 // One row of `moebius list backends`.
 struct RegistryRow {
   std::string_view name;
-  std::string_view wing;   // backends or legacy
+  std::string_view wing;  // backends or legacy
   std::string_view since;
   std::string_view until;  // empty: still there
   std::string_view replaced_by;

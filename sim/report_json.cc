@@ -29,14 +29,10 @@ JsonValue run_json(const Outcome& outcome) {
 JsonValue worst_json(const Outcome& outcome) {
   if (!outcome.worst) return nullptr;
   const auto& [cell, mismatch] = *outcome.worst;
-  return JsonObject{{"step", cell.step},
-                    {"layer", cell.layer},
-                    {"rank", cell.rank},
-                    {"token", mismatch.token},
-                    {"column", mismatch.column},
-                    {"expected", mismatch.expected},
-                    {"actual", mismatch.actual},
-                    {"tolerance_share", nullptr}};
+  return JsonObject{{"step", cell.step},         {"layer", cell.layer},
+                    {"rank", cell.rank},         {"token", mismatch.token},
+                    {"column", mismatch.column}, {"expected", mismatch.expected},
+                    {"actual", mismatch.actual}, {"tolerance_share", nullptr}};
 }
 
 JsonValue strings(const std::vector<std::string>& words) {

@@ -32,8 +32,7 @@ std::string seconds(std::chrono::nanoseconds time) {
 }
 
 std::string where(const Outcome& outcome) {
-  const std::string_view ranks =
-      outcome.line.ranks == RanksAre::threads ? "threads" : "processes";
+  const std::string_view ranks = outcome.line.ranks == RanksAre::threads ? "threads" : "processes";
   return text(name_of(outcome.line.device), " ", outcome.line.communicator, " ",
               outcome.world.num_ranks(), " ", ranks);
 }

@@ -38,8 +38,7 @@ void refuse(const Scenario& scenario, const RunLine& line) {
                              RunLine{}.platform, ")"));
   }
   if (line.communicator == "local" && line.ranks == RanksAre::processes) {
-    throw ScenarioError(
-        text(where, ": communicator local has threads only; processes need gloo"));
+    throw ScenarioError(text(where, ": communicator local has threads only; processes need gloo"));
   }
   if (scenario.path.empty() && !is_trace && line.ranks == RanksAre::processes) {
     throw ScenarioError(text(where, ": a scenario without a file runs on threads only"));
@@ -86,8 +85,8 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   const CommunicatorMaker& maker = maker_of(line);
   if (const auto [word, reason] = lack(line, maker); !word.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;
-    outcome.verdict = is_required ? Verdict(Failed{text("required, but ", reason)})
-                                  : Verdict(Skipped{reason});
+    outcome.verdict =
+        is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});
     return outcome;
   }
   std::vector<FaultSpec> faults = scenario.faults;

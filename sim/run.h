@@ -1,5 +1,5 @@
-// Running: a scenario is loaded once, each of its run lines becomes a world, the world's reports become
-// an Outcome. The only place that sees both the layer and the judge.
+// Running: a scenario is loaded once, each of its run lines becomes a world, the world's reports
+// become an Outcome. The only place that sees both the layer and the judge.
 
 #pragma once
 
@@ -29,9 +29,9 @@ struct LoadedScenario {
 };
 
 struct RunSettings {
-  std::vector<FaultSpec> faults;       // of the command line, beside the scenario's own
-  std::vector<std::string> required;   // a skip for want of one of these fails
-  std::string program;                 // this program's own file, for ranks that are processes
+  std::vector<FaultSpec> faults;      // of the command line, beside the scenario's own
+  std::vector<std::string> required;  // a skip for want of one of these fails
+  std::string program;                // this program's own file, for ranks that are processes
   const std::atomic<bool>& stop;
 };
 
@@ -39,12 +39,12 @@ struct RunSettings {
 // are filled in. Throws ScenarioError for a backend that does not exist.
 std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& overrides);
 
-// For a trace without a scenario: every backend that can take its world, on local threads and on Gloo
-// as threads and as processes.
+// For a trace without a scenario: every backend that can take its world, on local threads and on
+// Gloo as threads and as processes.
 std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides);
 
-// Throws ScenarioError where the line asks for what cannot be (a backend that does not fit the world,
-// local processes); whatever happens to the ranks is in the Outcome.
+// Throws ScenarioError where the line asks for what cannot be (a backend that does not fit the
+// world, local processes); whatever happens to the ranks is in the Outcome.
 Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
 
 }  // namespace moe::sim

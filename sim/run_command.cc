@@ -32,8 +32,8 @@ std::vector<RunLine> chosen_lines(std::vector<RunLine> lines, const RunCommand& 
   if (!command.line) return lines;
   const auto count = static_cast<int>(lines.size());
   if (*command.line < 0 || *command.line >= count) {
-    throw ScenarioError(text("--line ", *command.line, ": ", scenario.name, " has run lines 0 to ",
-                             count - 1));
+    throw ScenarioError(
+        text("--line ", *command.line, ": ", scenario.name, " has run lines 0 to ", count - 1));
   }
   return {lines[static_cast<std::size_t>(*command.line)]};
 }
@@ -57,8 +57,8 @@ std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) 
   for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
     if (!tags.empty() && !has_tag(read_scenario(path, folders.scenarios), tags)) continue;
     auto loaded = std::make_unique<LoadedScenario>(source_for(command, folders, path.string()));
-    auto lines = chosen_lines(lines_of(loaded->scenario, command.overrides), command,
-                              loaded->scenario);
+    auto lines =
+        chosen_lines(lines_of(loaded->scenario, command.overrides), command, loaded->scenario);
     jobs.push_back({std::move(loaded), std::move(lines)});
   }
   if (jobs.empty()) throw ScenarioError(text("no scenario has the tag ", joined(tags)));
@@ -91,8 +91,7 @@ class Printer {
  private:
   static Ansi ansi(Color color, const Surroundings& surroundings) {
     const bool automatic = surroundings.is_terminal && !surroundings.no_color;
-    const bool colored =
-        color == Color::always || (color == Color::automatic && automatic);
+    const bool colored = color == Color::always || (color == Color::automatic && automatic);
     return colored ? Ansi::colored : Ansi::plain;
   }
 

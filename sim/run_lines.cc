@@ -1,5 +1,5 @@
-// Which run lines are run: the scenario's or a trace's, with the command line's words in their place.
-// What a line cannot have is refused here, before any rank starts.
+// Which run lines are run: the scenario's or a trace's, with the command line's words in their
+// place. What a line cannot have is refused here, before any rank starts.
 
 #include <algorithm>
 

@@ -50,8 +50,7 @@ void check_routing_digests(const golden::Golden& golden, const WorldInputs& inpu
     throw ScenarioError(text(scenario.path, ": step ", step, " of the trace has routing digest ",
                              hex16(digest), ", the golden recorded ",
                              recorded ? hex16(*recorded) : "none",
-                             ": the trace has changed; run golden/make_golden.py ",
-                             scenario.path));
+                             ": the trace has changed; run golden/make_golden.py ", scenario.path));
   }
 }
 
@@ -59,9 +58,12 @@ JsonValue to_json(const ScenarioSource& source) {
   const auto or_null = [](const auto& value) {
     return value ? JsonValue(static_cast<std::int64_t>(*value)) : JsonValue(nullptr);
   };
-  return JsonObject{{"scenarios", source.folders.scenarios}, {"goldens", source.folders.goldens},
-                    {"path", source.path},                   {"trace", source.trace},
-                    {"dtype", or_null(source.dtype)},        {"seed", or_null(source.seed)},
+  return JsonObject{{"scenarios", source.folders.scenarios},
+                    {"goldens", source.folders.goldens},
+                    {"path", source.path},
+                    {"trace", source.trace},
+                    {"dtype", or_null(source.dtype)},
+                    {"seed", or_null(source.seed)},
                     {"deadline_ms", or_null(source.deadline_ms)}};
 }
 

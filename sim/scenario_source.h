@@ -1,5 +1,6 @@
-// ScenarioSource: where a scenario comes from and what the command line changes in it, so that another
-// process can load the same one. Loaded: the scenario with its inputs, its golden and its registry row.
+// ScenarioSource: where a scenario comes from and what the command line changes in it, so that
+// another process can load the same one. Loaded: the scenario with its inputs, its golden and its
+// registry row.
 
 #pragma once
 
@@ -29,8 +30,8 @@ struct ScenarioSource {
   std::optional<int> deadline_ms;
 };
 
-// Whether the golden under folders.goldens judges this source: not where the command line changed what
-// the outputs depend on.
+// Whether the golden under folders.goldens judges this source: not where the command line changed
+// what the outputs depend on.
 bool has_own_values(const ScenarioSource& source);
 
 // Reads and checks the scenario. Throws ScenarioError.

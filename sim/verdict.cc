@@ -20,11 +20,10 @@ std::string reason_of(const Verdict& verdict) {
 }
 
 int exit_code_of(const Verdict& verdict) {
-  return std::visit(
-      Cases{[](const Passed&) { return 0; }, [](const Failed&) { return 1; },
-            [](const Skipped&) { return 0; },
-            [](const Errored& errored) { return errored.exit_code; }},
-      verdict);
+  return std::visit(Cases{[](const Passed&) { return 0; }, [](const Failed&) { return 1; },
+                          [](const Skipped&) { return 0; },
+                          [](const Errored& errored) { return errored.exit_code; }},
+                    verdict);
 }
 
 std::string_view name_of(Judge judge) {

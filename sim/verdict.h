@@ -1,5 +1,5 @@
-// Verdict: how a run ended, always one of four and always visited in full. Outcome: a verdict with what
-// was measured on the way, as reports print it.
+// Verdict: how a run ended, always one of four and always visited in full. Outcome: a verdict with
+// what was measured on the way, as reports print it.
 
 #pragma once
 
@@ -15,10 +15,17 @@
 namespace moe::sim {
 
 struct Passed {};
-struct Failed { std::string reason; };
-struct Skipped { std::string reason; };
+struct Failed {
+  std::string reason;
+};
+struct Skipped {
+  std::string reason;
+};
 // exit_code: 2 bad input, 3 a peer, wire, device or deadline, 4 our contract, 130 interrupted.
-struct Errored { std::string reason; int exit_code = 4; };
+struct Errored {
+  std::string reason;
+  int exit_code = 4;
+};
 
 using Verdict = std::variant<Passed, Failed, Skipped, Errored>;
 
@@ -28,9 +35,9 @@ struct Cases : Case... {
   using Case::operator()...;
 };
 
-std::string_view word_of(const Verdict& verdict);   // passed, failed, skipped, error
-std::string reason_of(const Verdict& verdict);      // empty for passed
-int exit_code_of(const Verdict& verdict);           // 0, 1, 0, its own
+std::string_view word_of(const Verdict& verdict);  // passed, failed, skipped, error
+std::string reason_of(const Verdict& verdict);     // empty for passed
+int exit_code_of(const Verdict& verdict);          // 0, 1, 0, its own
 
 enum class Judge { golden, oracle, expectation };
 std::string_view name_of(Judge judge);
@@ -53,11 +60,11 @@ struct Outcome {
   std::map<std::string, std::string> checks;  // "ok", or what was found first
   std::vector<std::string> details;           // sentences below the verdict, most telling first
   std::vector<std::string> warnings;
-  Traffic traffic;                            // of all ranks
-  StageTimes times;                           // the largest of any rank
-  std::chrono::nanoseconds judging{0};        // the same
+  Traffic traffic;                      // of all ranks
+  StageTimes times;                     // the largest of any rank
+  std::chrono::nanoseconds judging{0};  // the same
   std::chrono::nanoseconds elapsed{0};
-  std::vector<std::string> reproduce;         // words after `moebius`
+  std::vector<std::string> reproduce;  // words after `moebius`
 };
 
 }  // namespace moe::sim

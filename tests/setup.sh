@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tests/setup.sh PRESET program|all: makes this machine and build/PRESET ready, and says nothing where
-# they are. Called by run.sh, test.sh and .ci/run. A stamp names the state of the sources that was built.
+# tests/setup.sh PRESET program|all: makes this machine and build/PRESET ready, and says nothing
+# where they are. Called by run.sh, test.sh and .ci/run. A stamp names the sources that were built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=$1
@@ -16,7 +16,7 @@ git|/usr/bin/git|the commit in --version, and the house rules' list of files
 ccache|/usr/bin/ccache|faster repeated builds
 libgloo-dev|/usr/share/cmake/Gloo/GlooConfig.cmake|ranks over TCP
 libboost-dev|/usr/include/boost/asio.hpp|the store where ranks meet (Asio)
-libboost-program-options-dev|/usr/lib/x86_64-linux-gnu/libboost_program_options.a|the command line
+libboost-program-options-dev|/usr/lib/MACHINE-linux-gnu/libboost_program_options.a|the command line
 libyaml-cpp-dev|/usr/include/yaml-cpp/yaml.h|scenario files
 nlohmann-json3-dev|/usr/include/nlohmann/json.hpp|goldens and reports
 libfmt-dev|/usr/include/fmt/format.h|text
@@ -34,21 +34,23 @@ clang-format|/usr/bin/clang-format|the formatter's check in .ci/run
 install_missing() {
   local missing=() package file why
   while IFS='|' read -r package file why; do
-    if [ -n "$package" ] && [ ! -e "$file" ] && [ ! -e "${file//x86_64-linux-gnu/$(uname -m)-linux-gnu}" ]; then
+    file=${file//MACHINE/$(uname -m)}
+    if [ -n "$package" ] && [ ! -e "$file" ]; then
       echo "moebius: needs the Debian package $package: $why" >&2
       missing+=("$package")
     fi
   done <<<"$packages"
   if [ ${#missing[@]} -eq 0 ]; then return; fi
-  local as_root=()
+  local as_root=(env)
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-  if ! command -v apt-get >/dev/null || { [ ${#as_root[@]} -gt 0 ] && ! command -v sudo >/dev/null; }; then
+  if ! command -v apt-get >/dev/null || ! command -v "${as_root[0]}" >/dev/null; then
     echo "moebius: cannot install them: that takes apt-get, as root or with sudo." >&2
     echo "moebius: install by hand: ${missing[*]}" >&2
     exit 2
   fi
+  local install=(apt-get install -y -qq --no-install-recommends "${missing[@]}")
   if ! { "${as_root[@]}" apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2; then
+    "${as_root[@]}" DEBIAN_FRONTEND=noninteractive "${install[@]}"; } >&2; then
     echo "moebius: apt-get failed (above); install by hand: ${missing[*]}" >&2
     exit 2
   fi

@@ -51,6 +51,7 @@ FOREIGN = [  # header prefix, the files that may include it
     ("openssl/", ["kernels/base/digest.cc"]),
     ("oneapi/dnnl", ["kernels/cpu/gemm_onednn.cc"]),
     ("dnnl", ["kernels/cpu/gemm_onednn.cc"]),
+    ("omp.h", ["kernels/cpu/gemm_onednn.cc"]),
     ("cblas.h", ["kernels/cpu/gemm_openblas.cc"]),
     ("catch2/", ["tests/catch.h", "tests/catch_main.cc"]),
     ("nccl.h", ["comm/nccl_communicator.cc"]),

@@ -148,11 +148,8 @@ class Structure:
             if top.kind in ("file", "scope"):
                 self._declaration(top, i)
             top.restart(i + 1)
-        elif word == ":" and (self.word(i - 1) in ("public", "private", "protected")
-                              or self.word(top.start) in ("case", "default")):
+        elif word == ":" and self.word(i - 1) in ("public", "private", "protected"):
             top.restart(i + 1)
-        elif word == "=":
-            top.capture = False  # the brackets were a structured binding
         elif word in CONTROL | {"else", "do", "try"} and self._depth() is not None:
             top.controls += word != "if" or self.word(i - 1) != "else"
             if word not in ("if", "else"):  # those may be a guard without braces

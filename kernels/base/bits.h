@@ -96,6 +96,7 @@ constexpr bool is_row_type(DType dtype) {
 constexpr std::uint32_t poison_word(DType dtype) {
   switch (dtype) {
     case DType::f64:
+      return 0x7FFEADBEU;
     case DType::f32:
       return 0x7FDEADBEU;
     case DType::bf16:

@@ -1,5 +1,5 @@
-// Each seeded fault in a small world: the check that must name it does, on local ranks and on Gloo, and
-// its sentence says where. Without a fault the same world is silent.
+// Each seeded fault in a small world: the check that must name it does, on local ranks and on Gloo,
+// and its sentence says where. Without a fault the same world is silent.
 
 #include "sim/faults.h"
 #include "sim/run.h"
@@ -77,9 +77,8 @@ TEST_CASE("faults: MF-35, unwritten rows of a cold expert, is named by POISON wi
   const std::string communicator = GENERATE("local", "gloo");
   const Outcome outcome = outcome_with({"MF-35:rank=1"}, communicator);
   CHECK(exit_code_of(outcome.verdict) == 1);
-  CHECK_THAT(outcome.checks.at("POISON"),
-             Contains("rank 1") && Contains("experts") && Contains("token ") &&
-                 Contains("never written"));
+  CHECK_THAT(outcome.checks.at("POISON"), Contains("rank 1") && Contains("experts") &&
+                                              Contains("token ") && Contains("never written"));
 }
 
 TEST_CASE("faults: a flipped bit is located to step, layer, rank, token and column") {

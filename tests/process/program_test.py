@@ -74,7 +74,8 @@ class Results(Program):
         code, out, _ = self.run_it("run", "smoke/two-ranks", "--json", "-")
         self.assertEqual(code, 0)
         lines = [json.loads(line) for line in out.splitlines()]
-        self.assertEqual(lines[-1], {"summary": {"passed": 5, "failed": 0, "skipped": 0, "errors": 0}})
+        counts = {"passed": 5, "failed": 0, "skipped": 0, "errors": 0}
+        self.assertEqual(lines[-1], {"summary": counts})
         first = lines[0]
         self.assertEqual(first["verdict"], "passed")
         self.assertEqual(first["run"]["world"], {"dp": 2, "tp": 1, "ep": 2})
@@ -90,7 +91,8 @@ class Results(Program):
         self.assertEqual(code, 0)
         self.assertIn("SKIP", out)
         self.assertIn("not in this build", out)
-        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "cuda", "--require", "cuda")
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "cuda", "--require",
+                                   "cuda")
         self.assertEqual(code, 1)
         self.assertIn("required", out)
 
@@ -150,7 +152,7 @@ class Goldens(Program):
         data = bytearray(path.read_bytes())
         header = int.from_bytes(data[:8], "little")
         begin = json.loads(data[8:8 + header])["topk_ids"]["data_offsets"][0] + 8 + header
-        data[begin:begin + 4] = data[begin + 2:begin + 4] + data[begin:begin + 2]  # swap two choices
+        data[begin:begin + 4] = data[begin + 2:begin + 4] + data[begin:begin + 2]  # two choices
         path.write_bytes(data)
         code, _, err = self.run_it("run", TRACE, "--line", "0")
         self.assertEqual(code, 2)

@@ -1,5 +1,5 @@
-// Every backend in every small world: the judge agrees, every check is silent, all bytes are counted.
-// Worlds are scenarios without a file; ranks are threads on the local communicator.
+// Every backend in every small world: the judge agrees, every check is silent, all bytes are
+// counted. Worlds are scenarios without a file; ranks are threads on the local communicator.
 
 #include <algorithm>
 

@@ -112,12 +112,16 @@ HEADS = [  # (line of the name, head as lines)
     (1, "__global__ void __launch_bounds__(256, 1) f(float* a) {"),
     (2, "class alignas(64) [[nodiscard]] Row final : public Base<int> {\nint f() const override {"),
     (2, 'namespace moe::kernels {\nTEST_CASE("a (b", "[c]") {'), (2, 'extern "C" {\nint f() {'),
+    (2, "const int a = 3;\nint f() {"), (4, "class A {\n private:\nstruct B { B();\nint f() {"),
     (1, 'int f(std::string_view a = R"x(){)x", char b = \'{\') {'),
 ]
 
 PARAMETERS = [  # (parameters that are counted, a declaration or the head of a definition)
     (6, "void f(int, Row b, int, int, int, int);"), (6, "explicit Row(int a, B b, C, D, E, F);"),
-    (6, "static void f(A a, B b, C c, D d, E e, F f) {}"),
+    (6, "static void f(A a, B b, C c, D d, E e, F f) {}"), (6, "Row(A a, B b, C c, D d, E e, F f);"),
+    (6, "struct B final : A<1> { B(A a, B b, C c, D d, E e, F f); };"),
+    (0, "make(a * 2, b, c, d, e, f);"), (0, "moe::make(a * 2, b, c, d, e, f);"),
+    (0, "const Row row = make(a * 2, b, c, d, e, f);"),
     (3, "void f(A a, M<B, C> b, int (*c)(D, E));"),
     (6, "template <class... T> auto f(A a, B b, C c, D d, E e, T&&... rest) -> T;"),
     (6, "Row operator()(A a, B b, C c, D d, E e, F f) const = 0;"),
@@ -141,6 +145,8 @@ NESTED = [  # (lines that nest too deep, statements of a function)
     ([], "if (a) { b = Row{1}; } if (a) { b = {{{{1}}}}; } { { { { c(); } } } }"),
     ([], "if (a) { while (b) { struct R { void g() { if (a) { if (b) { c(); } } } }; } }"),
     ([], "if (auto r = f({.a = {1}}); r) [[likely]] { for (auto& [k, v] : m) { if (k) { c(); }}}"),
+    ([2], "for (;;) for (;;) for (;;)\nif (a) [[unlikely]] { b(); }"),
+    ([], "for (;;) { { a(); } struct R { void g() { for (;;) for (;;) for (;;) { b(); } } }; }"),
     ([3], "if (a) {} else if (b) {} else { while (c) { if (d) {\n\nif (e) {} else if (f) {} } } }"),
 ]
 
@@ -178,7 +184,7 @@ class Functions(unittest.TestCase):
     def test_the_body_of_each_head_is_measured(self):
         for line, head in HEADS:
             for count, lines in ((61, [line]), (60, [])):
-                text = "\n".join([head, *body(count), "}", "  }" * head.startswith("class")])
+                text = "\n".join([head, *body(count), "}"])
                 with self.subTest(head=head, count=count):
                     self.assertEqual(found("limit-function", text), lines)
 
@@ -196,9 +202,10 @@ class Functions(unittest.TestCase):
                 self.assertEqual(found("limit-parameters", text), [2] * (count > 5))
 
     def test_names_are_what_a_reader_calls_them(self):
-        text = "struct R {\nbool operator()(int a) {}\nvoid operator=(R a) {}\n};\nauto f = []{};\n"
+        text = ("struct R {\nbool operator()(int a) {}\nvoid operator=(R a) {}\n~R() {}\n};\n"
+                "auto f = [] {};\n[[nodiscard]] int g() {}\nint t[2]{1};\nint u = t[1] + R{}[2];\n")
         functions = tidy_cpp.CppFile("a.cc", text).structure.functions
-        self.assertEqual([f.name for f in functions], ["operator()", "operator=", "lambda"])
+        self.assertEqual([f.name for f in functions], ["operator()", "operator=", "R", "lambda", "g"])
 
     def test_nesting_is_counted(self):
         for lines, statements in NESTED:
@@ -236,7 +243,7 @@ class Scanner(unittest.TestCase):
         self.assertEqual([line for line, _, _ in file.comments], [2, 3])
 
     def test_unbalanced_text_ends_in_silence(self):
-        for text in ("", "}", "({[", ")]}\n", '"', 'R"(', "/*", "template <", "void f() { if (",
+        for text in ("", "}", "({[", ")]}\n", "({)}", "[(]", '"', 'R"(', "/*", "template <", "void f() { if (",
                      "[[", "operator", "#", "// \\", "class", "= {", "void f(int a", "x::~", "do{"):
             with self.subTest(text=text):
                 file = tidy_cpp.CppFile("kernels/a.cc", text)

@@ -300,8 +300,8 @@ class Words(unittest.TestCase):
         files = {f"sim/{word}_{ending[1:]}/row{ending}": header("int a;") for word in (
             "util", "utils", "helper", "helpers", "common", "misc", "impl2", "new", "my")
             for ending in (".cpp", ".cxx", ".c", ".hpp", ".hh", ".hxx", ".inl", ".ipp", ".inc")}
-        names = ["namespace common {}", "namespace a::b::misc {}", "int row_misc;", "int new_rows;",
-                 "int row_impl2;", "void row_utils();", "class RowHandler : A {};", "struct Utils {};",
+        names = ["namespace common {}", "namespace a::b::misc {}", "int row_misc;", "int new_row;",
+                 "int row_impl2;", "void row_utils();", "class RowHandler : A {};", "struct Utils{};",
                  "class [[nodiscard]] RowHelper {};", "class Context2 {};", "struct Manager {};"]
         with tree({**files, "sim/rows.h": header(*names)}) as root:
             found = [path for path, _, _ in tidy.RULES["words"](tidy.Tree(root))]
@@ -344,6 +344,10 @@ class Program(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertRegex(printed, r"\Akernels/base/tensor\.h:6: error: \S.*\S \[using-namespace\]\n"
                                   r"tidy: \d+ files, 1 errors\n\Z")
+
+    def test_a_tree_without_registry_and_sources(self):
+        with tree({"README.md": "# Moebius\n"}) as root:
+            self.assertEqual(run(root)[0], 0)
 
     def test_wrong_usage(self):
         self.assertEqual(run("/no/such/folder")[0], 2)

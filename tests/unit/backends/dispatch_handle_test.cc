@@ -1,5 +1,5 @@
-// The handle between dispatch and combine: used once, keeps its buffers, moves without losing either.
-// A capability-free part of the layer, so it needs no ranks.
+// The handle between dispatch and combine: used once, keeps its buffers, moves without losing
+// either. A capability-free part of the layer, so it needs no ranks.
 
 #include <utility>
 

@@ -24,7 +24,9 @@ TEST_CASE("bits: every bf16 pattern survives the way through float") {
 }
 
 TEST_CASE("bits: bf16 rounds to nearest, ties to even") {
-  const auto rounded = [](std::uint32_t bits) { return to_bfloat16(std::bit_cast<float>(bits)).bits; };
+  const auto rounded = [](std::uint32_t bits) {
+    return to_bfloat16(std::bit_cast<float>(bits)).bits;
+  };
   CHECK(rounded(0x3F800000U) == 0x3F80);
   CHECK(rounded(0x3F807FFFU) == 0x3F80);
   CHECK(rounded(0x3F808000U) == 0x3F80);  // a tie, down to the even one
@@ -40,9 +42,9 @@ TEST_CASE("bits: f16 agrees with the compiler's half on every pattern") {
     const float ours = to_float(Float16{pattern});
     const auto theirs = static_cast<float>(std::bit_cast<_Float16>(pattern));
     const bool both_nan = std::isnan(ours) && std::isnan(theirs);
-    differing += both_nan || std::bit_cast<std::uint32_t>(ours) == std::bit_cast<std::uint32_t>(theirs)
-                     ? 0
-                     : 1;
+    differing +=
+        both_nan || std::bit_cast<std::uint32_t>(ours) == std::bit_cast<std::uint32_t>(theirs) ? 0
+                                                                                               : 1;
   }
   CHECK(differing == 0);
 }
@@ -52,16 +54,16 @@ TEST_CASE("bits: f16 rounds as the compiler's half does") {
   for (std::uint64_t bits = 0; bits <= 0xFFFFFFFFU; bits += 9973) {
     const float value = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
     if (std::isnan(value)) continue;
-    differing += to_float16(value).bits ==
-                         std::bit_cast<std::uint16_t>(static_cast<_Float16>(value))
-                     ? 0
-                     : 1;
+    differing +=
+        to_float16(value).bits == std::bit_cast<std::uint16_t>(static_cast<_Float16>(value)) ? 0
+                                                                                             : 1;
   }
   CHECK(differing == 0);
 }
 
 TEST_CASE("bits: poison of every floating type is not a number") {
-  for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16, DType::f8e4m3, DType::e8m0}) {
+  for (const DType dtype :
+       {DType::f64, DType::f32, DType::bf16, DType::f16, DType::f8e4m3, DType::e8m0}) {
     const std::uint32_t word = poison_word(dtype);
     unsigned char element[8];
     std::memcpy(element, &word, 4);

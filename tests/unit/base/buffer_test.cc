@@ -1,5 +1,5 @@
-// Buffers: poisoned when fresh and when reused, guarded on both sides, moved without moving the data.
-// Without poison nothing is filled.
+// Buffers: poisoned when fresh and when reused, guarded on both sides, moved without moving the
+// data. Without poison nothing is filled.
 
 #include "kernels/base/buffer.h"
 

@@ -1,5 +1,5 @@
-// add_rows: the order of the list, fp32 inside, one rounding. The cases tell orders and roundings apart.
-// Numbers are written out by hand.
+// add_rows: the order of the list, fp32 inside, one rounding. The cases tell orders and roundings
+// apart. Numbers are written out by hand.
 
 #include <vector>
 

@@ -1,5 +1,5 @@
-// mix: the numbers that golden/oracle.py must have, too (golden_python_test.py has the same literals).
-// splitmix64's are those of its published reference implementation.
+// mix: the numbers that golden/oracle.py must have, too (golden_python_test.py has the same
+// literals). splitmix64's are those of its published reference implementation.
 
 #include "kernels/base/mix.h"
 

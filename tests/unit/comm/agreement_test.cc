@@ -51,9 +51,10 @@ TEST_CASE("agreement: SEQ names ranks, operations and places") {
   const auto found = disagreement_of(records, stage_names);
   REQUIRE(found);
   CHECK(found->check == "SEQ");
-  CHECK(found->message ==
-        "rank 1 is at operation 6 (reduce_scatter_v, step 3 layer 0 combine) while ranks 0, 2, 3 are "
-        "at operation 6 (all_gather_v, step 3 layer 0 dispatch)");
+  CHECK(
+      found->message ==
+      "rank 1 is at operation 6 (reduce_scatter_v, step 3 layer 0 combine) while ranks 0, 2, 3 are "
+      "at operation 6 (all_gather_v, step 3 layer 0 dispatch)");
 }
 
 TEST_CASE("agreement: SEQ without stage names, places that differ alone, roots, finished ranks") {
@@ -84,17 +85,19 @@ TEST_CASE("agreement: COUNT says which rank claims which rows") {
   const auto found = disagreement_of(records, stage_names);
   REQUIRE(found);
   CHECK(found->check == "COUNT");
-  CHECK(found->message ==
-        "operation 6 (all_gather_v, step 3 layer 0 dispatch): rank 1 says rows_per_rank [7, 5, 0, 0],"
-        " ranks 0, 2, 3 say [5, 7, 0, 0]");
+  CHECK(
+      found->message ==
+      "operation 6 (all_gather_v, step 3 layer 0 dispatch): rank 1 says rows_per_rank [7, 5, 0, 0],"
+      " ranks 0, 2, 3 say [5, 7, 0, 0]");
 }
 
 TEST_CASE("agreement: COUNT of lists, widths and types that differ") {
   std::vector<OperationRecord> records(3, gather_record({5, 7, 0}));
   records[2].row_bytes = 44;
-  CHECK(disagreement_of(records, stage_names)->message ==
-        "operation 6 (all_gather_v, step 3 layer 0 dispatch): rank 2 says 2 bf16 tensors of 44 bytes "
-        "a row, ranks 0, 1 say 2 bf16 tensors of 40 bytes a row");
+  CHECK(
+      disagreement_of(records, stage_names)->message ==
+      "operation 6 (all_gather_v, step 3 layer 0 dispatch): rank 2 says 2 bf16 tensors of 44 bytes "
+      "a row, ranks 0, 1 say 2 bf16 tensors of 40 bytes a row");
   records[2] = records[0];
   records[0].dtype = 3;
   CHECK(disagreement_of(records, stage_names)->check == "COUNT");
@@ -115,9 +118,10 @@ TEST_CASE("agreement: COUNT of lists, widths and types that differ") {
         "operation 1 (all_reduce): rank 0 says rows [3], rank 1 says [4]");
   records[1] = records[0];
   records[1].reduce_op = 1;
-  CHECK(disagreement_of(records, {})->message ==
-        "operation 1 (all_reduce): rank 0 says 1 f32 tensor of 8 bytes a row, reduced by sum, rank 1 "
-        "says 1 f32 tensor of 8 bytes a row, reduced by max");
+  CHECK(
+      disagreement_of(records, {})->message ==
+      "operation 1 (all_reduce): rank 0 says 1 f32 tensor of 8 bytes a row, reduced by sum, rank 1 "
+      "says 1 f32 tensor of 8 bytes a row, reduced by max");
 }
 
 TEST_CASE("agreement: COUNT of all_to_all_v names sender and receiver") {

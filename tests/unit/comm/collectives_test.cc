@@ -23,7 +23,8 @@ Counts rows_case(const std::string& name, int size) {
   return rows;
 }
 
-const std::vector<std::string> rows_cases = {"even", "uneven", "idle ranks", "one rank only", "none"};
+const std::vector<std::string> rows_cases = {"even", "uneven", "idle ranks", "one rank only",
+                                             "none"};
 
 // The tensors of a list call: different widths, one of them empty.
 const std::vector<Shape> list_shapes = {
@@ -51,7 +52,8 @@ std::vector<Tensor> tensors_of(const std::vector<Buffer>& buffers) {
   return tensors;
 }
 
-std::vector<Buffer> patterned_list(Communicator& group, const std::vector<Shape>& shapes, Count rows) {
+std::vector<Buffer> patterned_list(Communicator& group, const std::vector<Shape>& shapes,
+                                   Count rows) {
   std::vector<Buffer> buffers;
   for (const Shape& shape : shapes) {
     const int tensor = static_cast<int>(buffers.size());
@@ -80,8 +82,8 @@ std::vector<Bytes> gathered_patterns(const std::vector<Shape>& shapes, const Cou
   std::vector<Bytes> expected(shapes.size());
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     for (std::size_t rank = 0; rank < rows.size(); ++rank) {
-      const Bytes part = pattern(static_cast<int>(rank), static_cast<int>(i),
-                                 rows[rank] * bytes_a_row(shapes[i]));
+      const Bytes part =
+          pattern(static_cast<int>(rank), static_cast<int>(i), rows[rank] * bytes_a_row(shapes[i]));
       expected[i].insert(expected[i].end(), part.begin(), part.end());
     }
   }
@@ -168,8 +170,8 @@ TEST_CASE("all_to_all_v: runs for each rank from each rank, some of them empty")
   const Wire wire = GENERATE(from_range(wires()));
   const int size = GENERATE(from_range(sizes));
   CAPTURE(name_of(wire), size);
-  const auto outcomes = run_world(
-      {wire, size}, [&](Communicator& group) { return exchange(group, list_shapes); });
+  const auto outcomes =
+      run_world({wire, size}, [&](Communicator& group) { return exchange(group, list_shapes); });
   for (int rank = 0; rank < size; ++rank) {
     const auto& outcome = outcomes[static_cast<std::size_t>(rank)];
     REQUIRE(outcome.error == "");

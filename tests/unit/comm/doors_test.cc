@@ -27,7 +27,8 @@ TEST_CASE("doors: counts and shapes that do not fit are refused") {
   const Tensors rows = one(two.tensor());
   const Counts counts = {2};
 
-  CHECK_THROWS_WITH(group.all_gather_v(rows, Counts{2, 0}, rows), Contains("2 entries for 1 ranks"));
+  CHECK_THROWS_WITH(group.all_gather_v(rows, Counts{2, 0}, rows),
+                    Contains("2 entries for 1 ranks"));
   CHECK_THROWS_WITH(group.all_gather_v(rows, Counts{-1}, rows), Contains("negative"));
   CHECK_THROWS_WITH(group.all_gather_v({}, counts, {}), Contains("no tensors"));
   CHECK_THROWS_WITH(group.all_gather_v(rows, counts, {}), Contains("no tensors"));
@@ -78,7 +79,8 @@ TEST_CASE("doors: which types each reduction takes") {
     return outcome_of<bool>([&] {
              lone.communicator->all_reduce(zero.tensor(), op, zero.tensor());
              return true;
-           }).kind.empty();
+           })
+        .kind.empty();
   };
   for (const DType dtype : all_dtypes) {
     CAPTURE(moe::name_of(dtype));

@@ -28,7 +28,8 @@ std::string error_of(const Call& call) {
   return outcome_of<bool>([&] {
            call();
            return true;
-         }).error;
+         })
+      .error;
 }
 
 }  // namespace
@@ -56,7 +57,8 @@ TEST_CASE("a rank that does not come is named after the deadline, and the group 
     REQUIRE(outcome.error == "");
     if (wire == Wire::local) CHECK(*outcome.value == local);
     if (wire == Wire::gloo) {
-      CHECK(contains(*outcome.value, text("rank ", rank, ": operation 1 (all_gather_v): peer rank")));
+      CHECK(
+          contains(*outcome.value, text("rank ", rank, ": operation 1 (all_gather_v): peer rank")));
       CHECK(!contains(*outcome.value, " then "));
     }
   }
@@ -102,8 +104,9 @@ TEST_CASE("ranks in different operations hear of it, even where the sizes would 
   });
   CHECK(outcomes[0].kind == "SystemError");
   if (wire == Wire::local) {
-    CHECK(contains(outcomes[0].error, "ranks are out of step: rank 0 is at operation 0 "
-                                      "(all_gather_v), rank 1 at operation 0 (broadcast)"));
+    CHECK(contains(outcomes[0].error,
+                   "ranks are out of step: rank 0 is at operation 0 "
+                   "(all_gather_v), rank 1 at operation 0 (broadcast)"));
     CHECK(outcomes[1].kind == "SystemError");
   }
 }
@@ -115,8 +118,8 @@ TEST_CASE("ranks that disagree about rows get an error instead of rows") {
   const auto outcomes = run_world({wire, 2, short_deadline}, [&](Communicator& group) {
     // Rank 0 expects 3 rows of rank 1, which has 30 or none.
     const Counts rows = group.rank() == 0 ? Counts{2, 3} : Counts{2, more ? 30 : 0};
-    const Buffer own = patterned(
-        group, 0, {rows[static_cast<std::size_t>(group.rank())], 8, DType::f32});
+    const Buffer own =
+        patterned(group, 0, {rows[static_cast<std::size_t>(group.rank())], 8, DType::f32});
     const Buffer all(group.memory(), {total_rows(rows), 8, DType::f32});
     group.all_gather_v(one(own.tensor()), rows, one(all.tensor()));
     return true;

@@ -1,5 +1,5 @@
-// Communicators that lie, and that the checks above them see it: swapped counts are a COUNT, a stall is
-// named, a late rank within the deadline changes nothing.
+// Communicators that lie, and that the checks above them see it: swapped counts are a COUNT, a
+// stall is named, a late rank within the deadline changes nothing.
 
 #include "comm/faulty_communicator.h"
 
@@ -37,7 +37,8 @@ TEST_CASE("swapped counts: the agreement sees them, whichever rank lies") {
   const int liar = GENERATE(0, 1, 2);
   CAPTURE(name_of(wire), liar);
   const auto outcomes = run_owned({wire, 3}, [&](std::unique_ptr<Communicator> inner) {
-    const auto group = with_swapped_counts(traced(std::move(inner), Agreement::checked), {liar, 0, 1});
+    const auto group =
+        with_swapped_counts(traced(std::move(inner), Agreement::checked), {liar, 0, 1});
     return gathered(*group, {2, 2, 3}) == expected_bytes({2, 2, 3}) &&
            gathered(*group, {5, 7, 1}).empty();
   });
@@ -53,12 +54,11 @@ TEST_CASE("swapped counts: the agreement sees them, whichever rank lies") {
 
 TEST_CASE("swapped counts: without agreement the wire itself refuses") {
   const Wire wire = GENERATE(from_range(wires()));
-  const auto outcomes =
-      run_owned({wire, 2, milliseconds(200)}, [](std::unique_ptr<Communicator> inner) {
-        const auto group =
-            with_swapped_counts(traced(std::move(inner), Agreement::trusted), {1, 0, 1});
-        return gathered(*group, {5, 7});
-      });
+  const auto outcomes = run_owned({wire, 2, milliseconds(200)}, [](std::unique_ptr<Communicator>
+                                                                       inner) {
+    const auto group = with_swapped_counts(traced(std::move(inner), Agreement::trusted), {1, 0, 1});
+    return gathered(*group, {5, 7});
+  });
   for (const auto& outcome : outcomes) CHECK(outcome.kind == "SystemError");
 }
 
@@ -81,15 +81,16 @@ TEST_CASE("a failure, a stall and a delay happen where they are told to") {
   for (const auto& outcome : late) CHECK(outcome.value == expected_bytes(rows));
 
   std::stop_source stop;
-  const auto stalled = run_owned({wire, 2, milliseconds(200)}, [&](std::unique_ptr<Communicator> in) {
-    const auto group = with_stall(std::move(in), {1, 0}, milliseconds(60000), stop.get_token());
-    try {
-      return gathered(*group, rows);
-    } catch (const SystemError&) {
-      stop.request_stop();
-      throw;
-    }
-  });
+  const auto stalled =
+      run_owned({wire, 2, milliseconds(200)}, [&](std::unique_ptr<Communicator> in) {
+        const auto group = with_stall(std::move(in), {1, 0}, milliseconds(60000), stop.get_token());
+        try {
+          return gathered(*group, rows);
+        } catch (const SystemError&) {
+          stop.request_stop();
+          throw;
+        }
+      });
   CHECK(contains(stalled[0].error, "rank 1 did not"));
   CHECK(stalled[1].error == "seeded fault: rank 1 stalled at operation 0");
 }

@@ -54,7 +54,8 @@ TEST_CASE("split: groups by color, ordered by key, work beside each other and be
   }
 }
 
-TEST_CASE("split: a rank of no color gets no group, groups are split again, a group may be one rank") {
+TEST_CASE(
+    "split: a rank of no color gets no group, groups are split again, a group may be one rank") {
   const Wire wire = GENERATE(from_range(wires()));
   const auto outcomes = run_world({wire, 4}, [](Communicator& world) {
     const int rank = world.rank();

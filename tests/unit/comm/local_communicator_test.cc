@@ -1,5 +1,5 @@
-// What only the referee can do: be aborted from outside, many ranks on few cores, and say exactly who
-// shows what where ranks disagree.
+// What only the referee can do: be aborted from outside, many ranks on few cores, and say exactly
+// who shows what where ranks disagree.
 
 #include <latch>
 
@@ -75,17 +75,17 @@ TEST_CASE("local: the referee says who shows what") {
     group.all_to_all_v(one(sent.tensor()), to, from, one(received.tensor()));
     return true;
   });
-  CHECK(rows[1].error ==
-        "operation 0 (all_to_all_v): rank 0 gives 4 rows where rank 1 expects 3");
+  CHECK(rows[1].error == "operation 0 (all_to_all_v): rank 0 gives 4 rows where rank 1 expects 3");
 
   const auto widths = run_world({Wire::local, 2}, [](Communicator& group) {
     const Buffer row = patterned(group, 0, {1, 2 + group.rank(), DType::f32});
     group.broadcast(one(row.tensor()), 1);
     return true;
   });
-  CHECK(widths[0].error ==
-        "operation 0 (broadcast): rank 1 shows [1, 3] f32 on cpu where rank 0 expects [1, 2] f32 on "
-        "cpu");
+  CHECK(
+      widths[0].error ==
+      "operation 0 (broadcast): rank 1 shows [1, 3] f32 on cpu where rank 0 expects [1, 2] f32 on "
+      "cpu");
 
   const auto roots = run_world({Wire::local, 2}, [](Communicator& group) {
     const Buffer row = patterned(group, 0, {1, 2, DType::f32});

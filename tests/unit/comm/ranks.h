@@ -1,5 +1,6 @@
-// Worlds of ranks as threads for the tests of comm: each rank runs one function and returns a value or
-// the words of its error; the main thread asserts. Local and Gloo worlds look the same from here.
+// Worlds of ranks as threads for the tests of comm: each rank runs one function and returns a value
+// or the words of its error; the main thread asserts. Local and Gloo worlds look the same from
+// here.
 
 #pragma once
 
@@ -100,7 +101,8 @@ class World {
       endpoint.communicator = group_.communicator(rank, *endpoint.memory);
       return endpoint;
     }
-    endpoint.store = std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
+    endpoint.store =
+        std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
     const GlooSettings gloo{.rank = rank, .size = settings_.size, .deadline = settings_.deadline};
     endpoint.communicator = gloo_maker.make(gloo, *endpoint.store, *endpoint.memory);
     return endpoint;

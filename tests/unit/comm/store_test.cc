@@ -233,7 +233,7 @@ TEST_CASE("store: a client that meets another program says so") {
 }
 
 TEST_CASE("store_frame: what is encoded is decoded, and nothing else is") {
-  const Frame frame{FrameKind::get, -5, std::string("k\0y", 3), "value"};
+  const StoreFrame frame{FrameKind::get, -5, std::string("k\0y", 3), "value"};
   const std::string bytes = encoded(frame);
   CHECK(body_bytes(bytes) == bytes.size() - frame_head_bytes);
   const auto back = decoded(std::string_view(bytes).substr(frame_head_bytes));
@@ -250,7 +250,8 @@ TEST_CASE("store_frame: what is encoded is decoded, and nothing else is") {
 TEST_CASE("store_address: host:port, or what is wrong with it") {
   CHECK(store_address("10.0.0.1:29500").host == "10.0.0.1");
   CHECK(store_address("10.0.0.1:29500").port == 29500);
-  for (const char* words : {"", "host", "host:", ":1", "host:x", "host:1x", "host:-1", "host:65536"}) {
+  for (const char* words :
+       {"", "host", "host:", ":1", "host:x", "host:1x", "host:-1", "host:65536"}) {
     CAPTURE(words);
     CHECK_THROWS_AS(store_address(words), ScenarioError);
   }

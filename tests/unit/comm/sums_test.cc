@@ -1,5 +1,6 @@
-// Reductions: in the order of the ranks, in fp32, rounded once (numerics.md, 3). The cases are chosen
-// so that another order or another rounding has other bits; expected values are written by hand.
+// Reductions: in the order of the ranks, in fp32, rounded once (numerics.md, 3). The cases are
+// chosen so that another order or another rounding has other bits; expected values are written by
+// hand.
 
 #include <cmath>
 
@@ -12,7 +13,8 @@ namespace {
 
 const std::vector<int> sizes = {1, 2, 3, 4, 7, 8};
 
-// What one rank adds in the case whose bits depend on the order: 2^24 swallows a 1 that comes later.
+// What one rank adds in the case whose bits depend on the order: 2^24 swallows a 1 that comes
+// later.
 float ordered_part(int rank) {
   const float parts[] = {16777216.0F, 1.0F, -16777216.0F, 1.0F, 3.0F, -3.0F, 0.5F, 0.25F};
   return parts[rank];
@@ -39,8 +41,7 @@ TEST_CASE("reduce_scatter_v: sums in the order of the ranks, each rank its own p
       parts.push_back(static_cast<float>(row * 8 + group.rank()));
     }
     const Buffer partial = filled(group, parts, 2);
-    const Buffer own(group.memory(),
-                     {rows[static_cast<std::size_t>(group.rank())], 2, DType::f32});
+    const Buffer own(group.memory(), {rows[static_cast<std::size_t>(group.rank())], 2, DType::f32});
     group.reduce_scatter_v(partial.tensor(), rows, own.tensor());
     return values_in<float>(own);
   });
@@ -105,7 +106,8 @@ TEST_CASE("all_reduce: sum, max and bitwise_or of any number of elements, in pla
     group.all_reduce(either.tensor(), ReduceOp::bitwise_or, either.tensor());
     std::vector<double> all;
     for (const float value : values_in<float>(sum)) all.push_back(static_cast<double>(value));
-    for (const auto value : values_in<std::int64_t>(max_out)) all.push_back(static_cast<double>(value));
+    for (const auto value : values_in<std::int64_t>(max_out))
+      all.push_back(static_cast<double>(value));
     for (const auto value : values_in<std::int32_t>(either)) all.push_back(value);
     return all;
   });

@@ -1,5 +1,5 @@
-// Traced ranks: agreement before anything moves, traffic as written out by hand, the last operation as
-// a sentence. The comparison of records itself is agreement_test.cc.
+// Traced ranks: agreement before anything moves, traffic as written out by hand, the last operation
+// as a sentence. The comparison of records itself is agreement_test.cc.
 
 #include "comm/traced_communicator.h"
 
@@ -68,7 +68,8 @@ TEST_CASE("traced: counts that differ are a COUNT on every rank, before a row mo
   for (const auto& outcome : outcomes) {
     CHECK(outcome.kind == "COUNT");
     CHECK(outcome.error ==
-          "operation 0 (all_gather_v): rank 2 says rows_per_rank [5, 7, 9], ranks 0, 1 say [5, 7, 1]");
+          "operation 0 (all_gather_v): rank 2 says rows_per_rank [5, 7, 9], ranks 0, 1 say [5, 7, "
+          "1]");
   }
   const auto pairs = run_traced({wire, 2}, [](TracedCommunicator& group) {
     const Counts to = group.rank() == 0 ? Counts{1, 3} : Counts{0, 2};
@@ -122,7 +123,8 @@ TEST_CASE("traced: a rank that does not come is named with the operation that wa
     return true;
   });
   CHECK(outcomes[0].kind == "SystemError");
-  CHECK(contains(outcomes[0].error, "before operation 1 (all_gather_v, step 1 layer 2 dispatch): "));
+  CHECK(
+      contains(outcomes[0].error, "before operation 1 (all_gather_v, step 1 layer 2 dispatch): "));
   CHECK(contains(outcomes[0].error, "rank 1 left the group"));
 }
 
@@ -155,9 +157,10 @@ TEST_CASE("traced: what leaves a rank, by hand") {
     return seen;
   };
   const auto outcomes = run_traced({wire, 3}, program, agreement);
-  // Rows, bytes, collectives after each step. all_gather_v of 16-byte rows: own x 2. reduce_scatter_v
-  // of 6-byte rows: 7 - own. all_reduce of 10 floats as 4 + 3 + 3: (10 - part + 2 part) floats, half
-  // as many rows. broadcast of 5 rows of 8 bytes from rank 1. One byte from rank 0.
+  // Rows, bytes, collectives after each step. all_gather_v of 16-byte rows: own x 2.
+  // reduce_scatter_v of 6-byte rows: 7 - own. all_reduce of 10 floats as 4 + 3 + 3: (10 - part + 2
+  // part) floats, half as many rows. broadcast of 5 rows of 8 bytes from rank 1. One byte from rank
+  // 0.
   const std::vector<std::vector<Count>> expected = {
       {4, 64, 1, 9, 94, 2, 16, 150, 3, 16, 150, 4, 17, 151, 5},
       {0, 0, 1, 7, 42, 2, 13, 94, 3, 23, 174, 4, 23, 174, 5},

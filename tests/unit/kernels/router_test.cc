@@ -20,7 +20,8 @@ struct Chosen {
 Chosen chosen_by(const std::vector<double>& logits, int top_k, TopkSettings settings) {
   const auto memory = make_host_memory(Poison::on);
   const auto kernels = make_cpu_kernels(*memory);
-  const Buffer rows = rows_with(*memory, {1, static_cast<Count>(logits.size()), DType::f32}, logits);
+  const Buffer rows =
+      rows_with(*memory, {1, static_cast<Count>(logits.size()), DType::f32}, logits);
   const RoutingBuffers routing{Buffer(*memory, {1, top_k, DType::i32}),
                                Buffer(*memory, {1, top_k, DType::f32})};
   kernels->topk_softmax(rows.tensor(), settings, routing.view());
@@ -55,7 +56,8 @@ TEST_CASE("topk_softmax: all-negative logits are chosen by value, not clamped") 
 }
 
 TEST_CASE("topk_softmax: a poisoned row chooses the first experts with weight 0") {
-  const Chosen chosen = chosen_by({not_a_number, not_a_number, not_a_number, not_a_number}, 3, {.renormalize = true});
+  const Chosen chosen =
+      chosen_by({not_a_number, not_a_number, not_a_number, not_a_number}, 3, {.renormalize = true});
   CHECK(chosen.ids == std::vector<double>{0, 1, 2});
   CHECK(chosen.weights == std::vector<double>{0, 0, 0});
 }

@@ -127,7 +127,7 @@ TEST_CASE("scenario with a trace: refusals stand at the key") {
              Contains("the folder holds: traces/small.safetensors"));
 }
 
-TEST_CASE("--trace: takes the place of routing, steps and model, not of widths that are said") {
+TEST_CASE("option trace: takes the place of routing, steps and model, not of widths that are said") {
   const TraceFolder folder;
   Scenario scenario = folder.read(
       "model: {experts: 16, top_k: 4, layers: 7, hidden: 64, dtype: f32}\n"
@@ -148,7 +148,7 @@ TEST_CASE("--trace: takes the place of routing, steps and model, not of widths t
   CHECK(scenario.says("model.hidden"));
 }
 
-TEST_CASE("--trace: a scenario's own ranks must divide the trace's") {
+TEST_CASE("option trace: a scenario's own ranks must divide the trace's") {
   const TraceFolder folder;
   Scenario one = folder.read("world: {dp: 1}\nsteps: [[5]]\n");
   adopt_trace(one, folder.trace);
@@ -159,7 +159,7 @@ TEST_CASE("--trace: a scenario's own ranks must divide the trace's") {
                  Contains("possible: 1, 2"));
 }
 
-TEST_CASE("--trace: the world of the trace must be exact, too") {
+TEST_CASE("option trace: the world of the trace must be exact, too") {
   const TraceFolder folder;
   SmallTrace wide;
   wide.metadata["num_experts"] = "64";
@@ -174,7 +174,7 @@ TEST_CASE("--trace: the world of the trace must be exact, too") {
              StartsWith(path + ": model.top_k: with 20 choices partial sums reach 320"));
 }
 
-TEST_CASE("--trace without a path: a scenario of its own") {
+TEST_CASE("option trace without a path: a scenario of its own") {
   const TraceFolder folder;
   const Scenario scenario = scenario_for_trace(folder.trace);
   CHECK(scenario.name == "trace:small.safetensors");
