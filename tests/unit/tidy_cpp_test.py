@@ -118,7 +118,8 @@ HEADS = [  # (line of the name, head as lines)
 
 PARAMETERS = [  # (parameters that are counted, a declaration or the head of a definition)
     (6, "void f(int, Row b, int, int, int, int);"), (6, "explicit Row(int a, B b, C, D, E, F);"),
-    (6, "static void f(A a, B b, C c, D d, E e, F f) {}"), (6, "Row(A a, B b, C c, D d, E e, F f);"),
+    (6, "static void f(A a, B b, C c, D d, E e, F f) {}"),
+    (6, "Row(A a, B b, C c, D d, E e, F f);"),
     (6, "struct B final : A<1> { B(A a, B b, C c, D d, E e, F f); };"),
     (0, "make(a * 2, b, c, d, e, f);"), (0, "moe::make(a * 2, b, c, d, e, f);"),
     (0, "const Row row = make(a * 2, b, c, d, e, f);"),
@@ -205,7 +206,8 @@ class Functions(unittest.TestCase):
         text = ("struct R {\nbool operator()(int a) {}\nvoid operator=(R a) {}\n~R() {}\n};\n"
                 "auto f = [] {};\n[[nodiscard]] int g() {}\nint t[2]{1};\nint u = t[1] + R{}[2];\n")
         functions = tidy_cpp.CppFile("a.cc", text).structure.functions
-        self.assertEqual([f.name for f in functions], ["operator()", "operator=", "R", "lambda", "g"])
+        names = [function.name for function in functions]
+        self.assertEqual(names, ["operator()", "operator=", "R", "lambda", "g"])
 
     def test_nesting_is_counted(self):
         for lines, statements in NESTED:
@@ -243,7 +245,8 @@ class Scanner(unittest.TestCase):
         self.assertEqual([line for line, _, _ in file.comments], [2, 3])
 
     def test_unbalanced_text_ends_in_silence(self):
-        for text in ("", "}", "({[", ")]}\n", "({)}", "[(]", '"', 'R"(', "/*", "template <", "void f() { if (",
+        for text in ("", "}", "({[", ")]}\n", "({)}", "[(]", '"', 'R"(', "/*", "template <",
+                     "void f() { if (",
                      "[[", "operator", "#", "// \\", "class", "= {", "void f(int a", "x::~", "do{"):
             with self.subTest(text=text):
                 file = tidy_cpp.CppFile("kernels/a.cc", text)

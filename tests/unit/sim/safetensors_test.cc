@@ -108,11 +108,16 @@ TEST_CASE("safetensors: lengths beyond the limits are refused before memory is t
   CHECK_THAT(error_of([&] { SafetensorsFile file(path); }), Contains("the limit is 17179869184"));
 }
 
+namespace {
+
+struct Case {
+  std::string header;
+  std::string message;
+};
+
+}  // namespace
+
 TEST_CASE("safetensors: headers that lie, with four bytes of data") {
-  struct Case {
-    std::string header;
-    std::string message;
-  };
   const std::string big = "4611686018427387904";
   const std::vector<Case> cases = {
       {"nonsense", "the header: not valid JSON at byte "},

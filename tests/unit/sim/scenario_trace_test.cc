@@ -127,7 +127,7 @@ TEST_CASE("scenario with a trace: refusals stand at the key") {
              Contains("the folder holds: traces/small.safetensors"));
 }
 
-TEST_CASE("option trace: takes the place of routing, steps and model, not of widths that are said") {
+TEST_CASE("option trace: takes the place of routing, steps and model, not of said widths") {
   const TraceFolder folder;
   Scenario scenario = folder.read(
       "model: {experts: 16, top_k: 4, layers: 7, hidden: 64, dtype: f32}\n"
