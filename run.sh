@@ -3,6 +3,6 @@
 # with them. Used again it starts at once. tests/setup.sh knows the packages and the build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-tests/setup.sh cpu program
+tests/setup.sh cpu moebius
 if [ $# -eq 0 ]; then set -- run; fi
 exec build/cpu/sim/moebius "$@"

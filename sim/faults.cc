@@ -118,6 +118,12 @@ FaultSpec parsed_fault(const std::string& words) {
   return fault;
 }
 
+std::string fault_words(const FaultSpec& fault) {
+  std::vector<std::string> pairs;
+  for (const auto& [name, value] : fault.parameters) pairs.push_back(text(name, "=", value));
+  return text(fault.name, pairs.empty() ? "" : ":", joined(pairs, ","));
+}
+
 std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {

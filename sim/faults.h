@@ -37,6 +37,9 @@ const FaultRow& fault_row(const std::string& name);
 // "MF-42:rank=1,first=0" → name and parameters, checked against the table.
 FaultSpec parsed_fault(const std::string& words);
 
+// The words that parsed_fault reads back.
+std::string fault_words(const FaultSpec& fault);
+
 // Throws ScenarioError for a parameter or a value that the row does not have.
 void check_fault(const FaultSpec& fault);
 

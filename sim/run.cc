@@ -82,6 +82,9 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   const Scenario& scenario = loaded.scenario;
   refuse(scenario, line);
   Outcome outcome = empty_outcome(loaded, line);
+  for (const FaultSpec& fault : settings.faults) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
+  }
   const CommunicatorMaker& maker = maker_of(line);
   if (const auto [word, reason] = lack(line, maker); !word.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/setup.sh PRESET program|all: makes this machine and build/PRESET ready, and says nothing
+# tests/setup.sh PRESET TARGET: makes this machine and build/PRESET ready, and says nothing
 # where they are. Called by run.sh, test.sh and .ci/run. A stamp names the sources that were built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -68,12 +68,10 @@ stamp=$folder/ready-$what
 if [ -e "$stamp" ] && [ "$(state)" = "$(cat "$stamp")" ]; then exit 0; fi
 install_missing
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache
-target=(--target moebius)
-if [ "$what" = all ]; then target=(); fi
 log=$folder/setup.log
 mkdir -p "$folder"
 echo "moebius: building $folder (log: $log)" >&2
-if ! { cmake --preset "$preset" && cmake --build "$folder" "${target[@]}"; } >"$log" 2>&1; then
+if ! { cmake --preset "$preset" && cmake --build "$folder" --target "$what"; } >"$log" 2>&1; then
   tail -n 40 "$log" >&2
   echo "moebius: the build failed; the whole log is $log" >&2
   exit 2

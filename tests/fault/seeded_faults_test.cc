@@ -92,6 +92,11 @@ TEST_CASE("faults: a flipped bit is located to step, layer, rank, token and colu
   CHECK(outcome.mismatches == 1);
 }
 
+TEST_CASE("faults: the outcome says how to see it again, fault included") {
+  const Outcome outcome = outcome_with({"MF-42:rank=2,second=1"}, "local");
+  CHECK(outcome.reproduce.back() == "MF-42:rank=2,second=1");
+}
+
 TEST_CASE("faults: names and parameters that do not exist are refused with the known ones") {
   CHECK_THROWS_WITH(parsed_fault("MF-36"), Contains("MF-37"));
   CHECK_THROWS_WITH(parsed_fault("MF-42:ranks=1"), Contains("ranks") && Contains("second"));
