@@ -17,6 +17,7 @@
 #include "comm/broken_pipe.h"
 #include "comm/exchange_sum.h"
 #include "comm/gloo_messages.h"
+#include "comm/packed_messages.h"
 #include "comm/split.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
@@ -312,14 +313,19 @@ class GlooCommunicator final : public Communicator {
   void exchange(WireSlot slot_of, const Moves& moves) {
     if (broken_) throw SystemError(*broken_);
     const Clock::time_point end = Clock::now() + settings_.deadline;
+    PackedMessages sent(moves.sent, memory_);
+    PackedMessages received(moves.received, memory_);
+    sent.pack();
     std::optional<Exchange> under_way;
-    if (mesh_ != nullptr) post(under_way.emplace(*mesh_, slot_of), moves);
+    if (mesh_ != nullptr) {
+      post(under_way.emplace(*mesh_, slot_of), received.messages(), sent.messages());
+    }
     for (const auto& [from, to] : moves.kept) {
       if (from.data != to.data) memory_.copy(from, to);
     }
     if (!under_way) return;
     const WireFailure failure = under_way->wait(end);
-    if (!failure.any()) return;
+    if (!failure.any()) return received.unpack();
     const bool met = slot_of.number != before_first;
     const std::string what =
         met ? text("operation ", slot_of.number, " (", name_of(slot_of.operation), ")")
@@ -331,10 +337,11 @@ class GlooCommunicator final : public Communicator {
   }
 
   // Receives first: a send whose receiver is ready goes out at once.
-  void post(Exchange& under_way, const Moves& moves) const {
+  static void post(Exchange& under_way, const std::vector<WireMessage>& received,
+                   const std::vector<WireMessage>& sent) {
     const QuietBrokenPipe quiet;
-    for (const WireMessage& message : moves.received) under_way.post(message, Direction::received);
-    for (const WireMessage& message : moves.sent) under_way.post(message, Direction::sent);
+    for (const WireMessage& message : received) under_way.post(message, Direction::received);
+    for (const WireMessage& message : sent) under_way.post(message, Direction::sent);
   }
 
   const GlooSettings settings_;

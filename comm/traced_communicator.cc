@@ -27,8 +27,10 @@ Count rows_of_others(RowCounts rows_per_rank, int rank) {
 }  // namespace
 
 TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner, Agreement agreement,
-                                       StageNames stage_names, LastTensor last_tensor)
+                                       StageNames stage_names, LastTensor last_tensor,
+                                       std::unique_ptr<Communicator> side)
     : inner_(std::move(inner)),
+      side_(std::move(side)),
       agreement_(agreement),
       stage_names_(std::move(stage_names)),
       last_tensor_(last_tensor) {
@@ -78,7 +80,8 @@ void TracedCommunicator::agree() {
   memory().copy_from_host({own.data(), 1, width, DType::i64, {}}, own_record_.tensor());
   const std::vector<Count> once(static_cast<std::size_t>(size()), 1);
   try {
-    inner_->all_gather_v(one(own_record_.tensor()), once, one(all_records_.tensor()));
+    Communicator& way = side_ == nullptr ? *inner_ : *side_;
+    way.all_gather_v(one(own_record_.tensor()), once, one(all_records_.tensor()));
   } catch (const SystemError& error) {
     throw SystemError(text("before ", last_operation(), ": ", error.what()));
   }

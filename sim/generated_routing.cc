@@ -91,7 +91,8 @@ class Generator {
     choose(chosen, model_, [&](int draw) {
       const double place = unit_interval(draws(draw)) * cumulative_.back();
       const auto found = std::ranges::upper_bound(cumulative_, place);
-      return static_cast<int>(found - cumulative_.begin());
+      const auto expert = static_cast<int>(found - cumulative_.begin());
+      return std::min(expert, model_.num_experts - 1);  // place may round up to the sum
     });
     return chosen;
   }

@@ -49,8 +49,8 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
                         nullptr, &store};
-  RankReport report =
-      run_rank(rank_job, maker_named(job.line.communicator).make(meeting, place.rank, *memory));
+  RankReport report = run_rank(
+      rank_job, {maker_named(job.line.communicator).make(meeting, place.rank, *memory), nullptr});
   if (report.failure.kind == FailureKind::system) name_lost_ranks(report, store);
   return report;
 }

@@ -38,18 +38,19 @@ Buffer recorded_rows(const CellInputs& inputs, Memory& memory) {
 
 class RankProgram {
  public:
-  RankProgram(const RankJob& job, std::unique_ptr<Communicator> wire, RankReport& report)
+  RankProgram(const RankJob& job, RankWires wires, RankReport& report)
       : job_(job),
         report_(report),
-        rank_(wire->rank()),
-        memory_(wire->memory()),
+        rank_(wires.wire->rank()),
+        memory_(wires.wire->memory()),
         host_(make_host_memory(Poison::on)),
         kernels_(make_cpu_kernels(memory_)),
-        expert_map_(determine_expert_map(job.scenario.model.num_experts, wire->size(),
+        expert_map_(determine_expert_map(job.scenario.model.num_experts, wires.wire->size(),
                                          job.scenario.model.placement)) {
-    auto traced = std::make_unique<TracedCommunicator>(
-        std::move(wire), Agreement::checked, StageNames(stage_names.begin(), stage_names.end()),
-        LastTensor::side);
+    auto traced =
+        std::make_unique<TracedCommunicator>(std::move(wires.wire), Agreement::checked,
+                                             StageNames(stage_names.begin(), stage_names.end()),
+                                             LastTensor::side, std::move(wires.side));
     trace_ = traced.get();
     group_ = with_faults(std::move(traced), rank_, job.faults);
     for (int layer = 0; layer < job.inputs.num_layers(); ++layer) build_layer(layer);
@@ -181,11 +182,11 @@ void run_caught(RankProgram& program, RankReport& report) {
 
 }  // namespace
 
-RankReport run_rank(const RankJob& job, std::unique_ptr<Communicator> wire) {
+RankReport run_rank(const RankJob& job, RankWires wires) {
   RankReport report;
-  report.rank = wire->rank();
+  report.rank = wires.wire->rank();
   try {
-    RankProgram program(job, std::move(wire), report);
+    RankProgram program(job, std::move(wires), report);
     run_caught(program, report);
     program.write_report();
   } catch (const std::exception& error) {

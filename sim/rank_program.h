@@ -58,9 +58,15 @@ struct RankReport {
   RankFailure failure;
 };
 
+// A rank's ways to the others. side may be null: a cheaper way for the checks' own words.
+struct RankWires {
+  std::unique_ptr<Communicator> wire;
+  std::unique_ptr<Communicator> side;
+};
+
 // Runs the rank over a communicator of its world. Never throws: failures are in the report. The
-// communicator is gone when it returns, so that peers that still wait learn of a failure.
-RankReport run_rank(const RankJob& job, std::unique_ptr<Communicator> wire);
+// wires are gone when it returns, so that peers that still wait learn of a failure.
+RankReport run_rank(const RankJob& job, RankWires wires);
 
 JsonValue to_json(const RankReport& report);
 RankReport rank_report_from(const JsonValue& value);

@@ -19,24 +19,36 @@ RankReport failed_before(int rank, const std::exception& error) {
   return report;
 }
 
+// What all ranks of the world share. Ranks of a communicator that meets through the store still
+// have the local group as their side way, and to break when one of them fails.
+struct SharedWorld {
+  const CommunicatorMaker& maker;
+  LocalGroup& group;
+  std::optional<StoreAddress> store;
+  Meeting meeting;
+};
+
 // Everything of one thread, from joining to its report.
-RankReport thread_program(const RankJob& job, const CommunicatorMaker& maker, Meeting meeting,
-                          const std::optional<StoreAddress>& store, int rank) {
+RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank) {
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
+  Meeting meeting = world.meeting;
   std::optional<StoreClient> client;
   RankReport report;
   try {
-    if (store) {
-      client.emplace(*store, "threads", rank, meeting.deadline);
+    RankWires wires;
+    if (world.store) {
+      client.emplace(*world.store, "threads", rank, meeting.deadline);
       meeting.store = &*client;
+      wires.side = world.group.communicator(rank, *memory);
     }
-    report = run_rank(job, maker.make(meeting, rank, *memory));
+    wires.wire = world.maker.make(meeting, rank, *memory);
+    report = run_rank(job, std::move(wires));
     if (client) client->goodbye();
   } catch (const std::exception& error) {
     report = failed_before(rank, error);
   }
-  if (report.failure.kind != FailureKind::none && meeting.group != nullptr) {
-    meeting.group->abort(text("rank ", rank, " failed: ", report.failure.message));
+  if (report.failure.kind != FailureKind::none) {
+    world.group.abort(text("rank ", rank, " failed: ", report.failure.message));
   }
   return report;
 }
@@ -48,18 +60,16 @@ std::vector<RankReport> run_threads(const RankJob& job, const CommunicatorMaker&
   const std::chrono::milliseconds deadline(job.scenario.deadline_ms);
   LocalGroup group(size, deadline);
   std::optional<StoreServer> server;
-  std::optional<StoreAddress> address;
-  if (maker.needs_store) {
-    server.emplace(StoreAddress{}, "threads");
-    address = server->address();
-  }
-  const Meeting meeting{size, deadline, maker.needs_store ? nullptr : &group, nullptr};
+  if (maker.needs_store) server.emplace(StoreAddress{}, "threads");
+  const SharedWorld world{maker,
+                          group,
+                          server ? std::optional(server->address()) : std::nullopt,
+                          {size, deadline, maker.needs_store ? nullptr : &group, nullptr}};
   std::vector<RankReport> reports(static_cast<std::size_t>(size));
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < size; ++rank) {
-    threads.emplace_back([&, rank] {
-      reports[static_cast<std::size_t>(rank)] = thread_program(job, maker, meeting, address, rank);
-    });
+    threads.emplace_back(
+        [&, rank] { reports[static_cast<std::size_t>(rank)] = thread_program(job, world, rank); });
   }
   threads.clear();  // joins
   return reports;

@@ -54,8 +54,8 @@ void check_utf8_text(std::string_view content, const std::string& file) {
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const std::size_t start =
       before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;
-  throw ScenarioError(text(file, ":", line, ":", *bad - start + 1, ": the byte ",
-                           fmt::format("0x{:02x}", byte_at(content, *bad)),
+  throw ScenarioError(text(file, ":", line, ":", *bad - start + 1, ": the byte ", "0x",
+                           hex2(byte_at(content, *bad)),
                            " is no UTF-8 text: is this a binary file?"));
 }
 

@@ -102,6 +102,7 @@ class TreeBuilder : public YAML::EventHandler {
     YAML::anchor_t anchor = YAML::NullAnchor;
     YamlNode key;
     bool has_key = false;
+    std::map<std::string, int> key_lines;
   };
 
   YamlNode at(const YAML::Mark& mark) const {
@@ -145,7 +146,7 @@ class TreeBuilder : public YAML::EventHandler {
     count(node, 1);
     check_depth(node, 1);
     node.kind = kind;
-    stack_.push_back({std::move(node), anchor, {}, false});
+    stack_.push_back({std::move(node), anchor, {}, false, {}});
   }
 
   void close() {
@@ -181,12 +182,9 @@ class TreeBuilder : public YAML::EventHandler {
     if (key.kind != YamlKind::scalar)
       refuse(key, text(described(key), " as a key: keys are words"));
     if (key.scalar.empty()) refuse(key, "a value without a key");
-    const auto same =
-        std::find_if(map.node.entries.begin(), map.node.entries.end(),
-                     [&](const YamlEntry& entry) { return entry.key.scalar == key.scalar; });
-    if (same != map.node.entries.end()) {
-      refuse(key,
-             text("the key '", key.scalar, "' is given twice, first at line ", same->key.line));
+    const auto [first, is_first] = map.key_lines.emplace(key.scalar, key.line);
+    if (!is_first) {
+      refuse(key, text("the key '", key.scalar, "' is given twice, first at line ", first->second));
     }
     map.key = std::move(key);
     map.has_key = true;

@@ -39,26 +39,22 @@ STANDARD = re.compile(r"[a-z_0-9]+")  # no ending, no folder
 POSIX = re.compile(r"(?:sys|netinet|net|linux)/.*\.h|arpa/inet\.h|(?:unistd|fcntl|poll|signal|spawn"
                    r"|pthread|sched|time|errno|netdb|dlfcn|ifaddrs|termios|glob|ucontext)\.h")
 POSIX_ROOMS = ("sim/", "comm/", "tests/", "kernels/base/")
-CUDA_FILES = ["*.cu", "*.cuh", "comm/nccl_communicator.cc"]
-FOREIGN = [  # header prefix, the files that may include it
+FOREIGN = [(start, files) for starts, files in (  # header prefixes, the files that may include them
     ("gloo/", ["comm/gloo_communicator.cc"]),
     ("boost/asio", ["comm/store.cc"]),
     ("boost/program_options", ["sim/command_line.cc"]),
     ("yaml-cpp/", ["sim/yaml_document.cc"]),
     ("nlohmann/", ["sim/json_document.cc"]),
-    ("fmt/", ["kernels/base/text.h", "kernels/base/text.cc"]),
-    ("xxhash.h", ["kernels/base/digest.cc"]),
-    ("openssl/", ["kernels/base/digest.cc"]),
-    ("oneapi/dnnl", ["kernels/cpu/gemm_onednn.cc"]),
-    ("dnnl", ["kernels/cpu/gemm_onednn.cc"]),
-    ("omp.h", ["kernels/cpu/gemm_onednn.cc"]),
+    ("fmt/", ["kernels/base/text.cc"]),
+    ("xxhash.h openssl/", ["kernels/base/digest.cc"]),
+    ("oneapi/dnnl dnnl omp.h", ["kernels/cpu/gemm_onednn.cc"]),
     ("cblas.h", ["kernels/cpu/gemm_openblas.cc"]),
     ("catch2/", ["tests/catch.h", "tests/catch_main.cc"]),
     ("nccl.h", ["comm/nccl_communicator.cc"]),
-    *((prefix, CUDA_FILES) for prefix in ("cuda", "cub/", "cublas")),
+    ("cuda cub/ cublas", ["*.cu", "*.cuh", "comm/nccl_communicator.cc"]),
     ("CL/", ["kernels/xpu/*"]),
     ("immintrin.h", ["kernels/cpu/*"]),
-]
+) for start in starts.split()]
 TOP_LEVEL = set("CMakeLists.txt CMakePresets.json README.md run.sh test.sh "
                 "sim comm backends kernels scenarios golden tests".split())
 BANNED_WORDS = {"utils", "util", "helpers", "helper", "common", "misc", "impl2"}

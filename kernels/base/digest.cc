@@ -24,7 +24,7 @@ std::string sha256_of(std::span<const std::byte> bytes) {
       EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
   if (done != 1) throw SystemError("OpenSSL offers no SHA-256 on this machine");
   std::string hexadecimal;
-  for (unsigned int i = 0; i < size; ++i) hexadecimal += fmt::format("{:02x}", digest[i]);
+  for (unsigned int i = 0; i < size; ++i) hexadecimal += hex2(digest[i]);
   return hexadecimal;
 }
 

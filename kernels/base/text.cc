@@ -3,7 +3,10 @@
 
 #include "kernels/base/text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 namespace moe {
@@ -26,7 +29,26 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+void append_text(std::string& out, std::string_view words) { out += words; }
+void append_text(std::string& out, const char* words) { out += words; }
+void append_text(std::string& out, bool value) { out += value ? "true" : "false"; }
+void append_text(std::string& out, char value) { out += value; }
+void append_text(std::string& out, std::int64_t value) {
+  fmt::format_to(std::back_inserter(out), "{}", value);
+}
+void append_text(std::string& out, std::uint64_t value) {
+  fmt::format_to(std::back_inserter(out), "{}", value);
+}
+void append_text(std::string& out, float value) {
+  fmt::format_to(std::back_inserter(out), "{}", value);
+}
+void append_text(std::string& out, double value) {
+  fmt::format_to(std::back_inserter(out), "{}", value);
+}
+
 std::string number(double value) { return fmt::format("{}", value); }
+
+std::string hex2(std::uint8_t value) { return fmt::format("{:02x}", value); }
 
 std::string hex16(std::uint64_t value) { return fmt::format("{:016x}", value); }
 

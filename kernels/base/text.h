@@ -1,41 +1,60 @@
-// text(a, b, …) joins values into one string; joined() lists them. The one door to fmt.
-// Messages are built here and nowhere printed: only sim/ prints.
+// text(a, b, …) joins values into one string; joined() lists them. Messages are built here and
+// nowhere printed: only sim/ prints. fmt stays in text.cc, since its header is the slowest to
+// compile.
 
 #pragma once
 
-#include <fmt/format.h>
-
+#include <concepts>
 #include <cstdint>
-#include <iterator>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace moe {
 
-// The values one after the other, as fmt writes each with {}.
-template <typename... Values>
-std::string text(const Values&... values) {
-  fmt::memory_buffer out;
-  (fmt::format_to(std::back_inserter(out), "{}", values), ...);
-  return {out.data(), out.size()};
+// One value at the end of a string: words as they are, numbers as fmt writes them with {}.
+void append_text(std::string& out, std::string_view words);
+void append_text(std::string& out, const char* words);  // or a literal would become a bool
+void append_text(std::string& out, bool value);
+void append_text(std::string& out, char value);
+void append_text(std::string& out, std::int64_t value);
+void append_text(std::string& out, std::uint64_t value);
+void append_text(std::string& out, float value);
+void append_text(std::string& out, double value);
+
+template <std::integral Value>
+void append_text(std::string& out, Value value) {
+  using Wide = std::conditional_t<std::is_signed_v<Value>, std::int64_t, std::uint64_t>;
+  append_text(out, static_cast<Wide>(value));
 }
 
-// "a, b, c" from any range whose elements fmt can write.
+// The values one after the other.
+template <typename... Values>
+std::string text(const Values&... values) {
+  std::string out;
+  (append_text(out, values), ...);
+  return out;
+}
+
+// "a, b, c" from any range of values that text can write.
 template <typename Range>
 std::string joined(const Range& range, std::string_view separator = ", ") {
-  fmt::memory_buffer out;
+  std::string out;
   bool first = true;
   for (const auto& value : range) {
-    if (!first) out.append(separator);
+    if (!first) out += separator;
     first = false;
-    fmt::format_to(std::back_inserter(out), "{}", value);
+    append_text(out, value);
   }
-  return {out.data(), out.size()};
+  return out;
 }
 
 // The shortest decimal that reads back as the same double.
 std::string number(double value);
+
+// Two lower-case hexadecimal digits.
+std::string hex2(std::uint8_t value);
 
 // 16 lower-case hexadecimal digits.
 std::string hex16(std::uint64_t value);

@@ -302,8 +302,8 @@ class Words(unittest.TestCase):
             for ending in (".cpp", ".cxx", ".c", ".hpp", ".hh", ".hxx", ".inl", ".ipp", ".inc")}
         names = ["namespace common {}", "namespace a::b::misc {}", "int row_misc;", "int new_row;",
                  "int row_impl2;", "void row_utils();", "class RowHandler : A {};",
-                  "struct Utils{};",
-                 "class [[nodiscard]] RowHelper {};", "class Context2 {};", "struct Manager {};"]
+                 "struct Utils {};", "class [[nodiscard]] RowHelper {};", "class Context2 {};",
+                 "struct Manager {};"]
         with tree({**files, "sim/rows.h": header(*names)}) as root:
             found = [path for path, _, _ in tidy.RULES["words"](tidy.Tree(root))]
         self.assertEqual(sorted(found), sorted([*files, *files, *(len(names) * ["sim/rows.h"])]))

@@ -12,6 +12,8 @@ using namespace moe;
 
 TEST_CASE("text: values one after the other, lists with separators") {
   CHECK(text("rank ", 2, " of ", 4L) == "rank 2 of 4");
+  CHECK(text(true, " ", 0.1F, " ", 0.1, " ", 'x', std::string("y"), std::string_view("z")) ==
+        "true 0.1 0.1 xyz");
   CHECK(joined(std::vector<int>{1, 2, 3}) == "1, 2, 3");
   CHECK(joined(std::vector<int>{}).empty());
   CHECK(hex16(0x1F) == "000000000000001f");

@@ -1,8 +1,13 @@
 // What ranks hear when a peer is late, gone, or in another operation: a SystemError that names the
 // peer, soon, and at once ever after. Nothing hangs and no process ends.
 
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <latch>
 
+#include "comm/broken_pipe.h"
 #include "tests/catch.h"
 #include "tests/unit/comm/ranks.h"
 
@@ -126,6 +131,37 @@ TEST_CASE("ranks that disagree about rows get an error instead of rows") {
   });
   CHECK(outcomes[0].kind == "SystemError");
   CHECK(contains(outcomes[0].error, "rank 1"));
+}
+
+TEST_CASE("a rank that is one operation ahead gets no rows of another operation") {
+  const Wire wire = GENERATE(from_range(wires()));
+  CAPTURE(name_of(wire));
+  const auto outcomes = run_world({wire, 2, short_deadline}, [](Communicator& group) {
+    if (group.rank() == 1) {
+      // Nothing travels in this one, so nobody can notice it before the next.
+      const Buffer none(group.memory(), {0, 4, DType::f32});
+      group.all_gather_v(one(none.tensor()), Counts{0, 0}, one(none.tensor()));
+    }
+    gather_one_row(group);
+    return true;
+  });
+  CHECK(outcomes[0].kind == "SystemError");
+  CHECK(outcomes[1].kind == "SystemError");
+}
+
+TEST_CASE("a write to a closed connection is an error and no signal while QuietBrokenPipe lives") {
+  int ends[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  close(ends[1]);
+  {
+    const QuietBrokenPipe quiet;
+    CHECK(write(ends[0], "x", 1) == -1);
+    CHECK(errno == EPIPE);
+  }
+  sigset_t waiting;
+  CHECK(sigpending(&waiting) == 0);
+  CHECK(sigismember(&waiting, SIGPIPE) == 0);
+  close(ends[0]);
 }
 
 TEST_CASE("a sender without a receiver and a receiver without a sender are told") {
