@@ -60,7 +60,7 @@ std::size_t chosen(const char* option, const std::string& word, const Words& val
   const std::string near = nearest(word, valid);
   throw ScenarioError(text("--", option, ": '", word, "' is not valid",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           " valid: ", joined(valid)));
+                           "; valid: ", joined(valid)));
 }
 
 std::optional<std::string> chosen_word(const options::variables_map& given, const char* option,
@@ -159,7 +159,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
     const std::string near = nearest(error.get_option_name(), known);
     throw ScenarioError(text("unknown option ", error.get_option_name(),
                              near.empty() ? "" : text("; did you mean ", near, "?"),
-                             " known: ", joined(known)));
+                             "; known: ", joined(known)));
   } catch (const options::error& error) {
     throw ScenarioError(error.what());
   }
@@ -256,7 +256,7 @@ Command parsed_command_line(const std::vector<std::string>& arguments) {
   const std::string near = nearest(arguments[0], {"run", "list"});
   throw ScenarioError(text("unknown command '", arguments[0], "'",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           " commands: run, list (moebius --help)"));
+                           "; commands: run, list (moebius --help)"));
 }
 
 }  // namespace moe::sim

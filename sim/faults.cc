@@ -84,7 +84,7 @@ const FaultRow& fault_row(const std::string& name) {
   }
   const std::string near = nearest(name, names);
   throw ScenarioError(text("unknown fault '", name, "'", near.empty() ? "" : "; did you mean ",
-                           near, near.empty() ? "" : "?", " known: ", joined(names)));
+                           near, near.empty() ? "" : "?", "; known: ", joined(names)));
 }
 
 void check_fault(const FaultSpec& fault) {
@@ -116,6 +116,29 @@ FaultSpec parsed_fault(const std::string& words) {
   }
   check_fault(fault);
   return fault;
+}
+
+void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
+  const std::vector<std::pair<std::string_view, Count>> limit_of = {
+      {"rank", limits.ranks},     {"first", limits.ranks}, {"second", limits.ranks},
+      {"expert", limits.experts}, {"step", limits.steps},  {"layer", limits.layers},
+      {"column", limits.columns}, {"bit", limits.bits},
+  };
+  for (const auto& [name, words] : fault.parameters) {
+    const int value = parameter(fault, name);
+    const auto is_it = [&name = name](const auto& row) { return row.first == name; };
+    const auto limit = std::ranges::find_if(limit_of, is_it);
+    const bool means_any = value == -1 && (name == "rank" || name == "expert");
+    const bool is_too_large = limit != limit_of.end() && value >= limit->second;
+    if ((value < 0 && !means_any) || is_too_large) {
+      throw ScenarioError(
+          text("fault ", fault.name, ": ", name, "=", value, " is not in this world",
+               limit == limit_of.end() ? "" : text(" (0 to ", limit->second - 1, ")")));
+    }
+  }
+  if (fault.name == "MF-42" && parameter(fault, "first") == parameter(fault, "second")) {
+    throw ScenarioError("fault MF-42: first and second are the same entry");
+  }
 }
 
 std::string fault_words(const FaultSpec& fault) {

@@ -43,6 +43,19 @@ std::string fault_words(const FaultSpec& fault);
 // Throws ScenarioError for a parameter or a value that the row does not have.
 void check_fault(const FaultSpec& fault);
 
+// What a fault's parameters may name in a world: each below its limit.
+struct FaultLimits {
+  Count ranks = 0;
+  Count experts = 0;
+  Count steps = 0;
+  Count layers = 0;
+  Count columns = 0;
+  Count bits = 0;
+};
+
+// Throws ScenarioError for a rank, expert, step, layer, column or bit that the world does not have.
+void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits);
+
 // Where a fault's decorators go on one rank.
 struct FaultSite {
   int rank = 0;

@@ -78,15 +78,10 @@ std::set<std::string> named_checks(const std::vector<RankReport>& reports) {
   return named;
 }
 
-Verdict verdict_under_fault(const std::set<std::string>& named, const SeededFaults& faults,
-                            const Outcome& outcome) {
-  if (!faults.requested.empty()) {
-    std::vector<std::string> names;
-    for (const FaultSpec& fault : faults.requested) names.push_back(fault.name);
-    if (named.empty()) return Failed{text("SURVIVED: no check names ", joined(names))};
-    return Failed{text(joined(named), " caught ", joined(names), ": ", outcome.details.front())};
-  }
-  for (const FaultSpec& fault : faults.expected) {
+// Each fault must be named by a check of its own row; what another fault's check finds is not
+// enough.
+Verdict held_to_its_row(const std::set<std::string>& named, const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
     const FaultRow& row = fault_row(fault.name);
     const auto is_named = [&named](std::string_view check) {
       return named.contains(std::string(check));
@@ -97,6 +92,19 @@ Verdict verdict_under_fault(const std::set<std::string>& named, const SeededFaul
                                      : text(", only ", joined(named), " found something"))};
   }
   return Passed{};
+}
+
+Verdict verdict_under_fault(const std::set<std::string>& named, const SeededFaults& faults,
+                            const Outcome& outcome) {
+  if (!faults.requested.empty()) {
+    std::vector<std::string> names;
+    for (const FaultSpec& fault : faults.requested) names.push_back(fault.name);
+    if (named.empty()) return Failed{text("SURVIVED: no check names ", joined(names))};
+    const Verdict held = held_to_its_row(named, faults.requested);
+    if (std::holds_alternative<Failed>(held)) return held;
+    return Failed{text(joined(named), " caught ", joined(names), ": ", outcome.details.front())};
+  }
+  return held_to_its_row(named, faults.expected);
 }
 
 // A failure that a check has explained is that check's finding, not an error of its own.
@@ -133,6 +141,13 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   if (source.dtype) {
     outcome.reproduce.insert(outcome.reproduce.end(),
                              {"--dtype", std::string(name_of(*source.dtype))});
+  }
+  if (line.device != DeviceKind::cpu) {
+    outcome.reproduce.insert(outcome.reproduce.end(),
+                             {"--device", std::string(name_of(line.device))});
+  }
+  if (source.deadline_ms) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--deadline", text(*source.deadline_ms)});
   }
   if (source.seed) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--seed", text(*source.seed)});

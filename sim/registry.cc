@@ -37,7 +37,7 @@ const RegistryRow& backend_named(const std::string& name) {
   const std::string near = nearest(name, names);
   throw ScenarioError(text("unknown backend '", name, "'",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           " known: ", joined(names)));
+                           "; known: ", joined(names)));
 }
 
 }  // namespace moe::sim

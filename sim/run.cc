@@ -94,6 +94,14 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   }
   std::vector<FaultSpec> faults = scenario.faults;
   faults.insert(faults.end(), settings.faults.begin(), settings.faults.end());
+  for (const FaultSpec& fault : faults) {
+    check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
+                             .experts = scenario.model.num_experts,
+                             .steps = loaded.inputs.num_steps(),
+                             .layers = loaded.inputs.num_layers(),
+                             .columns = scenario.model.hidden_size,
+                             .bits = 8 * size_of(scenario.model.dtype)});
+  }
   const auto begin = std::chrono::steady_clock::now();
   std::vector<RankReport> reports;
   if (line.ranks == RanksAre::threads) {

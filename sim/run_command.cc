@@ -86,6 +86,10 @@ class Printer {
   void finish() {
     write_json(summary_json(summary_));
     if (options_.json != "-") std::cout << summary_text(summary_) << std::endl;
+    if (!std::cout) throw ScenarioError("results cannot be written to standard output");
+    if (file_.is_open() && !file_) {
+      throw ScenarioError(text("--json: results cannot be written to ", options_.json));
+    }
   }
 
  private:

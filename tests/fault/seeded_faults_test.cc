@@ -92,6 +92,20 @@ TEST_CASE("faults: a flipped bit is located to step, layer, rank, token and colu
   CHECK(outcome.mismatches == 1);
 }
 
+TEST_CASE("faults: each is held to a check of its own row") {
+  const Outcome outcome = outcome_with({"MF-42", "flip_bit:step=2"}, "local");
+  CHECK(exit_code_of(outcome.verdict) == 1);
+  CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED: flip_bit"));
+}
+
+TEST_CASE("faults: a place that the world does not have is bad input") {
+  for (const std::string words :
+       {"MF-42:rank=9", "MF-42:first=3", "MF-42:first=1", "MF-35:expert=99", "flip_bit:layer=7",
+        "flip_bit:bit=16", "flip_bit:bit=-1"}) {
+    CHECK_THROWS_AS(outcome_with({words}, "local"), ScenarioError);
+  }
+}
+
 TEST_CASE("faults: the outcome says how to see it again, fault included") {
   const Outcome outcome = outcome_with({"MF-42:rank=2,second=1"}, "local");
   CHECK(outcome.reproduce.back() == "MF-42:rank=2,second=1");
