@@ -36,6 +36,8 @@ void CheckLedger::merge(const CheckLedger& other) {
   std::ranges::stable_sort(findings_, {}, &CheckFinding::moment);
 }
 
+Moment moment_of(golden::Cell cell, int stage) { return {cell.step, cell.layer, stage, cell.rank}; }
+
 std::string place_text(golden::Cell cell) {
   return text("step ", cell.step, ", layer ", cell.layer, ", rank ", cell.rank);
 }

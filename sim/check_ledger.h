@@ -64,6 +64,8 @@ class CheckLedger {
   std::vector<CheckFinding> findings_;
 };
 
+Moment moment_of(golden::Cell cell, int stage);
+
 // "step 3, layer 1, rank 2"
 std::string place_text(golden::Cell cell);
 

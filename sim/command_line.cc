@@ -10,6 +10,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/faults.h"
+#include "sim/scenario_keys.h"
 #include "sim/version.h"
 
 namespace moe::sim {
@@ -54,19 +55,15 @@ std::optional<Value> given_value(const options::variables_map& given, const char
 }
 
 // The place of a word among the valid ones. Throws with the nearest.
-std::size_t chosen(const char* option, const std::string& word, const Words& valid) {
-  const auto found = std::ranges::find(valid, word);
-  if (found != valid.end()) return static_cast<std::size_t>(found - valid.begin());
-  const std::string near = nearest(word, valid);
-  throw ScenarioError(text("--", option, ": '", word, "' is not valid",
-                           near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; valid: ", joined(valid)));
+std::size_t place_of(const std::string& option, const std::string& word, const Words& valid) {
+  return static_cast<std::size_t>(std::ranges::find(valid, chosen(option, word, valid)) -
+                                  valid.begin());
 }
 
 std::optional<std::string> chosen_word(const options::variables_map& given, const char* option,
                                        const Words& valid) {
   const auto word = given_value<std::string>(given, option);
-  if (word) chosen(option, *word, valid);
+  if (word) chosen(text("--", option), *word, valid);
   return word;
 }
 
@@ -85,7 +82,7 @@ ReportOptions report_options(const options::variables_map& given) {
   report.json = given_value<std::string>(given, "json").value_or("");
   report.quiet = given.count("quiet") > 0;
   if (const auto word = given_value<std::string>(given, "color")) {
-    report.color = static_cast<Color>(chosen("color", *word, {"auto", "always", "never"}));
+    report.color = static_cast<Color>(place_of("--color", *word, {"auto", "always", "never"}));
   }
   return report;
 }
@@ -156,10 +153,8 @@ options::variables_map parsed(const Words& arguments, const options::options_des
   } catch (const options::unknown_option& error) {
     Words known;
     for (const auto& option : visible.options()) known.push_back("--" + option->long_name());
-    const std::string near = nearest(error.get_option_name(), known);
-    throw ScenarioError(text("unknown option ", error.get_option_name(),
-                             near.empty() ? "" : text("; did you mean ", near, "?"),
-                             "; known: ", joined(known)));
+    chosen("unknown option", error.get_option_name(), known);
+    throw ScenarioError(error.what());
   } catch (const options::error& error) {
     throw ScenarioError(error.what());
   }
@@ -170,10 +165,10 @@ RunOverrides overrides_of(const options::variables_map& given) {
   RunOverrides overrides;
   overrides.backends = listed(given, "backend");
   if (const auto word = given_value<std::string>(given, "device")) {
-    overrides.device = static_cast<DeviceKind>(chosen("device", *word, {"cpu", "cuda", "xpu"}));
+    overrides.device = static_cast<DeviceKind>(place_of("--device", *word, {"cpu", "cuda", "xpu"}));
   }
   if (const auto word = given_value<std::string>(given, "ranks")) {
-    overrides.ranks = static_cast<RanksAre>(chosen("ranks", *word, {"threads", "processes"}));
+    overrides.ranks = static_cast<RanksAre>(place_of("--ranks", *word, {"threads", "processes"}));
   }
   overrides.communicator = chosen_word(given, "communicator", {"local", "gloo", "nccl"});
   overrides.profile = given_value<std::string>(given, "profile");
@@ -200,7 +195,7 @@ Command run_command(const Words& arguments) {
   }
   run.required = listed(given, "require");
   for (const std::string& word : run.required) {
-    chosen("require", word, {"cpu", "cuda", "xpu", "gloo", "nccl"});
+    chosen("--require", word, {"cpu", "cuda", "xpu", "gloo", "nccl"});
   }
   if (given.count("fault") > 0) {
     for (const std::string& words : given["fault"].as<Words>()) {

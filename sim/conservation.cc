@@ -142,8 +142,7 @@ class DispatchCheck {
   }
 
   void found(std::string_view check, const std::string& what) {
-    ledger_.found(check, {cell_.step, cell_.layer, 0, cell_.rank},
-                  text(place_text(cell_), ", dispatch: ", what));
+    ledger_.found(check, moment_of(cell_, 0), text(place_text(cell_), ", dispatch: ", what));
   }
 
   const ConservationFacts& facts_;

@@ -12,6 +12,7 @@
 #include "comm/faulty_communicator.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
@@ -77,14 +78,7 @@ const std::vector<FaultRow>& all_faults() {
 }
 
 const FaultRow& fault_row(const std::string& name) {
-  std::vector<std::string> names;
-  for (const FaultRow& row : all_faults()) {
-    if (row.name == name) return row;
-    names.emplace_back(row.name);
-  }
-  const std::string near = nearest(name, names);
-  throw ScenarioError(text("unknown fault '", name, "'", near.empty() ? "" : "; did you mean ",
-                           near, near.empty() ? "" : "?", "; known: ", joined(names)));
+  return row_named("fault", all_faults(), name);
 }
 
 void check_fault(const FaultSpec& fault) {

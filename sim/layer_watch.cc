@@ -57,8 +57,7 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     trace_.enter({watch_.cell.step, watch_.cell.layer, 1});
     if (!dispatched.handle.guards_intact()) {
-      const golden::Cell& cell = watch_.cell;
-      watch_.ledger.found("POISON", {cell.step, cell.layer, 0, cell.rank},
+      watch_.ledger.found("POISON", moment_of(watch_.cell, 0),
                           text(place_text(watch_.cell),
                                ", experts: a guard row of the dispatched rows or of the "
                                "workspace was overwritten"));

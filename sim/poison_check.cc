@@ -50,7 +50,7 @@ void check_poison(golden::Cell cell, RowsOf made_by, const Tensor& rows,
                   const std::function<std::string(Count row)>& token_of, CheckLedger& ledger) {
   ledger.looked("POISON");
   const bool is_output = made_by == RowsOf::output;
-  const Moment moment{cell.step, cell.layer, is_output ? 1 : 0, cell.rank};
+  const Moment moment = moment_of(cell, is_output ? 1 : 0);
   for (Count row = 0; row < rows.rows; ++row) {
     const Count column = first_nan(rows, row);
     if (column < 0) continue;

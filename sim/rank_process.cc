@@ -12,6 +12,7 @@
 #include "sim/process_job.h"
 #include "sim/rank_worlds.h"
 #include "sim/registry.h"
+#include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
@@ -28,13 +29,6 @@ void name_lost_ranks(RankReport& report, StoreClient& store) {
   }
 }
 
-const CommunicatorMaker& maker_named(const std::string& name) {
-  for (const CommunicatorMaker& maker : communicator_makers()) {
-    if (maker.name == name) return maker;
-  }
-  throw ContractError(text("no communicator is called ", name));
-}
-
 RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreClient& store,
                           const std::atomic<bool>& stop) {
   const Scenario scenario = load_scenario(job.source);
@@ -49,8 +43,9 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
                         nullptr, &store};
-  RankReport report = run_rank(
-      rank_job, {maker_named(job.line.communicator).make(meeting, place.rank, *memory), nullptr});
+  const CommunicatorMaker& maker =
+      row_named("communicator", communicator_makers(), job.line.communicator);
+  RankReport report = run_rank(rank_job, {maker.make(meeting, place.rank, *memory), nullptr});
   if (report.failure.kind == FailureKind::system) name_lost_ranks(report, store);
   return report;
 }

@@ -67,7 +67,7 @@ class RankProgram {
     trace_->finish();
   }
 
-  Moment moment() const { return {watch_.cell.step, watch_.cell.layer, 0, rank_}; }
+  Moment moment() const { return moment_of(watch_.cell, 0); }
 
   // What can be said at any time, also after a failure.
   void write_report() {
@@ -117,7 +117,7 @@ class RankProgram {
         cell, RowsOf::output, result.tensor(),
         [&](Count row) { return token_text(provenance_tag(rank_, row)); }, watch_.ledger);
     if (!output.guards_intact() || !hidden_states.guards_intact()) {
-      watch_.ledger.found("POISON", {cell.step, cell.layer, 1, cell.rank},
+      watch_.ledger.found("POISON", moment_of(cell, 1),
                           text(place_text(cell),
                                ", combine: a guard row of the layer's "
                                "input or output was overwritten"));

@@ -4,10 +4,8 @@
 #include "sim/registry.h"
 
 #include <array>
-#include <vector>
 
-#include "kernels/base/check.h"
-#include "kernels/base/text.h"
+#include "sim/row_named.h"
 
 #define MOE_BACKEND(name, wing, since, until, replaced_by) \
   namespace moe::wing {                                    \
@@ -29,15 +27,7 @@ std::span<const RegistryRow> registry() {
 }
 
 const RegistryRow& backend_named(const std::string& name) {
-  std::vector<std::string> names;
-  for (const RegistryRow& row : registry()) {
-    if (row.name == name) return row;
-    names.emplace_back(row.name);
-  }
-  const std::string near = nearest(name, names);
-  throw ScenarioError(text("unknown backend '", name, "'",
-                           near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; known: ", joined(names)));
+  return row_named("backend", registry(), name);
 }
 
 }  // namespace moe::sim

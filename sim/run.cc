@@ -11,19 +11,10 @@
 #include "sim/outcome.h"
 #include "sim/rank_worlds.h"
 #include "sim/registry.h"
+#include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
-
-const CommunicatorMaker& maker_of(const RunLine& line) {
-  std::vector<std::string> names;
-  for (const CommunicatorMaker& maker : communicator_makers()) {
-    if (maker.name == line.communicator) return maker;
-    names.emplace_back(maker.name);
-  }
-  throw ScenarioError(
-      text("unknown communicator '", line.communicator, "'; known: ", joined(names)));
-}
 
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
@@ -85,7 +76,8 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   for (const FaultSpec& fault : settings.faults) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
   }
-  const CommunicatorMaker& maker = maker_of(line);
+  const CommunicatorMaker& maker =
+      row_named("communicator", communicator_makers(), line.communicator);
   if (const auto [word, reason] = lack(line, maker); !word.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;
     outcome.verdict =

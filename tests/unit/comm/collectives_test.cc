@@ -166,6 +166,19 @@ TEST_CASE("all_gather_v: rows of a list in the order of the ranks, whatever each
   }
 }
 
+TEST_CASE("all_gather_v: lists just below, at and above the size up to which messages are joined") {
+  const std::vector<Shape> shapes = {{0, 1000, DType::bf16}, {0, 12, DType::i32}};  // 2048 bytes
+  const Counts rows = {1, 32, 33};  // 32 rows are 64 KiB
+  for (const Wire wire : wires()) {
+    const auto outcomes =
+        run_world({wire, 3}, [&](Communicator& group) { return gather(group, shapes, rows); });
+    for (const auto& outcome : outcomes) {
+      REQUIRE(outcome.error == "");
+      CHECK(outcome.value->tensors == gathered_patterns(shapes, rows));
+    }
+  }
+}
+
 TEST_CASE("all_to_all_v: runs for each rank from each rank, some of them empty") {
   const Wire wire = GENERATE(from_range(wires()));
   const int size = GENERATE(from_range(sizes));
