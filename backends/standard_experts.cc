@@ -11,9 +11,12 @@ namespace {
 class StandardExperts final : public Experts {
  public:
   StandardExperts(const ExpertsConfig& config, ExpertWeights weights)
-      : kernels_(config.kernels),
-        num_local_experts_(config.num_local_experts),
-        weights_(std::move(weights)) {
+      : kernels_(config.kernels), num_local_experts_(config.num_local_experts) {
+    if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
+      gemm_ = kernels_.gemm_experts(std::move(*gemm), num_local_experts_);
+    } else {
+      signs_ = std::move(std::get<ProbeWeights>(weights).signs);
+    }
     std::vector<std::int32_t> map(config.expert_map.begin(), config.expert_map.end());
     expert_map_ =
         copy_of({map.data(), static_cast<Count>(map.size()), 1, DType::i32, {}}, kernels_.memory());
@@ -23,9 +26,7 @@ class StandardExperts final : public Experts {
     const RowPlanBuffers plan =
         kernels_.plan_rows(dispatched.routing.topk_ids, expert_map_.tensor(), num_local_experts_);
     const Buffer rows = kernels_.permute(dispatched.hidden_states, plan.view());
-    const Buffer computed = std::visit(
-        [&](const auto& weights) { return compute(rows, plan.first_row.tensor(), weights); },
-        weights_);
+    const Buffer computed = compute(rows, plan.first_row.tensor());
     const Tensor& dispatched_rows = dispatched.hidden_states;
     const Tensor output = dispatched.handle.keep(Buffer(
         kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
@@ -36,20 +37,17 @@ class StandardExperts final : public Experts {
   }
 
  private:
-  // In place: an empty buffer says that the result is in rows.
-  Buffer compute(const Buffer& rows, const Tensor& first_row, const ProbeWeights& weights) {
-    kernels_.probe_experts(rows.tensor(), first_row, weights.signs.tensor());
+  // Probes work in place: an empty buffer says that the result is in rows.
+  Buffer compute(const Buffer& rows, const Tensor& first_row) {
+    if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
+    kernels_.probe_experts(rows.tensor(), first_row, signs_.tensor());
     return {};
-  }
-
-  Buffer compute(const Buffer& rows, const Tensor& first_row, const Relu2Weights& weights) {
-    return kernels_.relu2_experts(rows.tensor(), first_row,
-                                  {weights.w13.tensor(), weights.w2.tensor()});
   }
 
   Kernels& kernels_;
   int num_local_experts_;
-  ExpertWeights weights_;
+  Buffer signs_;
+  std::unique_ptr<GemmExperts> gemm_;  // null: probes
   Buffer expert_map_;
 };
 

@@ -17,13 +17,8 @@ struct ProbeWeights {
   Buffer signs;  // [num_local_experts, hidden_size] i8
 };
 
-// Non-gated experts, w2 · relu²(w13 · x), through a library's products.
-struct Relu2Weights {
-  Buffer w13;  // [num_local_experts * intermediate_size, hidden_size]
-  Buffer w2;   // [num_local_experts * hidden_size, intermediate_size]
-};
-
-using ExpertWeights = std::variant<ProbeWeights, Relu2Weights>;
+// Signs, or the weights of two products with an activation between them (kernels.h).
+using ExpertWeights = std::variant<ProbeWeights, GemmWeights>;
 
 struct ExpertsConfig {
   Kernels& kernels;

@@ -3,6 +3,8 @@
 
 #include "kernels/kernels.h"
 
+#include <utility>
+
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
 
@@ -64,17 +66,24 @@ void Kernels::probe_experts(const Tensor& rows, const Tensor& first_row, const T
   do_probe_experts(rows, first_row, signs);
 }
 
-Buffer Kernels::relu2_experts(const Tensor& rows, const Tensor& first_row,
-                              const GemmWeights& weights) {
-  const Count num_experts = first_row.rows - 1;
-  const Count intermediate = weights.w2.columns;
-  MOE_CHECK(weights.w13.dtype == rows.dtype && weights.w2.dtype == rows.dtype &&
-                weights.w13.columns == rows.columns &&
-                weights.w13.rows == num_experts * intermediate &&
-                weights.w2.rows == num_experts * rows.columns,
-            text("w13 ", shape_text(weights.w13), " and w2 ", shape_text(weights.w2), " of ",
-                 num_experts, " experts for rows ", shape_text(rows)));
-  return do_relu2_experts(rows, first_row, weights);
+std::unique_ptr<GemmExperts> Kernels::gemm_experts(GemmWeights weights, Count num_local_experts) {
+  const Tensor& w13 = weights.w13.tensor();
+  const Tensor& w2 = weights.w2.tensor();
+  const Count hidden = w13.columns;
+  const Count w13_rows = w2.columns * w13_rows_each(weights.activation);
+  const auto bias_fits = [&](const Tensor& bias, Count columns) {
+    return bias.data == nullptr ||
+           (bias.dtype == w13.dtype && bias.rows == num_local_experts && bias.columns == columns);
+  };
+  MOE_CHECK(is_row_type(w13.dtype) && w2.dtype == w13.dtype &&
+                w13.rows == num_local_experts * w13_rows && w2.rows == num_local_experts * hidden,
+            text("w13 ", shape_text(w13), " and w2 ", shape_text(w2), " of ", num_local_experts,
+                 " experts, activation ", activation_row(weights.activation).name));
+  MOE_CHECK(
+      bias_fits(weights.w13_bias.tensor(), w13_rows) && bias_fits(weights.w2_bias.tensor(), hidden),
+      text("w13_bias ", shape_text(weights.w13_bias.tensor()), " and w2_bias ",
+           shape_text(weights.w2_bias.tensor()), " of ", num_local_experts, " experts"));
+  return do_gemm_experts(std::move(weights), num_local_experts);
 }
 
 void Kernels::weight_and_reduce(const Tensor& rows, const Tensor& row_of,

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "kernels/base/activation.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/routing.h"
 
@@ -30,11 +31,28 @@ struct RowPlanBuffers {
   RowPlan view() const { return {row_of.tensor(), source_of.tensor(), first_row.tensor()}; }
 };
 
-// The two weights of every local expert, each row an output channel (vLLM's w13_weight, w2_weight):
-// w13 [num_local_experts * intermediate, hidden], w2 [num_local_experts * hidden, intermediate].
+// The weights of every local expert, each row an output channel (vLLM's w13_weight, w2_weight): w13
+// [num_local_experts * intermediate * w13_rows_each, hidden], w2 [num_local_experts * hidden,
+// intermediate]. A bias is null or has one row per expert: w13_bias [num_local_experts,
+// intermediate * w13_rows_each], w2_bias [num_local_experts, hidden]. All of the rows' type.
 struct GemmWeights {
-  Tensor w13;
-  Tensor w2;
+  Buffer w13;
+  Buffer w2;
+  Buffer w13_bias = {};
+  Buffer w2_bias = {};
+  Activation activation = Activation::silu;
+};
+
+// Experts as two products with an activation between them, their weights made ready once.
+class GemmExperts {
+ public:
+  virtual ~GemmExperts() = default;
+
+  // w2[e] · activation(w13[e] · row + w13_bias[e]) + w2_bias[e] for the rows of each expert. rows
+  // [first_row's end, hidden], first_row as in RowPlan. RETURNS [rows, hidden]. Products add in
+  // fp32 in an order of the library's; roundings to the rows' type: after each product with its
+  // bias, and in the activation as activation.h says (experts-and-oracles.md, 10).
+  virtual Buffer apply(const Tensor& rows, const Tensor& first_row) = 0;
 };
 
 // THREAD: one rank's. LIFETIME: not longer than its Memory.
@@ -65,9 +83,8 @@ class Kernels {
   // hidden] i8 of -1 and +1.
   void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
-  // w2[e] · relu²(w13[e] · row) for the rows of each expert. RETURNS [rows, hidden]. The products
-  // are a library's; the intermediate row is rounded to the rows' type after each step.
-  Buffer relu2_experts(const Tensor& rows, const Tensor& first_row, const GemmWeights& weights);
+  // Takes the weights over, in whatever form the products want them.
+  std::unique_ptr<GemmExperts> gemm_experts(GemmWeights weights, Count num_local_experts);
 
   // out[t] = round(Σ_k topk_weights[t, k] · rows[row_of[t, k]]): ORDER k ascending, fp32, the
   // product rounded, choices without a row left out, one rounding (numerics.md, 3).
@@ -83,8 +100,8 @@ class Kernels {
   virtual Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) = 0;
   virtual void do_probe_experts(const Tensor& rows, const Tensor& first_row,
                                 const Tensor& signs) = 0;
-  virtual Buffer do_relu2_experts(const Tensor& rows, const Tensor& first_row,
-                                  const GemmWeights& weights) = 0;
+  virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
+                                                       Count num_local_experts) = 0;
   virtual void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of,
                                     const Tensor& topk_weights, const Tensor& out) = 0;
 };

@@ -158,8 +158,9 @@ ExpertWeights WorldInputs::expert_weights(int layer, const ExpertMap& map, int r
     return static_cast<Count>(mix(scenario_.seed, stream, expert, row) %
                               static_cast<std::uint64_t>(columns));
   };
-  Relu2Weights weights{Buffer(memory, {num_experts * intermediate, hidden, model.dtype}),
-                       Buffer(memory, {num_experts * hidden, intermediate, model.dtype})};
+  GemmWeights weights{.w13 = Buffer(memory, {num_experts * intermediate, hidden, model.dtype}),
+                      .w2 = Buffer(memory, {num_experts * hidden, intermediate, model.dtype}),
+                      .activation = Activation::relu2_no_mul};
   write_one_hot(
       weights.w13.tensor(),
       [&](Count row) {

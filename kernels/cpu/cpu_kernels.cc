@@ -1,8 +1,9 @@
 // CpuKernels: the host's operators behind the Kernels seam.
 // Each operator lives in its own file; this one only joins them.
 
+#include <utility>
+
 #include "kernels/cpu/cpu_operators.h"
-#include "kernels/cpu/gemm.h"
 
 namespace moe {
 namespace {
@@ -39,24 +40,9 @@ class CpuKernels final : public Kernels {
     cpu::probe_experts(rows, first_row, signs);
   }
 
-  Buffer do_relu2_experts(const Tensor& rows, const Tensor& first_row,
-                          const GemmWeights& weights) override {
-    const Count intermediate = weights.w2.columns;
-    const Buffer inner(memory_, {rows.rows, intermediate, rows.dtype});
-    Buffer out(memory_, {rows.rows, rows.columns, rows.dtype});
-    const auto first = elements_of<std::int32_t>(first_row);
-    for (Count expert = 0; expert + 1 < first_row.rows; ++expert) {
-      const Count begin = first[static_cast<std::size_t>(expert)];
-      const Count count = first[static_cast<std::size_t>(expert) + 1] - begin;
-      const Tensor activated = rows_of(inner.tensor(), begin, count);
-      cpu::onednn_gemm.multiply(rows_of(rows, begin, count),
-                                rows_of(weights.w13, expert * intermediate, intermediate),
-                                activated, memory_);
-      cpu::relu2_in_place(activated);
-      cpu::onednn_gemm.multiply(activated, rows_of(weights.w2, expert * rows.columns, rows.columns),
-                                rows_of(out.tensor(), begin, count), memory_);
-    }
-    return out;
+  std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
+                                               Count num_local_experts) override {
+    return cpu::make_gemm_experts(memory_, std::move(weights), num_local_experts);
   }
 
   void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,

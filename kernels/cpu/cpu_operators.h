@@ -12,7 +12,12 @@ void recorded_routing(const Tensor& recorded, const Routing& chosen);
 void plan_rows(const Tensor& topk_ids, const Tensor& expert_map, const RowPlan& plan);
 void permute(const Tensor& hidden_states, const RowPlan& plan, const Tensor& out);
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
-void relu2_in_place(const Tensor& rows);
+
+// inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).
+void activate(Activation activation, const Tensor& inner, const Tensor& out);
+
+std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
+                                               Count num_local_experts);
 void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
                        const Tensor& out);
 

@@ -1,7 +1,5 @@
-// The element-wise parts of the experts on the host: the probe's signs and relu².
-// Products are a library's: gemm.h.
-
-#include <algorithm>
+// The probe experts on the host: signs by column.
+// Experts with products are gemm_experts_cpu.cc.
 
 #include "kernels/base/bits.h"
 #include "kernels/cpu/cpu_operators.h"
@@ -24,23 +22,11 @@ void apply_signs(const Tensor& rows, const Tensor& first_row, const Tensor& sign
   }
 }
 
-template <typename T>
-void square_positive(const Tensor& rows) {
-  for (T& value : elements_of<T>(rows)) {
-    const float positive = std::max(to_float(value), 0.0F);
-    round_to(positive * positive, value);
-  }
-}
-
 }  // namespace
 
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) {
   for_row_type(rows.dtype,
                [&](auto element) { apply_signs<decltype(element)>(rows, first_row, signs); });
-}
-
-void relu2_in_place(const Tensor& rows) {
-  for_row_type(rows.dtype, [&](auto element) { square_positive<decltype(element)>(rows); });
 }
 
 }  // namespace moe::cpu

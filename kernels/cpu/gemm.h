@@ -8,12 +8,18 @@
 
 namespace moe::cpu {
 
-// multiply: out [m, n] = rows [m, k] · weight [n, k] transposed, all of one type (bf16, f16 or
-// f32), accumulated in fp32, one rounding, on the calling thread. Null where a build has no
-// library.
+// multiply: out [m, n] = rows [m, k] · weight [n, k] transposed + bias [1, n], all of one type
+// (bf16, f16 or f32), accumulated in fp32, the bias added there, one rounding, on the calling
+// thread. A null bias adds nothing. multiply is null where a build has no library.
+struct Product {
+  Tensor rows;
+  Tensor weight;
+  Tensor bias;
+};
+
 struct GemmLibrary {
   const char* name;
-  void (*multiply)(const Tensor& rows, const Tensor& weight, const Tensor& out, Memory& memory);
+  void (*multiply)(const Product& product, const Tensor& out, Memory& memory);
   const char* absence;
 };
 

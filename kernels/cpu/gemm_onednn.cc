@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
 
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
@@ -25,23 +26,30 @@ dnnl::memory::desc row_major(const Tensor& tensor, dnnl::memory::data_type type)
   return {Dimensions{tensor.rows, tensor.columns}, type, Dimensions{tensor.columns, 1}};
 }
 
-void multiply_as(dnnl::memory::data_type type, const Tensor& rows, const Tensor& weight,
-                 const Tensor& out) {
+void multiply_as(dnnl::memory::data_type type, const Product& product, const Tensor& out) {
+  const auto& [rows, weight, bias] = product;
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
   const dnnl::memory::desc transposed(Dimensions{weight.columns, weight.rows}, type,
                                       Dimensions{1, weight.columns});
   const auto rows_desc = row_major(rows, type);
   const auto out_desc = row_major(out, type);
-  const dnnl::matmul::primitive_desc primitive({rows_desc, transposed, out_desc}, engine);
-  dnnl::matmul(primitive).execute(stream,
-                                  {{DNNL_ARG_SRC, described(rows, rows_desc, engine)},
-                                   {DNNL_ARG_WEIGHTS, described(weight, transposed, engine)},
-                                   {DNNL_ARG_DST, described(out, out_desc, engine)}});
+  const auto bias_desc = bias.data == nullptr ? dnnl::memory::desc() : row_major(bias, type);
+  const dnnl::matmul::primitive_desc primitive({rows_desc, transposed, bias_desc, out_desc},
+                                               engine);
+  std::unordered_map<int, dnnl::memory> arguments = {
+      {DNNL_ARG_SRC, described(rows, rows_desc, engine)},
+      {DNNL_ARG_WEIGHTS, described(weight, transposed, engine)},
+      {DNNL_ARG_DST, described(out, out_desc, engine)}};
+  if (bias.data != nullptr) {
+    arguments.emplace(DNNL_ARG_BIAS, described(bias, bias_desc, engine));
+  }
+  dnnl::matmul(primitive).execute(stream, arguments);
   stream.wait();
 }
 
 Buffer widened(const Tensor& half, Memory& memory) {
+  if (half.data == nullptr) return {};
   Buffer wide(memory, {half.rows, half.columns, DType::f32});
   const auto from = elements_of<Float16>(half);
   const auto to = elements_of<float>(wide.tensor());
@@ -49,27 +57,32 @@ Buffer widened(const Tensor& half, Memory& memory) {
   return wide;
 }
 
-void multiply(const Tensor& rows, const Tensor& weight, const Tensor& out, Memory& memory) {
+void multiply_halves(const Product& product, const Tensor& out, Memory& memory) {
+  const Buffer rows = widened(product.rows, memory);
+  const Buffer weight = widened(product.weight, memory);
+  const Buffer bias = widened(product.bias, memory);
+  const Buffer wide(memory, {out.rows, out.columns, DType::f32});
+  multiply_as(dnnl::memory::data_type::f32, {rows.tensor(), weight.tensor(), bias.tensor()},
+              wide.tensor());
+  const auto from = elements_of<float>(wide.tensor());
+  const auto to = elements_of<Float16>(out);
+  for (std::size_t i = 0; i < from.size(); ++i) to[i] = to_float16(from[i]);
+}
+
+void multiply(const Product& product, const Tensor& out, Memory& memory) {
   if (out.rows == 0 || out.columns == 0) return;
   omp_set_num_threads(1);
   try {
     if (out.dtype == DType::bf16) {
-      return multiply_as(dnnl::memory::data_type::bf16, rows, weight, out);
+      return multiply_as(dnnl::memory::data_type::bf16, product, out);
     }
     if (out.dtype == DType::f32) {
-      return multiply_as(dnnl::memory::data_type::f32, rows, weight, out);
+      return multiply_as(dnnl::memory::data_type::f32, product, out);
     }
-    const Buffer wide_rows = widened(rows, memory);
-    const Buffer wide_weight = widened(weight, memory);
-    const Buffer wide_out(memory, {out.rows, out.columns, DType::f32});
-    multiply_as(dnnl::memory::data_type::f32, wide_rows.tensor(), wide_weight.tensor(),
-                wide_out.tensor());
-    const auto from = elements_of<float>(wide_out.tensor());
-    const auto to = elements_of<Float16>(out);
-    for (std::size_t i = 0; i < from.size(); ++i) to[i] = to_float16(from[i]);
+    multiply_halves(product, out, memory);
   } catch (const dnnl::error& error) {
-    throw SystemError(text("oneDNN: ", error.what(), " for ", shape_text(rows), " times ",
-                           shape_text(weight), " transposed"));
+    throw SystemError(text("oneDNN: ", error.what(), " for ", shape_text(product.rows), " times ",
+                           shape_text(product.weight), " transposed"));
   }
 }
 
