@@ -8,10 +8,10 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <utility>
 
-#include "golden/oracle.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
@@ -38,7 +38,7 @@ Comparison compared(const std::vector<double>& expected, const Tensor& actual, S
     for (std::size_t column = 0; column < values.size(); ++column) {
       if (same(due[column], values[column])) continue;
       if (++comparison.mismatches > 1) continue;
-      comparison.first = {row, static_cast<Count>(column), due[column], values[column]};
+      comparison.first = Mismatch{row, static_cast<Count>(column), due[column], values[column]};
     }
   }
   return comparison;
@@ -77,8 +77,10 @@ std::string address(const Cell& cell) {
 }
 
 std::string located(const Cell& cell, const Mismatch& mismatch) {
+  const std::string give =
+      mismatch.bound > 0 ? text(" give or take ", number(mismatch.bound)) : std::string();
   return text(address(cell), ", token ", mismatch.token, ", column ", mismatch.column,
-              ": expected ", number(mismatch.expected), ", got ", number(mismatch.actual));
+              ": expected ", number(mismatch.expected), give, ", got ", number(mismatch.actual));
 }
 
 std::string how_to_regenerate(const Golden& golden) {
@@ -122,7 +124,8 @@ void compare_stored_row(const StoredRow& row, const Tensor& output, Comparison& 
     const double value = actual[static_cast<std::size_t>(row.columns[i])];
     if (same_value(row.values[i], value)) continue;
     ++comparison.mismatches;
-    if (!comparison.first) comparison.first = {row.token, row.columns[i], row.values[i], value};
+    if (!comparison.first)
+      comparison.first = Mismatch{row.token, row.columns[i], row.values[i], value};
   }
 }
 
@@ -169,15 +172,72 @@ CellJudgement judge_alone(const Cell& cell, const Tensor& output,
                output.rows * output.columns, " elements differ")};
 }
 
+// The tokens of a cell, where the golden says nothing else of it.
+void check_tokens(const Golden& golden, const Cell& cell, const Tensor& output) {
+  const auto rank = static_cast<std::size_t>(cell.rank);
+  const auto step = static_cast<std::size_t>(cell.step);
+  MOE_CHECK(step < golden.steps.size() && rank < golden.steps[step].tokens.size() &&
+                golden.steps[step].tokens[rank] == output.rows,
+            text("golden '", golden.scenario, "': ", address(cell), " is not the output ",
+                 shape_text(output), "; ", how_to_regenerate(golden)));
+}
+
+// How far the two oracles may be apart: they add in different orders, in double, and goldens store
+// float32.
+double oracles_apart(double value, double bound) {
+  return 1e-6 * bound + 0x1p-23 * std::abs(value) + 0x1p-140;
+}
+
+// The first stored value or bound that is not the oracle's.
+std::optional<Mismatch> differing_stored_value(const Golden& golden, const Cell& cell,
+                                               const Expected& expected, const Tensor& output) {
+  for (const StoredCell& stored : golden.stored) {
+    if (stored.cell != cell) continue;
+    for (const StoredRow& row : stored.rows) {
+      check_stored_row(golden, stored, row, output);
+      for (std::size_t i = 0; i < row.columns.size(); ++i) {
+        const auto at = static_cast<std::size_t>(row.token * output.columns + row.columns[i]);
+        const double bound = expected.bound(at, stored_roundings);
+        const Mismatch one{row.token, row.columns[i], row.values[i], expected.values[at],
+                           oracles_apart(expected.values[at], bound)};
+        const double bound_off = std::abs(row.bounds[i] - bound);
+        if (!(one.share() <= 1) || !(bound_off <= 1e-3 * bound)) return one;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+CellJudgement judge_bounded(const Golden* golden, const Cell& cell, const Tensor& output,
+                            const Expected& expected, int num_roundings) {
+  const Comparison comparison = compare(expected, output, num_roundings);
+  if (comparison.first) {
+    return {Finding::output_differs, comparison,
+            text(located(cell, *comparison.first), "; ", comparison.mismatches, " of ",
+                 output.rows * output.columns, " elements are further off than their bounds")};
+  }
+  if (golden != nullptr) {
+    check_tokens(*golden, cell, output);
+    if (const auto wrong = differing_stored_value(*golden, cell, expected, output)) {
+      return {
+          Finding::golden_row_wrong, comparison,
+          text(address(cell), ", token ", wrong->token, ", column ", wrong->column,
+               ": the golden stores ", number(wrong->expected), ", the oracle says ",
+               number(wrong->actual), ", or their bounds differ; ", how_to_regenerate(*golden))};
+    }
+  }
+  return {Finding::agrees, comparison, ""};
+}
+
 CellJudgement judge_with(const Golden& golden, const Cell& cell, const Tensor& output,
-                         const std::function<std::vector<double>()>& oracle) {
+                         const std::function<Expected()>& oracle) {
   const std::uint64_t recorded = recorded_digest(golden, cell, output);
   if (recorded == digest_of(bytes_in(output))) {
     const Comparison rows = compare_stored_rows(golden, cell, output);
     if (rows.first) return wrong_row(golden, cell, rows);
     return {Finding::agrees, Comparison{.rows = output.rows}, ""};
   }
-  const std::vector<double> expected = oracle();
+  const std::vector<double> expected = oracle().values;
   CellJudgement judgement = judge_alone(cell, output, expected);
   if (judgement.finding == Finding::agrees) return wrong_digest(golden, cell, output);
   judgement.sentence +=
@@ -193,13 +253,49 @@ Comparison compare(const std::vector<double>& expected, const Tensor& actual) {
   return compared(expected, actual, same_value);
 }
 
+double Mismatch::share() const {
+  const double off = std::abs(expected - actual);
+  if (off == 0) return 0;
+  return off <= bound * std::numeric_limits<double>::max() && bound > 0
+             ? off / bound
+             : std::numeric_limits<double>::infinity();
+}
+
+Comparison compare(const Expected& expected, const Tensor& actual, int num_roundings) {
+  MOE_CHECK(std::cmp_equal(expected.values.size(), actual.rows * actual.columns) &&
+                expected.errors.size() == expected.values.size(),
+            text(expected.values.size(), " expected values and ", expected.errors.size(),
+                 " errors for ", shape_text(actual)));
+  Comparison comparison{.rows = actual.rows};
+  std::vector<double> values(static_cast<std::size_t>(actual.columns));
+  for (Count row = 0; row < actual.rows; ++row) {
+    read_row(actual, row, values);
+    for (std::size_t column = 0; column < values.size(); ++column) {
+      const auto at = static_cast<std::size_t>(row * actual.columns) + column;
+      const Mismatch one{row, static_cast<Count>(column), expected.values[at], values[column],
+                         expected.bound(at, num_roundings)};
+      const double share = one.share();
+      if (!comparison.nearest || share > comparison.nearest->share()) comparison.nearest = one;
+      if (share <= 1) continue;
+      if (++comparison.mismatches == 1) comparison.first = one;
+    }
+  }
+  return comparison;
+}
+
 CellJudgement judge(const Golden* golden, Cell cell, const Tensor& output,
-                    const std::function<std::vector<double>()>& oracle) {
+                    const std::function<Expected()>& oracle, int num_roundings) {
   MOE_CHECK(
       output.device.kind == DeviceKind::cpu && output.dtype <= DType::f16,
       text(address(cell), ": an output is judged in host memory and in f64, f32, bf16 or f16, not ",
            shape_text(output)));
-  if (golden == nullptr) return judge_alone(cell, output, oracle());
+  if (golden == nullptr || golden->has_bounds) {
+    const Expected expected = oracle();
+    if (expected.has_bounds()) {
+      return judge_bounded(golden, cell, output, expected, num_roundings);
+    }
+    return judge_alone(cell, output, expected.values);
+  }
   return judge_with(*golden, cell, output, oracle);
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "golden/oracle.h"
 #include "kernels/base/tensor.h"
 
 namespace moe::golden {
@@ -22,11 +23,13 @@ struct Cell {
   auto operator<=>(const Cell&) const = default;
 };
 
-// One row that the golden keeps in full for the columns it names.
+// One row that the golden keeps for the columns it names. bounds, of real worlds, say how far an
+// output may be from each value.
 struct StoredRow {
   Count token = 0;
   std::vector<Count> columns;
   std::vector<double> values;
+  std::vector<double> bounds = {};
 };
 
 struct StoredCell {
@@ -36,7 +39,8 @@ struct StoredCell {
 
 struct GoldenStep {
   std::vector<Count> tokens;                         // of each rank
-  std::vector<std::vector<std::uint64_t>> digests;   // [layer][rank], xxh64 of the output's bytes
+  std::vector<std::vector<std::uint64_t>> digests;   // [layer][rank], xxh64 of the output's bytes;
+                                                     // empty in real worlds
   std::optional<std::uint64_t> routing_digest = {};  // recorded traces: of the step's topk_ids
 };
 
@@ -44,6 +48,7 @@ struct Golden {
   std::string scenario;
   std::string scenario_sha256;
   std::string generator;
+  bool has_bounds = false;  // of a real world
   std::vector<GoldenStep> steps;
   std::vector<StoredCell> stored = {};
 };
@@ -53,12 +58,17 @@ struct Mismatch {
   Count column = 0;
   double expected = 0;
   double actual = 0;
+  double bound = 0;  // what the difference may be; 0 in exact worlds
+
+  // The share of the bound that the difference uses; infinite where there is none or a NaN.
+  double share() const;
 };
 
 struct Comparison {
   Count rows = 0;
-  Count mismatches = 0;                // elements
-  std::optional<Mismatch> first = {};  // in row-major order
+  Count mismatches = 0;                  // elements
+  std::optional<Mismatch> first = {};    // in row-major order
+  std::optional<Mismatch> nearest = {};  // real worlds: the element with the largest share
 };
 
 // Element by element: expected [rows, columns], row-major, must be actual's value exactly. NaN
@@ -66,11 +76,18 @@ struct Comparison {
 // them apart.
 Comparison compare(const std::vector<double>& expected, const Tensor& actual);
 
+// The same against values with bounds: an element differs where it is further off than its bound
+// for that many roundings on the way home.
+Comparison compare(const Expected& expected, const Tensor& actual, int num_roundings);
+
+// Goldens store bounds for so many roundings.
+inline constexpr int stored_roundings = 2;
+
 enum class Finding {
   agrees,
   output_differs,       // from the oracle; located
   golden_digest_wrong,  // run and oracle agree, the digest does not
-  golden_row_wrong,     // run and oracle agree, a stored row does not; located
+  golden_row_wrong,     // a stored row is not what run and oracle, or oracle alone, say; located
 };
 
 struct CellJudgement {
@@ -81,9 +98,11 @@ struct CellJudgement {
 
 // Judges one cell's output [tokens, hidden_size] of f64, f32, bf16 or f16 in host memory. golden
 // may be absent: then the oracle judges, as strictly: a -0 where +0 is due differs, with or without
-// golden. The oracle is called only where it is needed: no golden, or a digest that is not the
-// output's. Throws ContractError where the golden has no such cell or another shape.
+// golden. In exact worlds the oracle is called only where it is needed: no golden, or a digest that
+// is not the output's. In real worlds (has_bounds) it judges every element, and the golden's rows
+// must lie where it says; num_roundings as in Expected. Throws ContractError where the golden has
+// no such cell or another shape.
 CellJudgement judge(const Golden* golden, Cell cell, const Tensor& output,
-                    const std::function<std::vector<double>()>& oracle);
+                    const std::function<Expected()>& oracle, int num_roundings = 0);
 
 }  // namespace moe::golden

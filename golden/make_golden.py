@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """golden/make_golden.py [--check] [SCENARIO.yaml …]: writes golden/data/<scenario>.golden.json.
 
-The only writer of goldens (formats.md, 4). Without scenarios: every exact one under scenarios/ that
-does not expect an error. --check recomputes, compares with the files, prints what differs and exits
+The only writer of goldens (formats.md, 4). Without scenarios: all under scenarios/ that do
+not expect an error. --check recomputes, compares with the files, prints what differs and exits
 1. Bad input is exit 2. What is true is said in oracle.py.
 """
 
@@ -15,12 +15,14 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # bytecode must not land beside the sources
 import numpy  # noqa: E402
 import oracle  # noqa: E402
+import real  # noqa: E402
 import world as worlds  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMAT = "moe-golden/1"
 BYTES_MAX = 200_000
 STORED_CELLS_MAX, STORED_ROWS_MAX, STORED_COLUMNS_MAX = 8, 16, 64
+REAL_CELLS_MAX, REAL_ROWS_MAX, REAL_COLUMNS_MAX = 16, 64, 16
 DIFFERENCES_MAX = 20
 
 
@@ -31,15 +33,72 @@ def spread(count, picks_max):
     return [i * (count - 1) // (picks_max - 1) for i in range(picks_max)]
 
 
+def cells_with_rows(tokens, layers):
+    return [(step, layer, rank) for step in range(len(tokens)) for layer in range(layers)
+            for rank in range(tokens.shape[1]) if tokens[step, rank]]
+
+
 def stored_cells(tokens, layers):
     """The (step, layer, rank) that are kept in full; only such as have rows."""
-    cells = [(step, layer, rank) for step in range(len(tokens)) for layer in range(layers)
-             for rank in range(tokens.shape[1]) if tokens[step, rank]]
+    cells = cells_with_rows(tokens, layers)
     return {cells[i] for i in spread(len(cells), STORED_CELLS_MAX)}
 
 
+def sampled_rows(tokens, layers):
+    """[(step, layer, rank, token)] of a real world: first and last tokens of some cells, the first
+    and last cell and one of every rank among them."""
+    cells = cells_with_rows(tokens, layers)
+    chosen = {cells[i] for i in spread(len(cells), REAL_CELLS_MAX)}
+    for rank in range(tokens.shape[1]):
+        chosen.update([cell for cell in cells if cell[2] == rank][:1])
+    rows = [(*cell, token) for cell in sorted(chosen)
+            for token in sorted({0, int(tokens[cell[0], cell[2]]) - 1})]
+    return [rows[i] for i in spread(len(rows), REAL_ROWS_MAX)]
+
+
+def sampled_cell(world, layer, tokens):
+    """The rows of one cell's sampled tokens: their numbers over the whole scenario."""
+    number = world.layers[layer]
+    experts = world.experts.of_layer(layer)
+    ids = world.routing(number, tokens)
+    weights = world.weights(number, tokens) if world.weights else real.topk_weights(
+        experts, number, tokens, world.top_k)
+    columns = spread(experts.hidden_size, REAL_COLUMNS_MAX)
+    values, bounds = real.expected(experts, number, tokens, real.Choices(ids, weights), columns)
+    return columns, values, bounds
+
+
+def real_golden(world, golden):
+    """Fills steps and stored of a world that is sampled."""
+    first = world.first_token
+    begins = []
+    for counts in world.tokens:
+        begins.append(first + numpy.concatenate(([0], numpy.cumsum(counts))))
+        entry = {"tokens": counts.tolist()}
+        tokens = first + numpy.arange(counts.sum())
+        if world.traced:
+            choices = [world.routing(number, tokens) for number in world.layers]
+            entry["routing"] = oracle.digest(numpy.stack(choices, axis=1).astype("<i2"))
+        golden["steps"].append(entry)
+        first += int(counts.sum())
+    cells = {}
+    for step, layer, rank, token in sampled_rows(world.tokens, len(world.layers)):
+        cells.setdefault((step, layer, rank), []).append(token)
+    for (step, layer, rank), tokens in cells.items():
+        columns, values, bounds = sampled_cell(world, layer,
+                                               int(begins[step][rank]) + numpy.asarray(tokens))
+        rows = [{"token": token, "columns": columns,
+                 "values": [float(numpy.float32(x)).hex() for x in value],
+                 "bounds": [float(f"{x:.6g}") for x in bound]}
+                for token, value, bound in zip(tokens, values, bounds)]
+        golden["stored"].append({"step": step, "layer": layer, "rank": rank, "rows": rows})
+
+
 def stored_rows(rows):
-    return [{"token": token, "values": rows[token, :STORED_COLUMNS_MAX].tolist()}
+    def plain(x):
+        return int(x) if x == int(x) else x
+    return [{"token": token,
+             "values": [plain(x) for x in rows[token, :STORED_COLUMNS_MAX].tolist()]}
             for token in spread(len(rows), STORED_ROWS_MAX)]
 
 
@@ -52,7 +111,7 @@ def step_of(world, step, first_token, keep):
     stored, choices = [], []
     for layer, number in enumerate(world.layers):
         topk_ids = world.routing(number, tokens)
-        rows = oracle.expected_rows(world.experts, number, tokens, topk_ids)
+        rows = oracle.expected_rows(world.experts.of_layer(layer), number, tokens, topk_ids)
         out = oracle.encoded(rows, world.dtype)
         spans = [slice(end - count, end) for count, end in zip(counts, ends)]
         entry["digests"].append([oracle.digest(out[span]) for span in spans])
@@ -67,11 +126,16 @@ def step_of(world, step, first_token, keep):
 def golden_of(path, scenarios):
     """The golden of a scenario file as the value that its JSON has."""
     world = worlds.read_world(path, scenarios)
-    keep = stored_cells(world.tokens, len(world.layers))
     golden = {"format": FORMAT,
               "scenario": path.relative_to(scenarios).with_suffix("").as_posix(),
               "scenario_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-              "generator": oracle.VERSION, "steps": [], "stored": []}
+              "generator": oracle.VERSION}
+    if world.experts.kernel == "real":
+        golden |= {"values": "real", "steps": [], "stored": []}
+        real_golden(world, golden)
+        return golden
+    golden |= {"steps": [], "stored": []}
+    keep = stored_cells(world.tokens, len(world.layers))
     first_token = world.first_token
     for step in range(len(world.tokens)):
         try:
@@ -140,7 +204,7 @@ def chosen_scenarios(given, scenarios):
         if worlds.judged(worlds.read_yaml(path)):
             yield path
         elif given:
-            print(f"{path}: no golden: it expects an error or has real values")
+            print(f"{path}: no golden: it expects an error")
 
 
 def run(options, root):

@@ -1,60 +1,30 @@
-// What each row of an exact world must be: signs and one-hot rows from mix, sums in double, expert
-// by expert. golden/oracle.py says the same in numpy, and its docstring is the contract of both.
-// Nothing of the layer is used here.
+// The oracle's way through one cell: choices grouped by expert, each expert's rows computed once,
+// and the weighted sum of each token. Which experts there are is exact_experts.cc and
+// real_experts.cc. Nothing of the layer is used here.
 
 #include "golden/oracle.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <map>
+#include <mutex>
 #include <utility>
 
+#include "golden/exact_experts.h"
+#include "golden/real_experts.h"
 #include "kernels/base/bits.h"
-#include "kernels/base/mix.h"
 #include "kernels/base/text.h"
 
 namespace moe::golden {
 namespace {
 
-// The indices that keep the uses of one seed apart (oracle.py).
-constexpr int w13_stream = 3;
-constexpr int w2_stream = 4;
-
-// One expert as a whole: output column h is signs[h] times the activated input of column
-// sources[h].
-struct ExpertColumns {
-  std::vector<std::size_t> sources;
-  std::vector<double> signs;
-};
+constexpr int shared_expert = -1;
 
 struct Choice {
   Count token = 0;
   double weight = 0;
 };
-
-// A probe passes column h itself. exact_gemm takes row h of W2 to one intermediate, and that one's
-// row of W13 to one input column.
-std::size_t source_of(const OracleExperts& experts, std::uint64_t e, std::size_t h,
-                      std::size_t hidden_size) {
-  if (experts.kernel == ExpertKernel::probe) return h;
-  const auto intermediate =
-      mix(experts.seed, w2_stream, e, h) % static_cast<std::uint64_t>(experts.intermediate_size);
-  return mix(experts.seed, w13_stream, e, intermediate) % hidden_size;
-}
-
-ExpertColumns columns_of(const OracleExperts& experts, int expert, std::size_t hidden_size) {
-  const std::uint64_t e =
-      static_cast<std::uint64_t>(experts.layer) * static_cast<std::uint64_t>(experts.num_experts) +
-      static_cast<std::uint64_t>(expert);
-  const std::uint64_t started = mix(experts.seed, e);
-  ExpertColumns columns;
-  columns.sources.reserve(hidden_size);
-  columns.signs.reserve(hidden_size);
-  for (std::size_t h = 0; h < hidden_size; ++h) {
-    columns.signs.push_back(mixed_with(started, h) % 2 == 0 ? 1.0 : -1.0);
-    columns.sources.push_back(source_of(experts, e, h, hidden_size));
-  }
-  return columns;
-}
 
 std::vector<std::vector<Choice>> choices_by_expert(const OracleTokens& tokens, int num_experts) {
   const std::span<const std::int32_t> ids = elements_of<std::int32_t>(tokens.topk_ids);
@@ -70,25 +40,15 @@ std::vector<std::vector<Choice>> choices_by_expert(const OracleTokens& tokens, i
   return choices;
 }
 
-void check_shapes(const OracleExperts& experts, const OracleTokens& tokens) {
+void check_shapes(const OracleModel& model, int layer, const OracleTokens& tokens) {
   const Tensor& ids = tokens.topk_ids;
   const Tensor& weights = tokens.topk_weights;
-  MOE_CHECK(ids.rows == tokens.hidden_states.rows && weights.rows == ids.rows &&
-                weights.columns == ids.columns,
-            text("hidden_states ", shape_text(tokens.hidden_states), ", topk_ids ", shape_text(ids),
-                 ", topk_weights ", shape_text(weights)));
-  MOE_CHECK(experts.num_experts > 0 && experts.layer >= 0,
-            text(experts.num_experts, " experts in layer ", experts.layer));
-  MOE_CHECK(experts.kernel == ExpertKernel::probe || experts.intermediate_size > 0,
-            text("intermediate_size ", experts.intermediate_size));
-}
-
-void activate(ExpertKernel kernel, std::vector<double>& input) {
-  if (kernel == ExpertKernel::probe) return;
-  for (double& value : input) {
-    value = std::max(value, 0.0);  // a NaN stays
-    value *= value;
-  }
+  const Tensor& hidden = tokens.hidden_states;
+  MOE_CHECK(ids.rows == hidden.rows && weights.rows == ids.rows && weights.columns == ids.columns &&
+                hidden.columns == model.hidden_size,
+            text("hidden_states ", shape_text(hidden), ", topk_ids ", shape_text(ids),
+                 ", topk_weights ", shape_text(weights), "; hidden_size ", model.hidden_size));
+  MOE_CHECK(layer >= 0, text("layer ", layer));
 }
 
 double widened(double value) { return value; }
@@ -102,7 +62,183 @@ void widen(const Tensor& row, std::span<double> values) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = widened(elements[i]);
 }
 
+// A row's element as the dtype holds it.
+double as_held(DType dtype, double value) {
+  double held = value;
+  for_row_type(dtype, [&](auto element) {
+    round_to(static_cast<float>(value), element);
+    held = static_cast<double>(to_float(element));
+  });
+  return held;
+}
+
+// The inputs of one expert, [choices, hidden]. A router weight on the input is cast to the dtype
+// and its product rounded there (experts-and-oracles.md, 3.4: Llama 4).
+std::vector<double> inputs_of(const OracleModel& model, const OracleTokens& tokens,
+                              const std::vector<Choice>& chosen) {
+  const auto hidden = static_cast<std::size_t>(model.hidden_size);
+  std::vector<double> rows(chosen.size() * hidden);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const std::span row = std::span(rows).subspan(i * hidden, hidden);
+    read_row(tokens.hidden_states, chosen[i].token, row);
+    if (!model.router_weight_on_input) continue;
+    const double weight = as_held(model.dtype, chosen[i].weight);
+    for (double& x : row) x = as_held(model.dtype, x * weight);
+  }
+  return rows;
+}
+
+std::vector<Choice> every_token(Count num_tokens) {
+  std::vector<Choice> all;
+  for (Count token = 0; token < num_tokens; ++token) all.push_back({token, 1.0});
+  return all;
+}
+
+// Sums of one cell while its experts are gone through, [tokens, hidden].
+struct Sums {
+  std::vector<double> values;
+  std::vector<double> errors;      // real worlds: of the experts' outputs, weighted
+  std::vector<double> magnitudes;  // real worlds: sums of absolute weighted outputs
+};
+
 }  // namespace
+
+// Experts as they are first asked for. THREAD: safe.
+class Oracle::Experts {
+ public:
+  explicit Experts(const OracleModel& model) : model_(model) {}
+
+  const ExpertColumns& columns(int layer, int expert) { return made(columns_, layer, expert); }
+  const RealExpert& real(int layer, int expert) { return made(real_, layer, expert); }
+
+ private:
+  template <typename Expert>
+  struct Slot {
+    std::once_flag once;
+    Expert expert;
+  };
+  template <typename Expert>
+  using Slots = std::map<std::pair<int, int>, Slot<Expert>>;
+
+  void make(int layer, int expert, ExpertColumns& to) { to = columns_of(model_, layer, expert); }
+  void make(int layer, int expert, RealExpert& to) { to = real_expert(model_, layer, expert); }
+
+  template <typename Expert>
+  const Expert& made(Slots<Expert>& slots, int layer, int expert) {
+    Slot<Expert>* slot = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      slot = &slots[{layer, expert}];  // stays where it is
+    }
+    std::call_once(slot->once, [&] { make(layer, expert, slot->expert); });
+    return slot->expert;
+  }
+
+  const OracleModel& model_;
+  std::mutex mutex_;
+  Slots<ExpertColumns> columns_;
+  Slots<RealExpert> real_;
+};
+
+namespace {
+
+// value · weight for each choice of an exact expert.
+void add_exact(const OracleModel& model, const ExpertColumns& columns, std::vector<double> rows,
+               const std::vector<Choice>& chosen, Sums& sums) {
+  const auto hidden = static_cast<std::size_t>(model.hidden_size);
+  if (model.kernel == ExpertKernel::exact_gemm) {
+    for (double& value : rows) value = value < 0 ? 0 : value * value;  // a NaN stays
+  }
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const double* input = &rows[i * hidden];
+    double* sum = &sums.values[static_cast<std::size_t>(chosen[i].token) * hidden];
+    for (std::size_t h = 0; h < hidden; ++h) {
+      sum[h] +=
+          chosen[i].weight * columns.signs[h] * input[static_cast<std::size_t>(columns.sources[h])];
+    }
+  }
+}
+
+void add_real(const ExpertOutput& output, const std::vector<Choice>& chosen, Sums& sums) {
+  if (chosen.empty()) return;
+  const std::size_t hidden = output.values.size() / chosen.size();
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const double weight = chosen[i].weight;
+    const std::size_t to = static_cast<std::size_t>(chosen[i].token) * hidden;
+    for (std::size_t h = 0; h < hidden; ++h) {
+      const double value = output.values[i * hidden + h];
+      sums.values[to + h] += weight * value;
+      sums.errors[to + h] += std::abs(weight) * output.errors[i * hidden + h];
+      sums.magnitudes[to + h] += std::abs(weight * value);
+    }
+  }
+}
+
+// scale times the routed sums so far.
+void multiply(double scale, Sums& sums) {
+  if (scale == 1) return;
+  for (double& value : sums.values) value *= scale;
+  for (double& error : sums.errors) error *= std::abs(scale);
+  for (double& magnitude : sums.magnitudes) magnitude *= std::abs(scale);
+}
+
+}  // namespace
+
+Oracle::Oracle(const OracleModel& model)
+    : model_(model), experts_(std::make_unique<Experts>(model_)) {
+  MOE_CHECK(model.num_experts > 0 && model.hidden_size > 0 &&
+                (model.kernel == ExpertKernel::probe || model.intermediate_size > 0),
+            text(model.num_experts, " experts of hidden_size ", model.hidden_size,
+                 ", intermediate_size ", model.intermediate_size));
+}
+
+Oracle::~Oracle() = default;
+
+Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
+  check_shapes(model_, layer, tokens);
+  const bool is_real = model_.kernel == ExpertKernel::real;
+  const auto size = static_cast<std::size_t>(tokens.hidden_states.rows * model_.hidden_size);
+  Sums sums{std::vector<double>(size), std::vector<double>(is_real ? size : 0),
+            std::vector<double>(is_real ? size : 0)};
+  const auto add = [&](int expert, std::vector<double> rows, const std::vector<Choice>& chosen) {
+    if (chosen.empty()) return;
+    if (!is_real) {
+      return add_exact(model_, experts_->columns(layer, expert), std::move(rows), chosen, sums);
+    }
+    add_real(expert_output(experts_->real(layer, expert), model_.activation, rows), chosen, sums);
+  };
+  auto choices = choices_by_expert(tokens, model_.num_experts);
+  for (int expert = 0; expert < model_.num_experts; ++expert) {
+    std::vector<Choice>& chosen = choices[static_cast<std::size_t>(expert)];
+    std::vector<double> rows = inputs_of(model_, tokens, chosen);
+    if (model_.router_weight_on_input) {
+      for (Choice& choice : chosen) choice.weight = 1;
+    }
+    add(expert, std::move(rows), chosen);
+  }
+  multiply(model_.scale, sums);
+  if (model_.num_shared_experts > 0) {
+    const std::vector<Choice> all = every_token(tokens.hidden_states.rows);
+    OracleModel plain = model_;
+    plain.router_weight_on_input = false;
+    add(shared_expert, inputs_of(plain, tokens, all), all);
+  }
+  return {.values = std::move(sums.values),
+          .errors = std::move(sums.errors),
+          .magnitudes = std::move(sums.magnitudes),
+          .roundoff = roundoff_of(model_.dtype),
+          .num_additions = tokens.topk_ids.columns};
+}
+
+// The experts' own errors, then a rounding of at most the sum of magnitudes for each sum on the way
+// home, and that way's additions in fp32. The last factor covers products of errors
+// (experts-and-oracles.md, 14.2 is of first order).
+double Expected::bound(std::size_t i, int num_roundings) const {
+  const double reached = magnitudes[i] + errors[i];
+  const double additions = gamma_of(num_additions + num_roundings + 8);
+  return (errors[i] + num_roundings * roundoff.of(reached) + additions * reached) *
+         (1 + 16 * roundoff.unit);
+}
 
 void read_row(const Tensor& tensor, Count row, std::span<double> values) {
   const Tensor slice = rows_of(tensor, row, 1);
@@ -120,28 +256,6 @@ void read_row(const Tensor& tensor, Count row, std::span<double> values) {
     default:
       throw ContractError(text("the judge reads f64, f32, bf16 and f16, not ", shape_text(tensor)));
   }
-}
-
-std::vector<double> expected_rows(const OracleExperts& experts, const OracleTokens& tokens) {
-  check_shapes(experts, tokens);
-  const Tensor& hidden = tokens.hidden_states;
-  const std::vector<std::vector<Choice>> choices = choices_by_expert(tokens, experts.num_experts);
-  std::vector<double> rows(static_cast<std::size_t>(hidden.rows * hidden.columns));
-  std::vector<double> input(static_cast<std::size_t>(hidden.columns));
-  for (int expert = 0; expert < experts.num_experts; ++expert) {
-    const std::vector<Choice>& chosen = choices[static_cast<std::size_t>(expert)];
-    if (chosen.empty()) continue;
-    const ExpertColumns columns = columns_of(experts, expert, input.size());
-    for (const Choice& choice : chosen) {
-      read_row(hidden, choice.token, input);
-      activate(experts.kernel, input);
-      double* row = rows.data() + choice.token * hidden.columns;
-      for (std::size_t h = 0; h < input.size(); ++h) {
-        row[h] += choice.weight * columns.signs[h] * input[columns.sources[h]];
-      }
-    }
-  }
-  return rows;
 }
 
 }  // namespace moe::golden

@@ -1,26 +1,36 @@
 // The C++ oracle: what each output row must be, in double, by plain loops over rows grouped by
-// expert. It shares no code with the layer it judges: base and the standard library only. sim hands
-// it the inputs of one cell (a step, a layer, a rank) and compares what the layer returned.
+// expert, and in real worlds how far from it a correct layer may be. It shares no code with the
+// layer it judges: base and the standard library only. sim hands it the inputs of one cell (a step,
+// a layer, a rank) and compares what the layer returned. golden/oracle.py is the same in numpy, and
+// its docstring is the contract of both.
 
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "kernels/base/activation.h"
 #include "kernels/base/tensor.h"
 
 namespace moe::golden {
 
-enum class ExpertKernel { probe, exact_gemm };
+enum class ExpertKernel { probe, exact_gemm, real };
 
-// The experts of one layer of an exact world (numerics.md, 1).
-struct OracleExperts {
+// Everything of a world that decides its experts (numerics.md, 1 and 2).
+struct OracleModel {
   ExpertKernel kernel = ExpertKernel::probe;
   std::uint64_t seed = 0;
-  int layer = 0;  // the trace's own number: experts count over layers
   int num_experts = 0;
-  Count intermediate_size = 0;  // exact_gemm only
+  Count hidden_size = 0;
+  Count intermediate_size = 0;  // of one expert; probes have none
+  int num_shared_experts = 0;
+  DType dtype = DType::bf16;                 // of rows and weights
+  Activation activation = Activation::silu;  // real only
+  bool has_bias = false;                     // real only
+  double scale = 1;                          // of the routed sum
+  bool router_weight_on_input = false;
 };
 
 // The tokens of one cell. Views in host memory.
@@ -30,9 +40,47 @@ struct OracleTokens {
   Tensor topk_weights;   // [tokens, top_k] f32
 };
 
-// RETURNS [tokens, hidden_size]: the weighted sum of the token's choices, not rounded. Sums start
-// at +0, so no element is -0. Throws ContractError where shapes, types or ids are not as above.
-std::vector<double> expected_rows(const OracleExperts& experts, const OracleTokens& tokens);
+// How far one rounding to a dtype may move a value: unit · |value| + smallest.
+struct Roundoff {
+  double unit = 0;
+  double smallest = 0;
+
+  double of(double value) const { return unit * (value < 0 ? -value : value) + smallest; }
+};
+
+// n · 2^-24 / (1 - n · 2^-24): what n additions in fp32 may lose of the sum of absolute values.
+double gamma_of(Count n);
+
+// What a cell's rows must be, row-major [tokens, hidden_size]. In exact worlds there are values
+// only, and they must be met.
+struct Expected {
+  std::vector<double> values;           // not rounded; sums start at +0, so no element is -0
+  std::vector<double> errors = {};      // of the experts' own arithmetic, weighted
+  std::vector<double> magnitudes = {};  // sums of absolute weighted outputs
+  Roundoff roundoff = {};
+  Count num_additions = 0;  // of a token's choices
+
+  bool has_bounds() const { return !errors.empty(); }
+
+  // How far a correct layer may be from values[i] if it rounds a sum of expert outputs at most
+  // num_roundings times on its way home: once a stage of its recipe, once a later step.
+  double bound(std::size_t i, int num_roundings) const;
+};
+
+class Oracle {
+ public:
+  explicit Oracle(const OracleModel& model);
+  ~Oracle();
+
+  // layer: the trace's own number, since experts count over layers. Throws ContractError where
+  // shapes, types or ids are not as above. THREAD: safe; experts are made once and shared.
+  Expected expected(int layer, const OracleTokens& tokens) const;
+
+ private:
+  class Experts;
+  OracleModel model_;
+  std::unique_ptr<Experts> experts_;
+};
 
 // Reads one row of a tensor in host memory: values [columns]. REQUIRES f64, f32, bf16 or f16.
 void read_row(const Tensor& tensor, Count row, std::span<double> values);

@@ -20,7 +20,8 @@ Counting
   A golden counts steps and layers from 0 within the selection; its ranks are the DP ranks.
 
 Inputs
-  hidden_states: u = mix(seed, 1, layer, t, column); probe: u % 17 - 8; exact_gemm: u % 3.
+  hidden_states: u = mix(seed, 1, layer, t, column); probe: u % 17 - 8; exact_gemm: u % 3; with a
+    scale other than 1: probe u % 5 - 2, exact_gemm u % 2.
   topk_weights: 1 + (mix(seed, 2, layer, t, slot) & 1), float32; of masked slots, too: ignore them.
 
 Experts
@@ -29,10 +30,28 @@ Experts
   exact_gemm: not gated, relu squared. Row i of W13 [I, H] is 1 at column mix(seed, 3, e, i) % H,
   row h of W2 [H, I] is s(e, h) at column mix(seed, 4, e, h) % I; all else is 0.
 
+  A layer has shared_experts as one expert, called with every token at weight 1. Probe: signs from
+  mix(seed, 12, layer, h). exact_gemm: intermediate J = shared_experts * I, columns from
+  mix(seed, 10, layer, i) % H and mix(seed, 11, layer, h) % J, the same signs.
+
 Output
-  out[h] = sum over the slots that are not masked of weight * (the expert's output at h), in
-  model.dtype (bf16, f32, f16), which must hold it exactly. A zero is +0.
+  out[h] = scale * (sum over the slots that are not masked of weight * (the expert's output at h))
+  + (the shared expert's output at h), in model.dtype (bf16, f32, f16), which must hold it exactly.
+  A zero is +0. router_weight_on_input (top_k 1): the expert is given weight * x, and its output
+  counts once. How a tensor-parallel group shards an expert changes no output.
   Digest: xxh64, seed 0, of the [tokens, hidden] bytes, row-major, little-endian.
+
+Real worlds (values: real) have no digest; real.py computes samples of them
+  near(z) = (a + b + c + d - 131070) / 37837 for the four 16-bit parts of z, a double near a
+  standard normal one. Every such number is rounded to float32, then to model.dtype.
+  hidden_states: near(mix(seed, 1, layer, t, column)).
+  topk_weights: a trace's own, which contain everything; without a trace float32 parts: p(slot) =
+  1 + mix(seed, 2, layer, t, slot) % 255 over their sum over all slots.
+  W13[row, h] = near(mix(seed, 3, e, row, h)) / sqrt(H) with 2 I rows where the activation has a
+  gate ([gate; up], interleaved for swigluoai), else I; W2[h, i] = near(mix(seed, 4, e, h, i)) /
+  sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 8, e, row)) / 2 for W13,
+  near(mix(seed, 9, e, h)) / 2 for W2. Shared: streams 10 and 11 with the layer in e's place, J in
+  I's, no bias. router_weight_on_input: x * weight, both and the product in model.dtype.
 
 Generated routing, for token t, layer l, routing seed r, draws d = 0, 1, 2, …; E experts, K slots
   uniform: the candidate mix(r, 5, l, t, d) % E is skipped when chosen already, until K are chosen.
@@ -55,16 +74,32 @@ import numpy
 import xxhash
 
 VERSION = "oracle.py 1"
-HIDDEN, WEIGHT, W13, W2, DRAW, MASK = range(1, 7)  # first index of a mix: what it is for
+# First index of a mix: what it is for.
+HIDDEN, WEIGHT, W13, W2, DRAW, MASK = range(1, 7)
+W13_BIAS, W2_BIAS, SHARED_W13, SHARED_W2, SHARED_SIGN = range(8, 13)
 
 
 class Experts(NamedTuple):
-    """The experts of all layers of an exact world."""
+    """The experts of all layers of a world."""
     kernel: str
     seed: int
     num_experts: int
     hidden_size: int
     intermediate_size: int
+    shared: int = 0
+    scale: float = 1.0
+    weight_on_input: bool = False
+    dtype: str = "bf16"       # this and the rest: real worlds
+    activation: str = "silu"
+    bias: bool = False
+    widths: tuple = ()        # (hidden, intermediate) of each layer; none: all as above
+
+    def of_layer(self, layer):
+        """These experts with the layer's own widths. Generated layers count from 0."""
+        if not self.widths:
+            return self
+        hidden, intermediate = self.widths[layer]
+        return self._replace(hidden_size=hidden, intermediate_size=intermediate)
 
 
 def splitmix64(z):
@@ -95,7 +130,10 @@ def hidden_states(experts, layer, tokens):
     """[tokens, hidden] int64."""
     columns = numpy.arange(experts.hidden_size)
     u = mix(experts.seed, HIDDEN, layer, tokens[:, None], columns)
-    return remainder(u, 3) if experts.kernel == "exact_gemm" else remainder(u, 17) - 8
+    if experts.kernel == "exact_gemm":
+        return remainder(u, 3 if experts.scale == 1 else 2)
+    largest = 8 if experts.scale == 1 else 2
+    return remainder(u, 2 * largest + 1) - largest
 
 
 def topk_weights(seed, layer, tokens, top_k):
@@ -104,35 +142,51 @@ def topk_weights(seed, layer, tokens, top_k):
 
 
 @functools.lru_cache(maxsize=4096)
-def expert_columns(experts, e):
-    """(sources, signs): output column h is signs[h] * activated input[sources[h]]."""
+def expert_columns(experts, e, shared=False):
+    """(sources, signs): output column h is signs[h] * activated input[sources[h]]. e is the layer
+    for its shared expert."""
     h = numpy.arange(experts.hidden_size)
-    signs = 1 - 2 * remainder(mix(experts.seed, e, h), 2)
+    sign = mix(experts.seed, SHARED_SIGN, e, h) if shared else mix(experts.seed, e, h)
+    signs = 1 - 2 * remainder(sign, 2)
     if experts.kernel == "probe":
         return slice(None), signs
-    i = remainder(mix(experts.seed, W2, e, h), experts.intermediate_size)
-    return remainder(mix(experts.seed, W13, e, i), experts.hidden_size), signs
+    w13, w2 = (SHARED_W13, SHARED_W2) if shared else (W13, W2)
+    intermediate = experts.intermediate_size * (experts.shared if shared else 1)
+    i = remainder(mix(experts.seed, w2, e, h), intermediate)
+    return remainder(mix(experts.seed, w13, e, i), experts.hidden_size), signs
+
+
+def expert_rows(experts, inputs, columns):
+    """One expert's outputs [rows, hidden] for inputs of the same shape."""
+    sources, signs = columns
+    if experts.kernel == "exact_gemm":
+        inputs = numpy.maximum(inputs, 0) ** 2
+    return signs * inputs[:, sources]
 
 
 def expected_rows(experts, layer, tokens, topk_ids):
-    """[tokens, hidden] int64: what the layer must return for tokens of these numbers t."""
-    rows = numpy.zeros((len(tokens), experts.hidden_size), numpy.int64)
+    """[tokens, hidden] float64 of exact numbers: what the layer must return for tokens of these
+    numbers t."""
     inputs = hidden_states(experts, layer, tokens)
-    if experts.kernel == "exact_gemm":
-        inputs = numpy.maximum(inputs, 0) ** 2
+    rows = numpy.zeros(inputs.shape, numpy.int64)
     weights = topk_weights(experts.seed, layer, tokens, topk_ids.shape[1])
     for expert in numpy.unique(topk_ids[topk_ids >= 0]).tolist():
         weight = (weights * (topk_ids == expert)).sum(axis=1)
         chosen = numpy.nonzero(weight)[0]
-        sources, signs = expert_columns(experts, layer * experts.num_experts + expert)
-        rows[chosen] += weight[chosen, None] * signs * inputs[chosen][:, sources]
-    return rows
+        before = weight[chosen, None] if experts.weight_on_input else 1
+        after = 1 if experts.weight_on_input else weight[chosen, None]
+        columns = expert_columns(experts, layer * experts.num_experts + expert)
+        rows[chosen] += after * expert_rows(experts, before * inputs[chosen], columns)
+    out = experts.scale * rows
+    if experts.shared:
+        out += expert_rows(experts, inputs, expert_columns(experts, layer, True))
+    return out + 0.0  # no zero is negative
 
 
 def encoded(rows, dtype):
     """The rows in an output type, as an array of its little-endian bytes; refuses to round."""
     as_f32 = rows.astype("<f4")
-    exact = numpy.array_equal(as_f32.astype(numpy.int64), rows)
+    exact = numpy.array_equal(as_f32.astype(numpy.float64), rows)
     out = as_f32
     if dtype == "bf16":
         bits = as_f32.view("<u4")
@@ -145,7 +199,7 @@ def encoded(rows, dtype):
         raise ValueError(f"no output type '{dtype}'; known: bf16, f32, f16")
     if not exact:
         raise ValueError(f"{dtype} does not hold all outputs exactly; the largest is "
-                         f"{int(abs(rows).max())}")
+                         f"{abs(rows).max()}")
     return out
 
 

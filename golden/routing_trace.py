@@ -19,6 +19,7 @@ class ScenarioError(Exception):
 class Trace(NamedTuple):
     metadata: dict
     topk_ids: numpy.ndarray    # [tokens, layers, top_k]
+    topk_weights: numpy.ndarray
     num_tokens: numpy.ndarray  # [steps, ranks]
 
 
@@ -47,8 +48,8 @@ def _read_trace(path):
     if metadata.get("format") != "moe-routing-trace/1":
         raise ScenarioError(f"format {metadata.get('format')!r}, not 'moe-routing-trace/1'")
     tensor = functools.partial(_tensor, data, 8 + length, header)
-    trace = Trace(metadata, tensor("topk_ids", "I16"), tensor("num_tokens", "I32"))
     weights = tensor("topk_weights", "F32")
+    trace = Trace(metadata, tensor("topk_ids", "I16"), weights, tensor("num_tokens", "I32"))
     shape = tuple(int(metadata[key]) for key in ("num_layers", "top_k"))
     if trace.topk_ids.shape != (int(trace.num_tokens.sum()), *shape) \
             or weights.shape != trace.topk_ids.shape or not numpy.isfinite(weights).all() \

@@ -21,8 +21,8 @@ FREE_KEYS = ("why", "tags", "runs", "expect", "capacity", "faults", "defects", "
 FREE_MODEL_KEYS = ("scoring", "renormalize", "groups", "topk_group", "correction_bias", "placement",
                    "redundant_experts")
 # These would change rows, and the contract of oracle.py has no rule for other values yet.
-FIXED_MODEL_KEYS = {"scale": 1.0, "shared_experts": 0, "activation": "silu", "bias": False,
-                    "quantization": "none", "router_weight_on_input": False}
+FIXED_MODEL_KEYS = {"quantization": "none"}
+ACTIVATIONS = ("silu", "gelu", "swigluoai", "relu2_no_mul", "silu_no_mul", "gelu_no_mul")
 
 
 class World(NamedTuple):
@@ -34,6 +34,7 @@ class World(NamedTuple):
     first_token: int          # the number of the selection's first
     routing: Callable         # (layer, tokens) -> topk_ids [tokens, top_k]
     traced: bool
+    weights: Callable | None = None  # (layer, tokens) -> topk_weights, of real worlds with a trace
 
 
 class Section:
@@ -66,6 +67,10 @@ def is_count(value):
 
 def is_index(value):
     return type(value) is int and value >= 0
+
+
+def is_positive(value):
+    return type(value) in (int, float) and value > 0
 
 
 def is_share(value):
@@ -104,12 +109,11 @@ def read_yaml(path):
 
 
 def judged(scenario):
-    """Whether a scenario has a golden: exact, and not there to be refused."""
+    """Whether a scenario has a golden: all that are not there to be refused."""
     if not isinstance(scenario, dict):
         return True  # read_world says what is wrong
     expect = scenario.get("expect")
-    return scenario.get("values", "integers") == "integers" and not (
-        isinstance(expect, dict) and "error" in expect)
+    return not (isinstance(expect, dict) and "error" in expect)
 
 
 class Model(NamedTuple):
@@ -119,7 +123,22 @@ class Model(NamedTuple):
     dtype: str
 
 
-def read_model(section, seed, told):
+def read_layers(section, hidden, intermediate):
+    """(how many, their widths): a number, or a list of what each layer has of its own."""
+    layers = section.take("layers", 1, lambda v: is_count(v) or isinstance(v, list) and v,
+                          "a number above 0, or a list of maps")
+    if is_count(layers):
+        return layers, ()
+    widths = []
+    for number, own in enumerate(layers):
+        one = Section(f"{section.where}: layers[{number}]", own)
+        widths.append((one.take("hidden", hidden, is_count, "a number above 0"),
+                       one.take("intermediate", intermediate, is_count, "a number above 0")))
+        one.done()
+    return len(layers), tuple(widths)
+
+
+def read_model(section, seed, told, is_real=False):
     for key, value in told.items():
         if key in ("hidden", "intermediate"):
             section.left.setdefault(key, value)
@@ -129,22 +148,32 @@ def read_model(section, seed, told):
     def count(key, default):
         return section.take(key, default, is_count, "a number above 0")
     num_experts, top_k, hidden = (count(key, None) for key in ("experts", "top_k", "hidden"))
-    intermediate, layers = count("intermediate", None), count("layers", 1)
-    kernel = section.take("kernel", "probe", ("probe", "exact_gemm").__contains__,
-                          "probe, exact_gemm")
+    intermediate = count("intermediate", None)
+    layers, widths = read_layers(section, hidden, intermediate)
+    kernels = ("real",) if is_real else ("probe", "exact_gemm")
+    kernel = section.take("kernel", kernels[0], kernels.__contains__, ", ".join(kernels))
     dtype = section.take("dtype", "bf16", ("bf16", "f32", "f16").__contains__, "bf16, f32, f16")
+    flag = functools.partial(section.take, default=False,
+                             fits=lambda value: isinstance(value, bool), what="true, false")
+    forms = {"shared": section.take("shared_experts", 0, is_index, "a number from 0"),
+             "scale": float(section.take("scale", 1.0, is_positive, "a number above 0")),
+             "weight_on_input": flag("router_weight_on_input"), "bias": flag("bias"),
+             "activation": section.take("activation", "silu", ACTIVATIONS.__contains__,
+                                        ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
+    if forms["weight_on_input"] and top_k != 1:
+        raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")
     for key in FREE_MODEL_KEYS:
         section.take(key, None, anything, "")
     for key, value in FIXED_MODEL_KEYS.items():
         section.take(key, value, functools.partial(lambda only, given: given == only, value),
                      f"{value!r} only, oracle.py has no rule for others yet")
     section.done()
-    if None in (num_experts, top_k, hidden) or (kernel == "exact_gemm" and intermediate is None):
-        raise ScenarioError(f"{section.where}: experts, top_k, hidden and, for exact_gemm, "
+    if None in (num_experts, top_k, hidden) or (kernel != "probe" and intermediate is None):
+        raise ScenarioError(f"{section.where}: experts, top_k, hidden and, but for probes, "
                             "intermediate are needed")
     if top_k > num_experts:
         raise ScenarioError(f"{section.where}: top_k {top_k} of {num_experts} experts")
-    experts = oracle.Experts(kernel, seed, num_experts, hidden, intermediate or 0)
+    experts = oracle.Experts(kernel, seed, num_experts, hidden, intermediate or 0, **forms)
     return Model(experts, top_k, layers, dtype)
 
 
@@ -278,7 +307,8 @@ def read_world(path, scenarios):
         raise ScenarioError(f"{path}: name: must be '{name}', its path under {scenarios.name}/")
     for key in FREE_KEYS:
         top.take(key, None, anything, "")
-    top.take("values", "integers", lambda v: v == "integers", "integers; real ones have no golden")
+    is_real = top.take("values", "integers", ("integers", "real").__contains__,
+                       "integers, real") == "real"
     seed = top.take("seed", 1, is_seed, "a number in [0, 2^64)")
     ranks = read_ranks(Section(f"{path}: world", top.take("world", {}, anything, "")))
     routing = top.take("routing", {}, anything, "")
@@ -286,10 +316,12 @@ def read_world(path, scenarios):
     model = Section(f"{path}: model", top.take("model", {}, anything, ""))
     file = routing.take("trace", None, lambda v: isinstance(v, str), "a file under scenarios/")
     if file is None:
-        world = generated_world(top, read_model(model, seed, {}), ranks, routing)
+        world = generated_world(top, read_model(model, seed, {}, is_real), ranks, routing)
     else:
         trace = read_trace(scenarios / file)
-        world = traced_world(top, read_model(model, seed, told_by(trace.metadata)), ranks, routing,
-                             trace)
+        model = read_model(model, seed, told_by(trace.metadata), is_real)
+        world = traced_world(top, model, ranks, routing, trace)
+        if is_real:
+            world = world._replace(weights=lambda layer, tokens: trace.topk_weights[tokens, layer])
     top.done()
     return world

@@ -100,6 +100,8 @@ options::options_description run_description() {
       ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                           //
       ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                  //
       ("ranks", word()->value_name("HOW"), "threads, processes")                         //
+      ("values", word()->value_name("KIND"),
+       "integers or real in the scenario's place; the oracle judges")  //
       ("dtype", word()->value_name("TYPE"),
        "bf16, f16, f32 in the scenario's place; the oracle judges")                        //
       ("profile", word()->value_name("NAME"), "a profile in the run lines' place")         //
@@ -185,6 +187,9 @@ Command run_command(const Words& arguments) {
   run.tags = listed(given, "tag");
   run.trace = given_value<std::string>(given, "trace").value_or("");
   run.overrides = overrides_of(given);
+  if (const auto word = given_value<std::string>(given, "values")) {
+    run.values = static_cast<Values>(place_of("--values", *word, {"integers", "real"}));
+  }
   if (const auto word = chosen_word(given, "dtype", {"bf16", "f16", "f32"})) {
     run.dtype = dtype_named(*word);
   }

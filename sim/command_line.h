@@ -27,6 +27,7 @@ struct RunCommand {
   std::vector<std::string> tags;  // of scenarios to keep
   std::string trace;
   RunOverrides overrides;
+  std::optional<Values> values;
   std::optional<DType> dtype;
   std::optional<std::uint64_t> seed;
   std::optional<int> deadline_ms;

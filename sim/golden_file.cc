@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <initializer_list>
 #include <numeric>
 
@@ -22,6 +24,7 @@ using golden::StoredCell;
 using golden::StoredRow;
 
 constexpr Count bytes_max = 4 << 20;  // goldens have at most 200 KB
+constexpr Count layers_max = 4096;
 constexpr const char* golden_format = "moe-golden/1";
 
 // A value of the document and how it was reached: "steps[0].digests[1]".
@@ -76,6 +79,18 @@ struct Field {
     return *integer;
   }
 
+  // A float32 as hexadecimal, the way C's %a and Python's float.hex write it.
+  double hexadecimal() const {
+    const std::string& digits = string();
+    char* end = nullptr;
+    const double number = std::strtod(digits.c_str(), &end);
+    const bool is_hexadecimal = digits.starts_with("0x") || digits.starts_with("-0x");
+    if (!is_hexadecimal || *end != 0 || !std::isfinite(number)) {
+      refuse_type("a finite number in hexadecimal, like 0x1.8p+1");
+    }
+    return number;
+  }
+
   double number() const {
     if (const std::int64_t* integer = value.integer()) return static_cast<double>(*integer);
     if (value.fraction() == nullptr) refuse_type("a number");
@@ -94,10 +109,16 @@ struct Field {
   }
 };
 
-GoldenStep step_of(const Field& field) {
+// What a golden's rows are: exact numbers and digests, or samples with bounds.
+enum class Kept { digests, bounds };
+
+GoldenStep step_of(const Field& field, Kept kept) {
   field.expect_keys({"tokens", "digests", "routing"});
   GoldenStep step;
   for (const Field& count : field.at("tokens").items()) step.tokens.push_back(count.index(1 << 30));
+  if (step.tokens.empty()) field.at("tokens").refuse("no ranks");
+  if (field.value.find("routing") != nullptr) step.routing_digest = field.at("routing").digest();
+  if (kept == Kept::bounds) return step;
   for (const Field& layer : field.at("digests").items()) {
     std::vector<std::uint64_t>& digests = step.digests.emplace_back();
     for (const Field& rank : layer.items()) digests.push_back(rank.digest());
@@ -105,16 +126,14 @@ GoldenStep step_of(const Field& field) {
       layer.refuse(text(digests.size(), " digests for ", step.tokens.size(), " ranks"));
     }
   }
-  if (step.tokens.empty()) field.at("tokens").refuse("no ranks");
   if (step.digests.empty()) field.at("digests").refuse("no layers");
-  if (field.value.find("routing") != nullptr) step.routing_digest = field.at("routing").digest();
   return step;
 }
 
-std::vector<GoldenStep> steps_of(const Field& field) {
+std::vector<GoldenStep> steps_of(const Field& field, Kept kept) {
   std::vector<GoldenStep> steps;
   for (const Field& item : field.items()) {
-    steps.push_back(step_of(item));
+    steps.push_back(step_of(item, kept));
     const GoldenStep& first = steps.front();
     const GoldenStep& step = steps.back();
     if (step.tokens.size() != first.tokens.size() || step.digests.size() != first.digests.size()) {
@@ -128,11 +147,22 @@ std::vector<GoldenStep> steps_of(const Field& field) {
 }
 
 // columns may be absent: then the values are the first columns of the row.
-StoredRow row_of(const Field& field, Count num_tokens) {
-  field.expect_keys({"token", "columns", "values"});
+StoredRow row_of(const Field& field, Count num_tokens, Kept kept) {
+  field.expect_keys({"token", "columns", "values", "bounds"});
   StoredRow row;
   row.token = field.at("token").index(num_tokens);
-  for (const Field& value : field.at("values").items()) row.values.push_back(value.number());
+  for (const Field& value : field.at("values").items()) {
+    row.values.push_back(kept == Kept::bounds ? value.hexadecimal() : value.number());
+  }
+  if (kept == Kept::bounds) {
+    for (const Field& bound : field.at("bounds").items()) {
+      row.bounds.push_back(bound.number());
+      if (!(row.bounds.back() > 0)) bound.refuse_type("a bound above 0");
+    }
+    if (row.bounds.size() != row.values.size()) {
+      field.refuse(text(row.values.size(), " values and ", row.bounds.size(), " bounds"));
+    }
+  }
   row.columns.resize(row.values.size());
   std::iota(row.columns.begin(), row.columns.end(), Count{0});
   if (field.value.find("columns") != nullptr) {
@@ -147,15 +177,18 @@ StoredRow row_of(const Field& field, Count num_tokens) {
   return row;
 }
 
-StoredCell cell_of(const Field& field, const std::vector<GoldenStep>& steps) {
+StoredCell cell_of(const Field& field, const std::vector<GoldenStep>& steps, Kept kept) {
   field.expect_keys({"step", "layer", "rank", "rows"});
   StoredCell stored;
   stored.cell.step = static_cast<int>(field.at("step").index(std::ssize(steps)));
   const GoldenStep& step = steps[static_cast<std::size_t>(stored.cell.step)];
-  stored.cell.layer = static_cast<int>(field.at("layer").index(std::ssize(step.digests)));
+  const Count num_layers = kept == Kept::bounds ? layers_max : std::ssize(step.digests);
+  stored.cell.layer = static_cast<int>(field.at("layer").index(num_layers));
   stored.cell.rank = static_cast<int>(field.at("rank").index(std::ssize(step.tokens)));
   const Count num_tokens = step.tokens[static_cast<std::size_t>(stored.cell.rank)];
-  for (const Field& row : field.at("rows").items()) stored.rows.push_back(row_of(row, num_tokens));
+  for (const Field& row : field.at("rows").items()) {
+    stored.rows.push_back(row_of(row, num_tokens, kept));
+  }
   return stored;
 }
 
@@ -166,14 +199,18 @@ Golden golden_of(const JsonValue& document) {
   if (format.string() != golden_format) {
     format.refuse(text("'", format.string().substr(0, 80), "' is not '", golden_format, "'"));
   }
-  root.expect_keys({"format", "scenario", "scenario_sha256", "generator", "steps", "stored"});
+  root.expect_keys(
+      {"format", "scenario", "scenario_sha256", "generator", "values", "steps", "stored"});
+  const bool is_real = document.find("values") != nullptr && root.at("values").string() == "real";
+  const Kept kept = is_real ? Kept::bounds : Kept::digests;
   Golden golden;
   golden.scenario = root.at("scenario").string();
   golden.scenario_sha256 = root.at("scenario_sha256").string();
   golden.generator = root.at("generator").string();
-  golden.steps = steps_of(root.at("steps"));
+  golden.has_bounds = is_real;
+  golden.steps = steps_of(root.at("steps"), kept);
   for (const Field& cell : root.at("stored").items()) {
-    golden.stored.push_back(cell_of(cell, golden.steps));
+    golden.stored.push_back(cell_of(cell, golden.steps, kept));
   }
   return golden;
 }
@@ -208,7 +245,15 @@ void check_shape_fits(const Golden& golden, const Scenario& scenario) {
   const std::size_t num_ranks = static_cast<std::size_t>(scenario.world.num_ranks());
   const std::size_t num_layers = static_cast<std::size_t>(scenario.model.num_layers);
   const GoldenStep& first = golden.steps.at(0);
-  if (first.tokens.size() != num_ranks || first.digests.size() != num_layers) {
+  const bool is_real = scenario.values == Values::real;
+  if (golden.has_bounds != is_real) {
+    refuse_golden(scenario, is_real ? "is of a world of integers" : "is of a world of real values");
+  }
+  for (const StoredCell& stored : golden.stored) {
+    if (std::cmp_less(stored.cell.layer, num_layers)) continue;
+    refuse_golden(scenario, text("stores rows of layer ", stored.cell.layer, " of ", num_layers));
+  }
+  if (first.tokens.size() != num_ranks || (!is_real && first.digests.size() != num_layers)) {
     refuse_golden(scenario, text("has ", first.tokens.size(), " ranks and ", first.digests.size(),
                                  " layers, the scenario ", num_ranks, " and ", num_layers));
   }

@@ -66,6 +66,25 @@ void add_findings(const std::vector<RankReport>& reports, Outcome& outcome) {
   }
 }
 
+// The first differing element; where none differs, the one with the largest share of its bound.
+void note_worst(const std::vector<RankReport>& reports, Outcome& outcome) {
+  for (const RankReport& report : reports) {
+    for (const CellFinding& finding : report.findings) {
+      if (!finding.mismatch) continue;
+      if (outcome.worst && !(finding.cell < outcome.worst->cell)) continue;
+      outcome.worst = LocatedElement{finding.cell, *finding.mismatch};
+    }
+  }
+  if (outcome.worst) return;
+  for (const RankReport& report : reports) {
+    if (!report.nearest) continue;
+    if (outcome.worst && report.nearest->mismatch.share() <= outcome.worst->mismatch.share()) {
+      continue;
+    }
+    outcome.worst = report.nearest;
+  }
+}
+
 // Names of the checks that found something; REF stands for the judge.
 std::set<std::string> named_checks(const std::vector<RankReport>& reports) {
   std::set<std::string> named;
@@ -138,6 +157,10 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
         {"--ranks", ranks}}) {
     outcome.reproduce.insert(outcome.reproduce.end(), {std::string(option), std::string(value)});
   }
+  if (source.values) {
+    const std::string_view values = *source.values == Values::real ? "real" : "integers";
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--values", std::string(values)});
+  }
   if (source.dtype) {
     outcome.reproduce.insert(outcome.reproduce.end(),
                              {"--dtype", std::string(name_of(*source.dtype))});
@@ -169,12 +192,8 @@ void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
     outcome.times.finalize = std::max(outcome.times.finalize, report.times.finalize);
     outcome.judging = std::max(outcome.judging, report.judging);
     ledger.merge(report.ledger);
-    for (const CellFinding& finding : report.findings) {
-      if (!finding.mismatch) continue;
-      if (outcome.worst && !(finding.cell < outcome.worst->cell)) continue;
-      outcome.worst = Worst{finding.cell, *finding.mismatch};
-    }
   }
+  note_worst(reports, outcome);
   for (const auto& [check, count] : ledger.counts()) outcome.checks[check] = "ok";
   for (const CheckFinding& finding : ledger.findings()) {
     std::string& said = outcome.checks[finding.check];

@@ -44,12 +44,19 @@ struct CellFinding {
   std::string sentence;
 };
 
+// An element of an output, in its cell.
+struct LocatedElement {
+  golden::Cell cell;
+  golden::Mismatch mismatch;
+};
+
 struct RankReport {
   int rank = 0;
   Count rows = 0;        // judged: tokens of all cells
   Count mismatches = 0;  // elements
   Count differing_cells = 0;
-  std::vector<CellFinding> findings;  // the first few
+  std::vector<CellFinding> findings;      // the first few
+  std::optional<LocatedElement> nearest;  // real worlds: the largest share of a bound
   CheckLedger ledger;
   Traffic traffic;
   StageTimes times;

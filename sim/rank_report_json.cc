@@ -7,30 +7,46 @@
 namespace moe::sim {
 namespace {
 
+void add_element(const golden::Mismatch& element, JsonObject& object) {
+  object.push_back({"token", element.token});
+  object.push_back({"column", element.column});
+  object.push_back({"expected", element.expected});
+  object.push_back({"actual", element.actual});
+  object.push_back({"bound", element.bound});
+}
+
+golden::Mismatch element_from(const JsonValue& value) {
+  return {integer_at(value, "token"), integer_at(value, "column"), number_at(value, "expected"),
+          number_at(value, "actual"), number_at(value, "bound")};
+}
+
+golden::Cell cell_from(const JsonValue& value) {
+  return {static_cast<int>(integer_at(value, "step")), static_cast<int>(integer_at(value, "layer")),
+          static_cast<int>(integer_at(value, "rank"))};
+}
+
+JsonValue nearest_json(const std::optional<LocatedElement>& nearest) {
+  if (!nearest) return nullptr;
+  JsonObject object{
+      {"step", nearest->cell.step}, {"layer", nearest->cell.layer}, {"rank", nearest->cell.rank}};
+  add_element(nearest->mismatch, object);
+  return object;
+}
+
 JsonValue finding_json(const CellFinding& finding) {
   JsonObject object{{"step", finding.cell.step},    {"layer", finding.cell.layer},
                     {"rank", finding.cell.rank},    {"finding", static_cast<int>(finding.finding)},
                     {"sentence", finding.sentence}, {"located", finding.mismatch.has_value()}};
-  if (finding.mismatch) {
-    object.push_back({"token", finding.mismatch->token});
-    object.push_back({"column", finding.mismatch->column});
-    object.push_back({"expected", finding.mismatch->expected});
-    object.push_back({"actual", finding.mismatch->actual});
-  }
+  if (finding.mismatch) add_element(*finding.mismatch, object);
   return object;
 }
 
 CellFinding finding_from(const JsonValue& value) {
   CellFinding finding;
-  finding.cell = {static_cast<int>(integer_at(value, "step")),
-                  static_cast<int>(integer_at(value, "layer")),
-                  static_cast<int>(integer_at(value, "rank"))};
+  finding.cell = cell_from(value);
   finding.finding = static_cast<golden::Finding>(integer_at(value, "finding"));
   finding.sentence = string_at(value, "sentence");
-  if (*member(value, "located").boolean()) {
-    finding.mismatch = golden::Mismatch{integer_at(value, "token"), integer_at(value, "column"),
-                                        number_at(value, "expected"), number_at(value, "actual")};
-  }
+  if (*member(value, "located").boolean()) finding.mismatch = element_from(value);
   return finding;
 }
 
@@ -92,6 +108,7 @@ JsonValue to_json(const RankReport& report) {
       {"mismatches", report.mismatches},
       {"differing_cells", report.differing_cells},
       {"findings", std::move(findings)},
+      {"nearest", nearest_json(report.nearest)},
       {"ledger", ledger_json(report.ledger)},
       {"traffic", JsonObject{{"bytes", report.traffic.bytes},
                              {"rows", report.traffic.rows},
@@ -113,6 +130,9 @@ RankReport rank_report_from(const JsonValue& value) {
   report.differing_cells = integer_at(value, "differing_cells");
   for (const JsonValue& one : array_at(value, "findings")) {
     report.findings.push_back(finding_from(one));
+  }
+  if (const JsonValue& nearest = member(value, "nearest"); !nearest.is_null()) {
+    report.nearest = LocatedElement{cell_from(nearest), element_from(nearest)};
   }
   report.ledger = ledger_from(member(value, "ledger"));
   const JsonValue& traffic = member(value, "traffic");

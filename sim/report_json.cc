@@ -3,6 +3,8 @@
 
 #include "sim/report.h"
 
+#include <cmath>
+
 namespace moe::sim {
 namespace {
 
@@ -29,10 +31,17 @@ JsonValue run_json(const Outcome& outcome) {
 JsonValue worst_json(const Outcome& outcome) {
   if (!outcome.worst) return nullptr;
   const auto& [cell, mismatch] = *outcome.worst;
-  return JsonObject{{"step", cell.step},         {"layer", cell.layer},
-                    {"rank", cell.rank},         {"token", mismatch.token},
-                    {"column", mismatch.column}, {"expected", mismatch.expected},
-                    {"actual", mismatch.actual}, {"tolerance_share", nullptr}};
+  const double share = mismatch.share();
+  return JsonObject{
+      {"step", cell.step},
+      {"layer", cell.layer},
+      {"rank", cell.rank},
+      {"token", mismatch.token},
+      {"column", mismatch.column},
+      {"expected", mismatch.expected},
+      {"actual", mismatch.actual},
+      {"tolerance_share",
+       mismatch.bound > 0 && std::isfinite(share) ? JsonValue(share) : JsonValue(nullptr)}};
 }
 
 JsonValue strings(const std::vector<std::string>& words) {

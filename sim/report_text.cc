@@ -2,6 +2,7 @@
 // Also the summary and the exit code of a whole run.
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/base/text.h"
 #include "sim/report.h"
@@ -37,6 +38,20 @@ std::string where(const Outcome& outcome) {
               outcome.world.num_ranks(), " ", ranks);
 }
 
+// Real worlds: how much of a derived bound was used, at most.
+std::string share_text(const Outcome& outcome) {
+  if (!outcome.worst || outcome.worst->mismatch.bound <= 0) return "";
+  const double percent = 100 * outcome.worst->mismatch.share();
+  return text(", within ", static_cast<int>(std::ceil(percent)), " % of their bounds");
+}
+
+// The whole time, and the judge's where it matters.
+std::string time_text(const Outcome& outcome) {
+  const bool matters = outcome.judging > std::chrono::milliseconds(200);
+  return text(seconds(outcome.elapsed),
+              matters ? text(" (judging ", seconds(outcome.judging), ")") : "");
+}
+
 }  // namespace
 
 void Summary::add(const Verdict& verdict) {
@@ -60,8 +75,8 @@ std::string outcome_text(const Outcome& outcome, Ansi ansi) {
     return text(line, " caught as expected, ", seconds(outcome.elapsed), found);
   }
   if (reason.empty()) {
-    return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says, ",
-                seconds(outcome.elapsed));
+    return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says",
+                share_text(outcome), ", ", time_text(outcome));
   }
   std::string all = text(line, "\n      ", reason);
   for (const std::string& detail : outcome.details) {

@@ -23,7 +23,8 @@ bool has_tag(const Scenario& scenario, const std::vector<std::string>& tags) {
 
 ScenarioSource source_for(const RunCommand& command, const DataFolders& folders,
                           const std::string& path) {
-  return {folders, path, command.trace, command.dtype, command.seed, command.deadline_ms};
+  return {folders,       path,         command.trace,      command.values,
+          command.dtype, command.seed, command.deadline_ms};
 }
 
 // The lines, or the one that --line names.
@@ -47,9 +48,14 @@ struct Job {
 std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) {
   std::vector<Job> jobs;
   if (command.paths.empty() && !command.trace.empty()) {
-    auto loaded = std::make_unique<LoadedScenario>(source_for(command, folders, ""));
-    auto lines = lines_for_trace(loaded->scenario, command.overrides);
-    jobs.push_back({std::move(loaded), std::move(lines)});
+    for (const Values values : {Values::integers, Values::real}) {
+      if (command.values.value_or(values) != values) continue;
+      ScenarioSource source = source_for(command, folders, "");
+      source.values = values;
+      auto loaded = std::make_unique<LoadedScenario>(source);
+      auto lines = lines_for_trace(loaded->scenario, command.overrides);
+      jobs.push_back({std::move(loaded), std::move(lines)});
+    }
     return jobs;
   }
   std::vector<std::string> tags = command.tags;

@@ -3,16 +3,17 @@
 
 #include "sim/scenario.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 
 namespace moe::sim {
 namespace {
 
-constexpr Count weight_max = 2;  // mix's weights are 1 and 2
-
-// The largest absolute value of one expert's output (numerics.md, 1).
-Count output_max(ExpertKernel kernel) { return kernel == ExpertKernel::probe ? 8 : 4; }
+constexpr double weight_max = 2;  // mix's weights are 1 and 2
+constexpr double smallest_unit = 0x1p-8;
 
 // Integers up to here are exact.
 Count integer_limit(DType dtype) {
@@ -43,9 +44,70 @@ std::string Scenario::place_of(const std::string& key) const {
   return path;
 }
 
-ExactBound exact_bound(const ModelSpec& model) {
-  return {output_max(model.kernel) * weight_max * model.top_k, integer_limit(model.dtype)};
+int hidden_max(const ModelSpec& model) {
+  if (model.kernel == ExpertKernel::probe) return model.scale == 1 ? 8 : 2;
+  return model.scale == 1 ? 2 : 1;
 }
+
+ExactBound exact_bound(const ModelSpec& model) {
+  const double input = hidden_max(model);
+  const double weighted = model.router_weight_on_input ? input * weight_max : input;
+  const auto output = [&](double x) { return model.kernel == ExpertKernel::probe ? x : x * x; };
+  const double weight = model.router_weight_on_input ? 1 : weight_max;
+  ExactBound bound{.limit = static_cast<double>(integer_limit(model.dtype))};
+  bound.reached = output(weighted) * weight * model.top_k * std::max(model.scale, 1.0);
+  if (model.num_shared_experts > 0) bound.reached += output(input);
+  const auto is_whole = [](double x) { return x == std::floor(x); };
+  while (!is_whole(model.scale / bound.unit) && bound.unit > smallest_unit) bound.unit /= 2;
+  bound.is_exact = is_whole(model.scale / bound.unit) && model.scale > 0;
+  return bound;
+}
+
+namespace {
+
+[[noreturn]] void refuse(const Scenario& scenario, const std::string& key, const std::string& why) {
+  throw ScenarioError(text(scenario.place_of(key), ": ", key, ": ", why));
+}
+
+void check_exact_world(const Scenario& scenario) {
+  const ModelSpec& model = scenario.model;
+  if (model.kernel == ExpertKernel::real) {
+    refuse(scenario, "model.kernel", "real belongs to values: real; choose probe or exact_gemm");
+  }
+  if (scenario.expect == Expectation::derived) {
+    refuse(scenario, "expect", "derived belongs to values: real; exact worlds are same_bytes");
+  }
+  for (const char* key : {"model.activation", "model.bias"}) {
+    if (!scenario.says(key)) continue;
+    refuse(scenario, key, "an exact world's experts have their own form; it needs values: real");
+  }
+  const ExactBound bound = exact_bound(model);
+  if (!bound.is_exact) {
+    refuse(scenario, "model.scale",
+           text(model.scale, " has no power of two as its unit: sums would not be exact"));
+  }
+  if (!bound.holds()) {
+    refuse(scenario, "model.top_k",
+           text("with ", model.top_k, " choices partial sums reach ", bound.reached,
+                bound.unit == 1 ? "" : text(" in units of ", bound.unit), ", ",
+                name_of(model.dtype), " is exact only up to ", bound.limit * bound.unit));
+  }
+}
+
+void check_real_world(const Scenario& scenario) {
+  if (scenario.model.kernel != ExpertKernel::real) {
+    refuse(scenario, "model.kernel", "probe and exact_gemm belong to values: integers");
+  }
+  if (scenario.expect == Expectation::same_bytes && scenario.says("expect")) {
+    refuse(scenario, "expect", "real worlds are judged by derived bounds: say derived");
+  }
+  if (scenario.model.scale != 1 && std::holds_alternative<TraceRouting>(scenario.routing)) {
+    refuse(scenario, "model.scale",
+           "recorded weights contain the routed scaling factor already (leave the key out)");
+  }
+}
+
+}  // namespace
 
 void check_world(const Scenario& scenario) {
   const ModelSpec& model = scenario.model;
@@ -53,15 +115,15 @@ void check_world(const Scenario& scenario) {
                               ? "model.top_k"
                               : "model.experts";
   if (model.top_k > model.num_experts) {
-    throw ScenarioError(text(scenario.place_of(key), ": ", key, ": a token cannot choose ",
-                             model.top_k, " of ", model.num_experts, " experts"));
+    refuse(scenario, key,
+           text("a token cannot choose ", model.top_k, " of ", model.num_experts, " experts"));
   }
-  const ExactBound bound = exact_bound(model);
-  if (bound.reached > bound.limit) {
-    throw ScenarioError(text(scenario.place_of("model.top_k"), ": model.top_k: with ", model.top_k,
-                             " choices partial sums reach ", bound.reached, ", ",
-                             name_of(model.dtype), " is exact only up to ", bound.limit));
+  if (model.router_weight_on_input && model.top_k != 1) {
+    refuse(scenario, "model.router_weight_on_input",
+           text("a weight on the input needs top_k 1, not ", model.top_k));
   }
+  if (model.scale <= 0) refuse(scenario, "model.scale", "must be above 0");
+  scenario.values == Values::integers ? check_exact_world(scenario) : check_real_world(scenario);
 }
 
 }  // namespace moe::sim

@@ -14,6 +14,7 @@
 
 #include "backends/placement/expert_placement.h"
 #include "golden/oracle.h"
+#include "kernels/base/activation.h"
 #include "kernels/base/device.h"
 #include "kernels/base/dtype.h"
 
@@ -29,6 +30,12 @@ struct WorldSpec {
   int num_ranks() const { return dp * tp; }
 };
 
+// What one layer has of its own.
+struct LayerSpec {
+  Count hidden_size = 64;
+  Count intermediate_size = 128;
+};
+
 struct ModelSpec {
   int num_experts = 8;
   int top_k = 2;
@@ -38,6 +45,17 @@ struct ModelSpec {
   DType dtype = DType::bf16;
   ExpertKernel kernel = ExpertKernel::probe;
   Placement placement = Placement::linear;
+  Activation activation = Activation::silu;  // real worlds
+  bool has_bias = false;                     // real worlds
+  int num_shared_experts = 0;
+  double scale = 1.0;  // of the routed output; recorded weights contain their own
+  bool router_weight_on_input = false;
+  std::vector<LayerSpec> layers;  // empty: all are as the model says
+
+  LayerSpec layer(int number) const {
+    if (layers.empty()) return {hidden_size, intermediate_size};
+    return layers[static_cast<std::size_t>(number)];
+  }
 };
 
 struct UniformRouting {};
@@ -83,7 +101,11 @@ struct RunLine {
   std::uint64_t arrival_seed = 0;
 };
 
-enum class Expectation { same_bytes };
+// integers: exact worlds, judged to the byte. real: judged by derived bounds (numerics.md, 1 and
+// 2).
+enum class Values { integers, real };
+
+enum class Expectation { same_bytes, derived };
 
 // A seeded fault: its number in the catalogue and its parameters as written.
 struct FaultSpec {
@@ -104,6 +126,7 @@ struct Scenario {
   std::string why;
   std::vector<std::string> tags;
   std::uint64_t seed = 1;
+  Values values = Values::integers;
   WorldSpec world;
   ModelSpec model;
   RoutingSpec routing;
@@ -131,11 +154,20 @@ struct RunOverrides {
   std::optional<std::string> platform;
 };
 
+// The largest absolute value of an exact world's hidden states: probes 8, exact_gemm 2; with a
+// scale 2 and 1, so that its products stay exact.
+int hidden_max(const ModelSpec& model);
+
 // The largest absolute value, in units of the smallest one, that any partial sum of the world can
-// reach, and the largest that the dtype holds exactly (numerics.md, 1).
+// reach, and the largest that the dtype holds exactly (numerics.md, 1). is_exact: whether a unit
+// exists at all, which a scale like 0.3 has not.
 struct ExactBound {
-  Count reached = 0;
-  Count limit = 0;
+  double reached = 0;
+  double unit = 1;
+  double limit = 0;  // in units
+  bool is_exact = true;
+
+  bool holds() const { return is_exact && reached / unit <= limit; }
 };
 ExactBound exact_bound(const ModelSpec& model);
 

@@ -66,8 +66,12 @@ void read_plain_keys(const ScenarioMap& map, Scenario& scenario) {
   scenario.name = map.line_of_text("name", "");
   scenario.why = map.line_of_text("why", "");
   scenario.seed = static_cast<std::uint64_t>(map.integer("seed", {0, seed_max}, 1));
-  map.word("values", "integers");
-  map.word("expect", "same_bytes");
+  scenario.values = map.word("values", "integers") == "real" ? Values::real : Values::integers;
+  const bool is_real = scenario.values == Values::real;
+  if (is_real) scenario.model.kernel = ExpertKernel::real;
+  scenario.expect = map.word("expect", is_real ? "derived" : "same_bytes") == "derived"
+                        ? Expectation::derived
+                        : Expectation::same_bytes;
   read_tags(map, scenario);
   if (const YamlNode* node = map.find("capacity")) {
     const ScenarioMap capacity(*node, "capacity", "capacity", scenario);

@@ -12,6 +12,8 @@ namespace {
 constexpr std::int64_t layers_max = 4'096;
 constexpr std::int64_t top_k_max = 1'024;
 constexpr std::int64_t seed_max = INT64_MAX;
+constexpr std::int64_t shared_experts_max = 64;
+constexpr double scale_max = 1024;
 
 DeviceKind device_named(const std::string& word) {
   if (word == "cuda") return DeviceKind::cuda;
@@ -49,6 +51,36 @@ RunLine run_line(const YamlNode& node, const std::string& name, Scenario& scenar
   line.arrival_seed = static_cast<std::uint64_t>(map.integer("arrival_seed", {0, seed_max}, 0));
   check_communicator(map, line);
   return line;
+}
+
+ExpertKernel kernel_named(const std::string& word) {
+  if (word == "real") return ExpertKernel::real;
+  return word == "probe" ? ExpertKernel::probe : ExpertKernel::exact_gemm;
+}
+
+// REQUIRES one of the key table's words.
+Activation activation_named(const std::string& word) {
+  const auto row = std::ranges::find(activation_rows, std::string_view(word), &ActivationRow::name);
+  return row->activation;
+}
+
+// A number of like layers, or one map for each layer with what it has of its own.
+void read_layers(const ScenarioMap& map, Scenario& scenario) {
+  ModelSpec& model = scenario.model;
+  const YamlNode* layers = map.find("layers");
+  if (layers == nullptr || layers->kind != YamlKind::sequence) {
+    model.num_layers = static_cast<int>(map.integer("layers", {1, layers_max}, model.num_layers));
+    return;
+  }
+  if (layers->items.empty()) refuse_at(*layers, "model.layers", "no layers");
+  for (const YamlNode& item : layers->items) {
+    const ScenarioMap layer(item, text("model.layers[", model.layers.size(), "]"), "model.layers",
+                            scenario);
+    model.layers.push_back(
+        {layer.integer("hidden", {1, width_max}, model.hidden_size),
+         layer.integer("intermediate", {1, width_max}, model.intermediate_size)});
+  }
+  model.num_layers = static_cast<int>(model.layers.size());
 }
 
 bool is_fault_name(const std::string& name) {
@@ -89,20 +121,22 @@ void read_world(const YamlNode& node, Scenario& scenario) {
 void read_model(const YamlNode& node, Scenario& scenario) {
   const ScenarioMap map(node, "model", "model", scenario);
   ModelSpec& model = scenario.model;
-  const YamlNode* layers = map.find("layers");
-  if (layers != nullptr && layers->kind == YamlKind::sequence) {
-    refuse_at(*layers, "model.layers", "a list of overrides is not supported yet (only a number)");
-  }
   model.num_experts = static_cast<int>(map.integer("experts", {1, experts_max}, model.num_experts));
   model.top_k = static_cast<int>(map.integer("top_k", {1, top_k_max}, model.top_k));
   model.hidden_size = map.integer("hidden", {1, width_max}, model.hidden_size);
   model.intermediate_size = map.integer("intermediate", {1, width_max}, model.intermediate_size);
-  model.num_layers = static_cast<int>(map.integer("layers", {1, layers_max}, model.num_layers));
+  read_layers(map, scenario);
   model.dtype = *dtype_named(map.word("dtype", std::string(name_of(model.dtype))));
-  model.kernel =
-      map.word("kernel", "probe") == "probe" ? ExpertKernel::probe : ExpertKernel::exact_gemm;
+  const bool is_real = scenario.values == Values::real;
+  model.kernel = kernel_named(map.word("kernel", is_real ? "real" : "probe"));
   model.placement =
       map.word("placement", "linear") == "linear" ? Placement::linear : Placement::round_robin;
+  model.activation = activation_named(map.word("activation", "silu"));
+  model.has_bias = map.boolean("bias", model.has_bias);
+  model.num_shared_experts =
+      static_cast<int>(map.integer("shared_experts", {0, shared_experts_max}, 0));
+  model.scale = map.number("scale", scale_max, model.scale);
+  model.router_weight_on_input = map.boolean("router_weight_on_input", false);
 }
 
 void read_faults(const YamlNode& node, Scenario& scenario) {

@@ -14,13 +14,29 @@
 namespace moe::sim {
 
 bool has_own_values(const ScenarioSource& source) {
-  return !source.path.empty() && source.trace.empty() && !source.dtype && !source.seed;
+  return !source.path.empty() && source.trace.empty() && !source.values && !source.dtype &&
+         !source.seed;
 }
+
+namespace {
+
+// Numbers of the other kind: their own experts and their own judgement.
+void take_values(Values values, Scenario& scenario) {
+  if (scenario.values == values) return;
+  const bool is_real = values == Values::real;
+  scenario.values = values;
+  scenario.model.kernel = is_real ? ExpertKernel::real : ExpertKernel::probe;
+  scenario.expect = is_real ? Expectation::derived : Expectation::same_bytes;
+  for (const char* key : {"model.kernel", "expect", "values"}) scenario.written.erase(key);
+}
+
+}  // namespace
 
 Scenario load_scenario(const ScenarioSource& source) {
   Scenario scenario = source.path.empty() ? scenario_for_trace(source.trace)
                                           : read_scenario(source.path, source.folders.scenarios);
   if (!source.path.empty() && !source.trace.empty()) adopt_trace(scenario, source.trace);
+  if (source.values) take_values(*source.values, scenario);
   if (source.dtype) scenario.model.dtype = *source.dtype;
   if (source.seed) scenario.seed = *source.seed;
   if (source.deadline_ms) scenario.deadline_ms = *source.deadline_ms;
@@ -62,6 +78,7 @@ JsonValue to_json(const ScenarioSource& source) {
                     {"goldens", source.folders.goldens},
                     {"path", source.path},
                     {"trace", source.trace},
+                    {"values", or_null(source.values)},
                     {"dtype", or_null(source.dtype)},
                     {"seed", or_null(source.seed)},
                     {"deadline_ms", or_null(source.deadline_ms)}};
@@ -72,10 +89,14 @@ ScenarioSource scenario_source_from(const JsonValue& value) {
       .folders = {string_at(value, "scenarios"), string_at(value, "goldens")},
       .path = string_at(value, "path"),
       .trace = string_at(value, "trace"),
+      .values = {},
       .dtype = {},
       .seed = {},
       .deadline_ms = {},
   };
+  if (!member(value, "values").is_null()) {
+    source.values = static_cast<Values>(integer_at(value, "values"));
+  }
   if (!member(value, "dtype").is_null()) {
     source.dtype = static_cast<DType>(integer_at(value, "dtype"));
   }

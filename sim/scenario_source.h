@@ -25,6 +25,7 @@ struct ScenarioSource {
   DataFolders folders;
   std::string path;   // of the YAML file; empty: made for the trace
   std::string trace;  // --trace FILE; empty: the scenario's own routing
+  std::optional<Values> values;
   std::optional<DType> dtype;
   std::optional<std::uint64_t> seed;
   std::optional<int> deadline_ms;

@@ -109,6 +109,8 @@ void take_from_trace(Scenario& scenario, const RoutingTrace& trace) {
   model.num_experts = trace.num_experts;
   model.top_k = trace.top_k;
   model.num_layers = *routing.last_layer - *routing.first_layer;
+  model.num_shared_experts = trace.num_shared_experts;
+  model.layers.clear();
   if (!scenario.says("model.hidden")) model.hidden_size = trace.hidden_size;
   if (!scenario.says("model.intermediate")) model.intermediate_size = trace.intermediate_size;
 }

@@ -42,12 +42,6 @@ int exit_code_of(const Verdict& verdict);          // 0, 1, 0, its own
 enum class Judge { golden, oracle, expectation };
 std::string_view name_of(Judge judge);
 
-// The first differing element of the run.
-struct Worst {
-  golden::Cell cell;
-  golden::Mismatch mismatch;
-};
-
 struct Outcome {
   std::string scenario;
   RunLine line;
@@ -56,7 +50,7 @@ struct Outcome {
   Judge judge = Judge::oracle;
   Count rows = 0;
   Count mismatches = 0;
-  std::optional<Worst> worst;
+  std::optional<LocatedElement> worst;  // the first that differs, or in real worlds the nearest
   std::map<std::string, std::string> checks;  // "ok", or what was found first
   std::vector<std::string> details;           // sentences below the verdict, most telling first
   std::vector<std::string> warnings;

@@ -1,9 +1,10 @@
-// Exact worlds (numerics.md, 1): hidden states, weights and experts from mix, ids from the routing.
-// The streams' numbers are part of the contract with golden/oracle.py.
+// Worlds (numerics.md, 1 and 2): hidden states and weights from mix, ids from the routing, weights
+// of real worlds from the trace where there is one. Experts are made_experts.cc. The streams'
+// numbers are part of the contract with golden/oracle.py.
 
 #include "sim/world_inputs.h"
 
-#include <cstring>
+#include <algorithm>
 #include <numeric>
 
 #include "kernels/base/bits.h"
@@ -16,39 +17,38 @@ namespace {
 
 constexpr int stream_hidden = 1;
 constexpr int stream_weight = 2;
-constexpr int stream_w13 = 3;
-constexpr int stream_w2 = 4;
 
-int exact_value(ExpertKernel kernel, std::uint64_t mixed) {
-  if (kernel == ExpertKernel::probe) return static_cast<int>(mixed % 17) - 8;
-  return static_cast<int>(mixed % 3);
-}
+// A row of hidden states: whole numbers of [-largest, largest] for probes, of [0, largest] for
+// exact_gemm, numbers near normal ones in real worlds.
+struct HiddenValues {
+  ExpertKernel kernel;
+  int largest;
 
-int sign(std::uint64_t seed, Count expert, Count column) {
-  return mix(seed, expert, column) % 2 == 0 ? 1 : -1;
-}
+  float operator()(std::uint64_t mixed) const {
+    if (kernel == ExpertKernel::real) {
+      return static_cast<float>(static_cast<double>(centred(mixed)) / centred_deviation);
+    }
+    const auto width = static_cast<std::uint64_t>(largest);
+    if (kernel == ExpertKernel::exact_gemm) return static_cast<float>(mixed % (width + 1));
+    return static_cast<float>(static_cast<int>(mixed % (2 * width + 1)) - largest);
+  }
+};
 
 template <typename T>
-void write_row(std::uint64_t started, ExpertKernel kernel, std::span<std::byte> row) {
+void write_row(std::uint64_t started, HiddenValues value, std::span<std::byte> row) {
   auto* values = reinterpret_cast<T*>(row.data());
   const std::size_t columns = row.size() / sizeof(T);
-  for (std::size_t h = 0; h < columns; ++h) {
-    round_to(static_cast<float>(exact_value(kernel, mixed_with(started, h))), values[h]);
-  }
+  for (std::size_t h = 0; h < columns; ++h) round_to(value(mixed_with(started, h)), values[h]);
 }
 
-// Rows of zeros with one value each.
-template <typename ColumnOf, typename ValueOf>
-void write_one_hot(const Tensor& rows, ColumnOf column_of, ValueOf value_of) {
-  for_row_type(rows.dtype, [&](auto element) {
-    using T = decltype(element);
-    const auto values = elements_of<T>(rows);
-    std::fill(values.begin(), values.end(), T{});
-    for (Count row = 0; row < rows.rows; ++row) {
-      round_to(value_of(row),
-               values[static_cast<std::size_t>(row * rows.columns + column_of(row))]);
-    }
-  });
+// Of a token in real worlds without recorded weights: parts of 1 to 255 over their sum.
+void write_parts(std::uint64_t started, std::span<float> weights) {
+  float sum = 0;
+  for (std::size_t slot = 0; slot < weights.size(); ++slot) {
+    weights[slot] = static_cast<float>(1 + mixed_with(started, slot) % 255);
+    sum += weights[slot];
+  }
+  for (float& weight : weights) weight /= sum;
 }
 
 }  // namespace
@@ -73,12 +73,16 @@ WorldInputs::WorldInputs(const Scenario& scenario)
     }
     tokens_.assign(steps.begin() + first, steps.begin() + last);
     ids_ = std::move(trace.topk_ids);
+    if (scenario.values == Values::real) weights_ = std::move(trace.topk_weights);
   }
   for (const auto& step : tokens_) {
     step_begin_.push_back(num_tokens);
     num_tokens += std::accumulate(step.begin(), step.end(), Count{0});
   }
   if (!recorded_) ids_ = generated_topk_ids(scenario, num_tokens);
+  for (int layer = 0; layer < num_layers_; ++layer) {
+    oracles_.push_back(std::make_unique<golden::Oracle>(oracle_model(layer)));
+  }
 }
 
 Count WorldInputs::global_token(int step, int rank, Count token) const {
@@ -86,10 +90,28 @@ Count WorldInputs::global_token(int step, int rank, Count token) const {
          rows_before(tokens(step), rank) + token;
 }
 
+std::size_t WorldInputs::choices_at(Count global, int layer) const {
+  return static_cast<std::size_t>((global * layers_in_file_ + first_layer_ + layer) *
+                                  scenario_.model.top_k);
+}
+
 std::span<const std::int16_t> WorldInputs::ids_of(Count global, int layer) const {
-  const Count top_k = scenario_.model.top_k;
-  const Count at = (global * layers_in_file_ + first_layer_ + layer) * top_k;
-  return std::span(ids_).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(top_k));
+  return std::span(ids_).subspan(choices_at(global, layer),
+                                 static_cast<std::size_t>(scenario_.model.top_k));
+}
+
+void WorldInputs::write_weights(Count global, int layer, std::span<float> weights) const {
+  const std::uint64_t started = mix(scenario_.seed, stream_weight, first_layer_ + layer, global);
+  if (!weights_.empty()) {
+    const auto recorded = std::span(weights_).subspan(choices_at(global, layer), weights.size());
+    std::ranges::copy(recorded, weights.begin());
+  } else if (scenario_.values == Values::real) {
+    write_parts(started, weights);
+  } else {
+    for (std::size_t slot = 0; slot < weights.size(); ++slot) {
+      weights[slot] = static_cast<float>(1 + mixed_with(started, slot) % 2);
+    }
+  }
 }
 
 std::span<const std::int16_t> WorldInputs::topk_ids(int step, int layer, int rank,
@@ -104,86 +126,68 @@ std::uint64_t WorldInputs::hidden_seed(int layer, Count global) const {
 void WorldInputs::hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const {
   const std::uint64_t started = hidden_seed(cell.layer, global_token(cell.step, cell.rank, token));
   for_row_type(scenario_.model.dtype, [&](auto element) {
-    write_row<decltype(element)>(started, scenario_.model.kernel, row);
+    write_row<decltype(element)>(started, {scenario_.model.kernel, hidden_max(scenario_.model)},
+                                 row);
   });
 }
 
 CellInputs WorldInputs::cell(golden::Cell cell, Memory& memory) const {
   const Count rows = tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
   const ModelSpec& model = scenario_.model;
-  CellInputs inputs{Buffer(memory, {rows, model.hidden_size, model.dtype}),
+  const Count hidden_size = model.layer(cell.layer).hidden_size;
+  CellInputs inputs{Buffer(memory, {rows, hidden_size, model.dtype}),
                     Buffer(memory, {rows, model.top_k, DType::i32}),
                     Buffer(memory, {rows, model.top_k, DType::f32})};
   const Tensor& hidden = inputs.hidden_states.tensor();
   const auto ids = elements_of<std::int32_t>(inputs.topk_ids.tensor());
   const auto weights = elements_of<float>(inputs.topk_weights.tensor());
+  const auto top_k = static_cast<std::size_t>(model.top_k);
   for (Count token = 0; token < rows; ++token) {
     hidden_row(cell, token, {row_at(hidden, token), static_cast<std::size_t>(row_bytes(hidden))});
     const Count global = global_token(cell.step, cell.rank, token);
-    const auto chosen = ids_of(global, cell.layer);
-    for (std::size_t slot = 0; slot < chosen.size(); ++slot) {
-      const std::size_t at = static_cast<std::size_t>(token) * chosen.size() + slot;
-      ids[at] = chosen[slot];
-      weights[at] = static_cast<float>(
-          1 + mix(scenario_.seed, stream_weight, first_layer_ + cell.layer, global, slot) % 2);
-    }
+    const std::size_t at = static_cast<std::size_t>(token) * top_k;
+    std::ranges::copy(ids_of(global, cell.layer), ids.subspan(at).begin());
+    write_weights(global, cell.layer, weights.subspan(at, top_k));
   }
   return inputs;
 }
 
 ExpertWeights WorldInputs::expert_weights(int layer, const ExpertMap& map, int rank,
                                           Memory& memory) const {
-  const ModelSpec& model = scenario_.model;
-  std::vector<Count> experts;  // of this rank, by slot, numbered over all layers
-  for (int expert = 0; expert < model.num_experts; ++expert) {
-    if (map.rank_of[static_cast<std::size_t>(expert)] != rank) continue;
-    experts.push_back(static_cast<Count>(first_layer_ + layer) * model.num_experts + expert);
+  std::vector<int> experts;  // of this rank, by slot
+  for (int expert = 0; expert < scenario_.model.num_experts; ++expert) {
+    if (map.rank_of[static_cast<std::size_t>(expert)] == rank) experts.push_back(expert);
   }
-  const auto num_experts = static_cast<Count>(experts.size());
-  const Count hidden = model.hidden_size;
-  const auto expert_at = [&](Count row, Count rows_each) {
-    return experts[static_cast<std::size_t>(row / rows_each)];
-  };
-  if (model.kernel == ExpertKernel::probe) {
-    ProbeWeights weights{Buffer(memory, {num_experts, hidden, DType::i8})};
-    const auto signs = elements_of<std::int8_t>(weights.signs.tensor());
-    for (Count i = 0; i < num_experts * hidden; ++i) {
-      signs[static_cast<std::size_t>(i)] =
-          static_cast<std::int8_t>(sign(scenario_.seed, expert_at(i, hidden), i % hidden));
-    }
-    return weights;
-  }
-  const Count intermediate = model.intermediate_size;
-  const auto mixed = [&](int stream, Count expert, Count row, Count columns) {
-    return static_cast<Count>(mix(scenario_.seed, stream, expert, row) %
-                              static_cast<std::uint64_t>(columns));
-  };
-  GemmWeights weights{.w13 = Buffer(memory, {num_experts * intermediate, hidden, model.dtype}),
-                      .w2 = Buffer(memory, {num_experts * hidden, intermediate, model.dtype}),
-                      .activation = Activation::relu2_no_mul};
-  write_one_hot(
-      weights.w13.tensor(),
-      [&](Count row) {
-        return mixed(stream_w13, expert_at(row, intermediate), row % intermediate, hidden);
-      },
-      [](Count) { return 1.0F; });
-  write_one_hot(
-      weights.w2.tensor(),
-      [&](Count row) {
-        return mixed(stream_w2, expert_at(row, hidden), row % hidden, intermediate);
-      },
-      [&](Count row) {
-        return static_cast<float>(sign(scenario_.seed, expert_at(row, hidden), row % hidden));
-      });
-  return weights;
+  return routed_experts(made_layer(layer), experts, memory);
 }
 
-golden::OracleExperts WorldInputs::oracle_experts(int layer) const {
-  return {.kernel = scenario_.model.kernel,
+ExpertWeights WorldInputs::shared_expert_weights(int layer, Memory& memory) const {
+  return shared_expert(made_layer(layer), memory);
+}
+
+MadeLayer WorldInputs::made_layer(int layer) const {
+  return {scenario_.model, scenario_.model.layer(layer), scenario_.seed, first_layer_ + layer};
+}
+
+golden::OracleModel WorldInputs::oracle_model(int layer) const {
+  const ModelSpec& model = scenario_.model;
+  return {.kernel = model.kernel,
           .seed = scenario_.seed,
-          .layer = first_layer_ + layer,
-          .num_experts = scenario_.model.num_experts,
-          .intermediate_size = scenario_.model.intermediate_size};
+          .num_experts = model.num_experts,
+          .hidden_size = model.layer(layer).hidden_size,
+          .intermediate_size = model.layer(layer).intermediate_size,
+          .num_shared_experts = model.num_shared_experts,
+          .dtype = model.dtype,
+          .activation = model.activation,
+          .has_bias = model.has_bias,
+          .scale = model.scale,
+          .router_weight_on_input = model.router_weight_on_input};
+}
+
+golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) const {
+  return oracles_[static_cast<std::size_t>(layer)]->expected(
+      first_layer_ + layer,
+      {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()});
 }
 
 std::uint64_t WorldInputs::routing_digest(int step) const {

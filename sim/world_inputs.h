@@ -5,13 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "backends/standard_experts.h"
 #include "comm/communicator.h"
 #include "golden/golden.h"
 #include "kernels/base/buffer.h"
+#include "sim/made_experts.h"
 #include "sim/routing_trace.h"
 #include "sim/scenario.h"
 
@@ -36,7 +37,7 @@ class WorldInputs {
   // Rows of every rank in a step (steps count from 0 within the scenario's selection).
   RowCounts tokens(int step) const { return tokens_[static_cast<std::size_t>(step)]; }
 
-  // The choices of a rank's token: its ids, -1 masked, and the weights of an exact world.
+  // The choices of a rank's token: its ids, -1 masked.
   std::span<const std::int16_t> topk_ids(int step, int layer, int rank, Count token) const;
 
   CellInputs cell(golden::Cell cell, Memory& memory) const;
@@ -47,8 +48,11 @@ class WorldInputs {
   // The weights of the experts that live on a rank, of one layer.
   ExpertWeights expert_weights(int layer, const ExpertMap& map, int rank, Memory& memory) const;
 
-  // The experts of one layer as the C++ oracle wants them.
-  golden::OracleExperts oracle_experts(int layer) const;
+  // The layer's shared experts as one, all of it. REQUIRES a model that has some.
+  ExpertWeights shared_expert_weights(int layer, Memory& memory) const;
+
+  // What the C++ oracle says of a cell's rows (oracle.h).
+  golden::Expected expected(int layer, const CellInputs& inputs) const;
 
   // xxh64 of a step's topk_ids over all selected layers, as goldens record it.
   std::uint64_t routing_digest(int step) const;
@@ -56,7 +60,11 @@ class WorldInputs {
 
  private:
   Count global_token(int step, int rank, Count token) const;
+  std::size_t choices_at(Count global, int layer) const;
   std::span<const std::int16_t> ids_of(Count global, int layer) const;
+  void write_weights(Count global, int layer, std::span<float> weights) const;
+  MadeLayer made_layer(int layer) const;
+  golden::OracleModel oracle_model(int layer) const;
   std::uint64_t hidden_seed(int layer, Count global) const;
 
   const Scenario& scenario_;
@@ -68,6 +76,8 @@ class WorldInputs {
   std::vector<std::vector<Count>> tokens_;
   std::vector<Count> step_begin_;  // first token of each step, from 0
   std::vector<std::int16_t> ids_;
+  std::vector<float> weights_;                            // recorded ones, of real worlds
+  std::vector<std::unique_ptr<golden::Oracle>> oracles_;  // one a layer
 };
 
 }  // namespace moe::sim

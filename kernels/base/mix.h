@@ -29,4 +29,13 @@ constexpr std::uint64_t mix(std::uint64_t seed, Index... indices) {
   return z;
 }
 
+// A number near a standard normal one, as the whole number centred(z) over centred_deviation: the
+// sum of the four 16-bit parts of z, its mean taken off.
+constexpr std::int64_t centred(std::uint64_t z) {
+  const std::uint64_t sum =
+      (z & 0xFFFFU) + ((z >> 16U) & 0xFFFFU) + ((z >> 32U) & 0xFFFFU) + (z >> 48U);
+  return static_cast<std::int64_t>(sum) - 131070;
+}
+inline constexpr double centred_deviation = 37837.0;
+
 }  // namespace moe

@@ -41,9 +41,9 @@ struct Output {
   std::vector<BFloat16> elements;
 };
 
-std::vector<double> true_oracle() { return truth; }
+Expected true_oracle() { return {truth}; }
 
-std::vector<double> no_oracle() { throw ContractError("the oracle was not needed"); }
+Expected no_oracle() { throw ContractError("the oracle was not needed"); }
 
 std::vector<double> with(std::vector<double> values, std::size_t element, double value) {
   values[element] = value;
@@ -152,7 +152,7 @@ TEST_CASE("judge: a zero of the wrong sign differs, with and without a golden") 
 TEST_CASE("judge: poison in the output differs even where the oracle has no number") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   Output output(with(truth, 5, nan));
-  const auto poisoned_oracle = [nan] { return with(truth, 5, nan); };
+  const auto poisoned_oracle = [nan] { return Expected{with(truth, 5, nan)}; };
   const CellJudgement judgement = judge(nullptr, cell, output.tensor(), true_oracle);
   CHECK(judgement.finding == Finding::output_differs);
   CHECK_THAT(judgement.sentence, Contains("token 1, column 1: expected 4, got nan"));
@@ -222,7 +222,7 @@ TEST_CASE("judge: stored rows of other cells are not asked") {
 TEST_CASE("judge: an idle rank has the digest of no bytes") {
   const Golden golden = golden_with(truth_bf16);
   const Tensor output{nullptr, 0, 4, DType::bf16};
-  const auto empty_oracle = [] { return std::vector<double>{}; };
+  const auto empty_oracle = [] { return Expected{}; };
   const CellJudgement judgement = judge(&golden, {3, 1, 0}, output, no_oracle);
   CHECK(judgement.finding == Finding::agrees);
   CHECK(judgement.comparison.rows == 0);
@@ -258,7 +258,7 @@ TEST_CASE("judge: a stored row that does not fit the output is refused") {
 
 TEST_CASE("judge: an oracle of another size and an output of ids are our own mistakes") {
   Output output(truth);
-  const auto short_oracle = [] { return std::vector<double>{1}; };
+  const auto short_oracle = [] { return Expected{{1}}; };
   CHECK_THROWS_AS(judge(nullptr, cell, output.tensor(), short_oracle), ContractError);
   std::vector<std::int32_t> ids(8);
   const Tensor integers{ids.data(), 2, 4, DType::i32};

@@ -23,16 +23,19 @@ struct Inputs {
   std::vector<float> weights = {};
 };
 
-std::vector<double> rows_of_experts(const OracleExperts& experts, Inputs inputs) {
+std::vector<double> rows_of_experts(OracleModel model, Inputs inputs, int layer = 0) {
   const Count tokens = static_cast<Count>(inputs.hidden.size()) / inputs.hidden_size;
   const Count choices = static_cast<Count>(inputs.ids.size()) / inputs.top_k;
-  return expected_rows(experts, {{inputs.hidden.data(), tokens, inputs.hidden_size, DType::f32},
-                                 {inputs.ids.data(), choices, inputs.top_k, DType::i32},
-                                 {inputs.weights.data(), choices, inputs.top_k, DType::f32}});
+  model.hidden_size = inputs.hidden_size;
+  return Oracle(model)
+      .expected(layer, {{inputs.hidden.data(), tokens, inputs.hidden_size, DType::f32},
+                        {inputs.ids.data(), choices, inputs.top_k, DType::i32},
+                        {inputs.weights.data(), choices, inputs.top_k, DType::f32}})
+      .values;
 }
 
 // Signs of seed 1, columns 0 to 3: e0 - - - +, e1 - + - +, e2 + + + -, e3 - + - +.
-const OracleExperts probe{.kernel = ExpertKernel::probe, .seed = 1, .layer = 0, .num_experts = 2};
+const OracleModel probe{.kernel = ExpertKernel::probe, .seed = 1, .num_experts = 2};
 
 }  // namespace
 
@@ -65,24 +68,21 @@ TEST_CASE("oracle: masked choices count for nothing, whatever their weight") {
 }
 
 TEST_CASE("oracle: experts count over layers") {
-  OracleExperts second = probe;
-  second.layer = 1;
-  const std::vector<double> rows = rows_of_experts(second, {.hidden_size = 4,
-                                                            .top_k = 1,
-                                                            .hidden = {1, 2, 3, 4, 1, 2, 3, 4},
-                                                            .ids = {0, 1},
-                                                            .weights = {1, 1}});
+  const std::vector<double> rows = rows_of_experts(probe,
+                                                   {.hidden_size = 4,
+                                                    .top_k = 1,
+                                                    .hidden = {1, 2, 3, 4, 1, 2, 3, 4},
+                                                    .ids = {0, 1},
+                                                    .weights = {1, 1}},
+                                                   1);
   CHECK(rows == std::vector<double>{1, 2, 3, -4, -1, 2, -3, 4});
 }
 
 // e0: W2 takes column h from intermediates 2 1 0 2, W13 those from columns 2 0 2: in all 2 0 2 2.
 // e1: 1 2 1 1 and 1 2 3: in all 2 3 2 2.
 TEST_CASE("oracle: exact_gemm goes through one-hot rows and relu squared") {
-  const OracleExperts gemm{.kernel = ExpertKernel::exact_gemm,
-                           .seed = 1,
-                           .layer = 0,
-                           .num_experts = 2,
-                           .intermediate_size = 3};
+  const OracleModel gemm{
+      .kernel = ExpertKernel::exact_gemm, .seed = 1, .num_experts = 2, .intermediate_size = 3};
   const std::vector<double> rows = rows_of_experts(gemm, {.hidden_size = 4,
                                                           .top_k = 2,
                                                           .hidden = {2, 0, 1, 2, -2, 3, 1, -1},
@@ -105,10 +105,10 @@ TEST_CASE("oracle: no tokens make no rows") {
 
 TEST_CASE("oracle: a NaN in the input is a NaN in the row") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  OracleExperts gemm = probe;
+  OracleModel gemm = probe;
   gemm.kernel = ExpertKernel::exact_gemm;
   gemm.intermediate_size = 3;
-  for (const OracleExperts& experts : {probe, gemm}) {
+  for (const OracleModel& experts : {probe, gemm}) {
     const std::vector<double> rows = rows_of_experts(
         experts, {.hidden_size = 1, .top_k = 1, .hidden = {nan}, .ids = {1}, .weights = {1}});
     CHECK(std::isnan(rows.at(0)));
@@ -124,7 +124,7 @@ TEST_CASE("oracle: refuses experts that do not exist and shapes that do not fit"
   CHECK_THROWS_AS(rows_of_experts(probe, bad), ContractError);
   bad.ids = {0, 1};
   CHECK_THROWS_WITH(rows_of_experts(probe, bad), Catch::Contains("topk_ids [2, 1]"));
-  OracleExperts gemm = probe;
+  OracleModel gemm = probe;
   gemm.kernel = ExpertKernel::exact_gemm;
   CHECK_THROWS_WITH(rows_of_experts(gemm, good), Catch::Contains("intermediate_size 0"));
 }
@@ -142,6 +142,29 @@ TEST_CASE("oracle: rows are read from every floating type") {
     CHECK(values[0] == -2);
   }
   CHECK_THROWS_WITH(read_row({i32.data(), 3, 1, DType::i32}, 1, values), Catch::Contains("i32"));
+}
+
+// Columns 0 to 3 of the shared expert of seed 1, layer 0, have the signs + + - -.
+TEST_CASE("oracle: scale, shared expert and a weight on the input") {
+  const Inputs one{
+      .hidden_size = 4, .top_k = 1, .hidden = {1, 2, 1, 2}, .ids = {0}, .weights = {2}};
+  std::vector<int> shared_signs;
+  for (int h = 0; h < 4; ++h) shared_signs.push_back(mix(1, 12, 0, h) % 2 == 0 ? 1 : -1);
+  OracleModel model = probe;
+  model.scale = 2.5;
+  CHECK(rows_of_experts(model, one) == std::vector<double>{-5, -10, -5, 10});
+  model.num_shared_experts = 2;
+  std::vector<double> with_shared = {-5, -10, -5, 10};
+  for (std::size_t h = 0; h < 4; ++h) {
+    with_shared[h] += static_cast<double>(one.hidden[h]) * shared_signs[h];
+  }
+  CHECK(rows_of_experts(model, one) == with_shared);
+  OracleModel gemm{
+      .kernel = ExpertKernel::exact_gemm, .seed = 1, .num_experts = 2, .intermediate_size = 3};
+  const std::vector<double> after = rows_of_experts(gemm, one);
+  gemm.router_weight_on_input = true;
+  const std::vector<double> before = rows_of_experts(gemm, one);  // (2 x)² and not 2 x²
+  for (std::size_t h = 0; h < 4; ++h) CHECK(before[h] == 2 * after[h]);
 }
 
 // 16 tokens of 20 columns, 3 of 5 experts, some masked; inputs and weights from mix.
@@ -162,8 +185,7 @@ TEST_CASE("oracle: a pinned world has the digest that the Python test works out 
     }
     std::vector<BFloat16> out;
     for (const double value : rows_of_experts(
-             {.kernel = kernel, .seed = 11, .layer = 2, .num_experts = 5, .intermediate_size = 7},
-             inputs)) {
+             {.kernel = kernel, .seed = 11, .num_experts = 5, .intermediate_size = 7}, inputs, 2)) {
       out.push_back(to_bfloat16(static_cast<float>(value)));
     }
     const std::uint64_t pinned = is_probe ? 0xA82AA15BFD565A8E : 0xAA08B45C1A6A69EF;  // P

@@ -77,7 +77,7 @@ TEST_CASE("golden file: refusals say where and what to run") {
       {"[2,0]", "[2,-1]", "steps[0].tokens[1]: -1 is not an integer from 0"},
       {"[2,0]", "[2,0.5]", "steps[0].tokens[1]: 0.5 is not an integer from 0"},
       {"[2,0]", "7", "steps[0].tokens: 7 is not an array"},
-      {"[2,0]", "[]", "steps[0].digests[0]: 2 digests for 0 ranks"},
+      {"[2,0]", "[]", "steps[0].tokens: no ranks"},
       {"[2,0]", "[2]", "steps[0].digests[0]: 2 digests for 1 ranks"},
       {"[2,0]", "[2,0,0]", "steps[0].digests[0]: 2 digests for 3 ranks"},
       {"\"0123456789abcdef\"", "1", "steps[0].digests[0][0]: 1 is not a string"},

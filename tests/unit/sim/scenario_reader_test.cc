@@ -90,7 +90,7 @@ world: {dp: 3, tp: 1, pp: 1, pcp: 1, ep: false, sequence_parallel: false}
 model: {experts: 10, top_k: 3, hidden: 16, intermediate: 24, layers: 4, dtype: f32,
         kernel: exact_gemm, placement: round_robin, scoring: softmax, renormalize: true,
         groups: 1, topk_group: 1, scale: 1, correction_bias: false, shared_experts: 0,
-        activation: silu, bias: false, quantization: none, redundant_experts: 0,
+        quantization: none, redundant_experts: 0,
         router_weight_on_input: false}
 routing: {hot_rank: {rank: 2, share: 0.75}}
 steps: [[0, 0, 0], [1, 2, 1048576]]

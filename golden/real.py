@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""golden/real.py: samples of real worlds and how far a correct layer may be from them.
+
+Values in double from the inputs that oracle.py describes, and the bound of
+experts-and-oracles.md, 14.2, in the form that golden/oracle.cc has, too: one term for every
+rounding to model.dtype (u) and for every sum in float32 (gamma). Called by make_golden.py.
+"""
+
+import functools
+import math
+
+import numpy
+import oracle
+from oracle import mix
+
+DEVIATION = 37837.0
+STORED_ROUNDINGS = 2  # of a sum on its way home; golden.h says the same
+FUNCTION_ERROR = 8 * 2.0 ** -24  # of exp, erf and a division in float32, relative
+UNIT = {"bf16": 2.0 ** -8, "f16": 2.0 ** -11, "f32": 2.0 ** -24}
+SMALLEST = {"bf16": 2.0 ** -134, "f16": 2.0 ** -25, "f32": 2.0 ** -150}
+SLOPE = {"silu": 1.1, "gelu": 1.13, "swigluoai": 1.1, "silu_no_mul": 1.1, "gelu_no_mul": 1.13}
+
+
+def held(values, dtype):
+    """Doubles as the dtype holds them: rounded to float32, then to the dtype."""
+    out = numpy.asarray(values).astype(numpy.float32)
+    if dtype == "bf16":
+        bits = out.view(numpy.uint32).astype(numpy.uint64)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        out = bits.astype(numpy.uint32).view(numpy.float32)
+    elif dtype == "f16":
+        out = out.astype(numpy.float16)
+    return out.astype(numpy.float64)
+
+
+def centred(z):
+    parts = [(z >> numpy.uint64(shift)) & numpy.uint64(0xFFFF) for shift in (0, 16, 32, 48)]
+    return sum(parts).astype(numpy.int64).astype(numpy.float64) - 131070
+
+
+def matrix(experts, stream, e, rows, columns):
+    """[rows, columns]; rows are numbers of rows."""
+    z = mix(experts.seed, stream, e, numpy.asarray(rows)[:, None], numpy.arange(columns))
+    return held(centred(z) / (DEVIATION * math.sqrt(columns)), experts.dtype)
+
+
+def bias(experts, stream, e, rows):
+    z = mix(experts.seed, stream, e, numpy.asarray(rows))
+    return held(centred(z) / (2 * DEVIATION), experts.dtype)
+
+
+def hidden_states(experts, layer, tokens):
+    z = mix(experts.seed, oracle.HIDDEN, layer, tokens[:, None],
+            numpy.arange(experts.hidden_size))
+    return held(centred(z) / DEVIATION, experts.dtype)
+
+
+def topk_weights(experts, layer, tokens, top_k):
+    """[tokens, top_k] float32 where no trace has any."""
+    z = mix(experts.seed, oracle.WEIGHT, layer, tokens[:, None], numpy.arange(top_k))
+    parts = (1 + oracle.remainder(z, 255)).astype(numpy.float32)
+    return parts / parts.sum(axis=1, dtype=numpy.float32, keepdims=True)
+
+
+def gamma(n):
+    return n * 2.0 ** -24 / (1 - n * 2.0 ** -24)
+
+
+class Near:
+    """Numbers and how far computed ones may be from them."""
+
+    def __init__(self, value, error):
+        self.value, self.error = value, error
+
+    def rounded(self, dtype):
+        reached = abs(self.value) + self.error
+        return Near(self.value, self.error + UNIT[dtype] * reached + SMALLEST[dtype])
+
+    def times(self, other):
+        value = self.value * other.value
+        return Near(value, abs(self.value) * other.error + abs(other.value) * self.error
+                    + self.error * other.error + 2.0 ** -23 * abs(value))
+
+
+def curve(activation, x):
+    value = {"silu": lambda v: v / (1 + numpy.exp(-v)),
+             "gelu": lambda v: 0.5 * v * (1 + _erf(v / math.sqrt(2))),
+             "swigluoai": lambda v: v / (1 + numpy.exp(-1.702 * v))}[
+                 activation.removesuffix("_no_mul")](x.value)
+    return Near(value, SLOPE[activation] * x.error + FUNCTION_ERROR * abs(value))
+
+
+_erf = numpy.vectorize(math.erf, otypes=[numpy.float64])
+
+
+def activated(experts, inner):
+    """[tokens, intermediate] from the pre-activations [tokens, rows of W13]."""
+    name, dtype = experts.activation, experts.dtype
+    if name == "relu2_no_mul":
+        positive = numpy.maximum(inner.value, 0)
+        return Near(positive ** 2, (2 * positive + inner.error) * inner.error).rounded(dtype)
+    if name.endswith("_no_mul"):
+        return curve(name, inner).rounded(dtype)
+    if name == "swigluoai":
+        gate = Near(numpy.minimum(inner.value[:, ::2], 7), inner.error[:, ::2])
+        up = Near(numpy.clip(inner.value[:, 1::2], -7, 7) + 1, inner.error[:, 1::2])
+        return curve(name, gate).times(up).rounded(dtype)
+    half = inner.value.shape[1] // 2
+    gate = Near(inner.value[:, :half], inner.error[:, :half])
+    up = Near(inner.value[:, half:], inner.error[:, half:])
+    return curve(name, gate).rounded(dtype).times(up).rounded(dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def first_weights(experts, e, shared):
+    """(W13, its bias) of one expert."""
+    intermediate = experts.intermediate_size * (experts.shared if shared else 1)
+    rows = intermediate * (1 if experts.activation.endswith("_no_mul") else 2)
+    stream = oracle.SHARED_W13 if shared else oracle.W13
+    w13 = matrix(experts, stream, e, range(rows), experts.hidden_size)
+    has_bias = experts.bias and not shared
+    return w13, bias(experts, oracle.W13_BIAS, e, range(rows)) if has_bias else numpy.zeros(rows)
+
+
+def expert_output(experts, e, inputs, columns, shared=False):
+    """Near [tokens, columns]: an expert's outputs at those columns."""
+    w13, b13 = first_weights(experts, e, shared)
+    norms = numpy.linalg.norm(inputs, axis=1)[:, None] * numpy.linalg.norm(w13, axis=1)
+    inner = Near(inputs @ w13.T + b13, gamma(w13.shape[1] + 1) * (norms + abs(b13)))
+    a = activated(experts, inner.rounded(experts.dtype))
+    intermediate = a.value.shape[1]
+    lost = gamma(intermediate + 1)
+    stream = oracle.SHARED_W2 if shared else oracle.W2
+    w2 = matrix(experts, stream, e, columns, intermediate)
+    b2 = numpy.zeros(len(columns))
+    if experts.bias and not shared:
+        b2 = bias(experts, oracle.W2_BIAS, e, columns)
+    errors = a.error + lost * (abs(a.value) + a.error)
+    return Near(a.value @ w2.T + b2, errors @ abs(w2).T + lost * abs(b2)).rounded(experts.dtype)
+
+
+class Choices:
+    """What some tokens chose: ids and weights [tokens, top_k]."""
+
+    def __init__(self, topk_ids, weights):
+        self.topk_ids, self.weights = topk_ids, weights.astype(numpy.float64)
+
+
+def expected(experts, layer, tokens, choices, columns):
+    """(values, bounds) [tokens, columns] of a layer's output rows at some columns."""
+    dtype = experts.dtype
+    inputs = hidden_states(experts, layer, tokens)
+    total = numpy.zeros((3, len(tokens), len(columns)))  # values, errors, magnitudes
+    for row in range(len(tokens)):
+        for expert, weight in zip(choices.topk_ids[row].tolist(), choices.weights[row].tolist()):
+            if expert < 0:
+                continue
+            given = inputs[row:row + 1]
+            if experts.weight_on_input:
+                given, weight = held(given * held(weight, dtype), dtype), 1.0
+            out = expert_output(experts, layer * experts.num_experts + expert, given, columns)
+            total[:, row] += numpy.stack([weight * out.value[0], abs(weight) * out.error[0],
+                                          abs(weight * out.value[0])])
+    total *= numpy.asarray([experts.scale, abs(experts.scale), abs(experts.scale)])[:, None, None]
+    if experts.shared:
+        out = expert_output(experts, layer, inputs, columns, True)
+        total += numpy.stack([out.value, out.error, abs(out.value)])
+    values, errors, magnitudes = total
+    reached = magnitudes + errors
+    additions = gamma(choices.topk_ids.shape[1] + STORED_ROUNDINGS + 8)
+    bounds = (errors + STORED_ROUNDINGS * (UNIT[dtype] * reached + SMALLEST[dtype])
+              + additions * reached) * (1 + 16 * UNIT[dtype])
+    return values, bounds

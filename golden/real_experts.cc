@@ -1,0 +1,308 @@
+// Real experts: weights from mix, products in double, and the bound of each element. Per row of W13
+// one pass over all tokens of the expert, then the activation, then the same for W2.
+
+#include "golden/real_experts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include "golden/products.h"
+#include "kernels/base/bits.h"
+#include "kernels/base/mix.h"
+
+namespace moe::golden {
+namespace {
+
+// First indices of a mix, as in oracle.py.
+struct Streams {
+  int w13 = 3;
+  int w2 = 4;
+};
+constexpr Streams routed;
+constexpr Streams shared{.w13 = 10, .w2 = 11};
+constexpr int w13_bias_stream = 8;
+constexpr int w2_bias_stream = 9;
+
+// A row of numbers near normal ones over the divisor, rounded to float and then to the dtype.
+void write_row(std::uint64_t started, double divisor, DType dtype, std::span<std::byte> row) {
+  for_row_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    const std::span values(reinterpret_cast<T*>(row.data()), row.size() / sizeof(T));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double number = static_cast<double>(centred(mixed_with(started, i))) / divisor;
+      round_to(static_cast<float>(number), values[i]);
+    }
+  });
+}
+
+// [rows, columns] of deviation 1 / sqrt(columns); started(row) is the row's mix without the column.
+template <typename Started>
+std::vector<std::byte> matrix(Count rows, Count columns, DType dtype, Started started) {
+  const auto size = static_cast<std::size_t>(columns * size_of(dtype));
+  std::vector<std::byte> bytes(static_cast<std::size_t>(rows) * size);
+  const double divisor = centred_deviation * std::sqrt(static_cast<double>(columns));
+  for (Count row = 0; row < rows; ++row) {
+    write_row(started(row), divisor, dtype,
+              std::span(bytes).subspan(static_cast<std::size_t>(row) * size, size));
+  }
+  return bytes;
+}
+
+std::vector<std::byte> bias(std::uint64_t started, Count columns, DType dtype) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(columns * size_of(dtype)));
+  write_row(started, 2 * centred_deviation, dtype, bytes);
+  return bytes;
+}
+
+// Rows of a matrix as doubles, a few at a time.
+class Rows {
+ public:
+  Rows(const std::vector<std::byte>& bytes, Count columns, DType dtype)
+      : tensor_{const_cast<std::byte*>(bytes.data()),
+                std::ssize(bytes) / std::max<Count>(columns * size_of(dtype), 1),
+                columns,
+                dtype,
+                {}} {}
+
+  // RETURNS [rows, columns], good until the next call.
+  const std::vector<double>& read(std::initializer_list<std::size_t> rows) {
+    const auto columns = static_cast<std::size_t>(tensor_.columns);
+    values_.resize(rows.size() * columns);
+    std::size_t at = 0;
+    for (const std::size_t row : rows) {
+      read_row(tensor_, static_cast<Count>(row), std::span(values_).subspan(at, columns));
+      at += columns;
+    }
+    return values_;
+  }
+
+ private:
+  Tensor tensor_;
+  std::vector<double> values_;
+};
+
+std::vector<double> all_of(const std::vector<std::byte>& bytes, DType dtype) {
+  if (bytes.empty()) return {};
+  return Rows(bytes, std::ssize(bytes) / size_of(dtype), dtype).read({0});
+}
+
+double norm(std::span<const double> values) {
+  double sum = 0;
+  for (const double value : values) sum += value * value;
+  return std::sqrt(sum);
+}
+
+// A number and how far a computed one may be from it.
+struct Near {
+  double value = 0;
+  double error = 0;
+};
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// One activation: its value, and the largest slope of it.
+struct Curve {
+  double (*value)(double);
+  double slope;
+};
+constexpr Curve silu_curve{[](double x) { return x * sigmoid(x); }, 1.1};  // at most 1.0998
+constexpr Curve gelu_curve{[](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); },
+                           1.13};  // at most 1.1290
+constexpr Curve oai_curve{[](double x) { return x * sigmoid(1.702 * x); }, 1.1};
+
+constexpr double function_error = 8 * 0x1p-24;  // of exp, erf and a division in fp32, relative
+
+// Of one row's pre-activations to its activated ones. Roundings as in activation.h.
+class Activator {
+ public:
+  Activator(Activation activation, Roundoff roundoff)
+      : activation_(activation), roundoff_(roundoff) {}
+
+  Near gated(Near gate, Near up) const {
+    if (activation_ == Activation::swigluoai) return swigluoai(gate, up);
+    const Near curved =
+        rounded(bent(activation_ == Activation::silu ? silu_curve : gelu_curve, gate));
+    return rounded(product(curved, up));
+  }
+
+  Near alone(Near x) const {
+    if (activation_ == Activation::silu_no_mul) return rounded(bent(silu_curve, x));
+    if (activation_ == Activation::gelu_no_mul) return rounded(bent(gelu_curve, x));
+    const double positive = std::max(x.value, 0.0);
+    return rounded({positive * positive, (2 * positive + x.error) * x.error});
+  }
+
+ private:
+  Near swigluoai(Near gate, Near up) const {
+    const Near g = bent(oai_curve, {std::min(gate.value, 7.0), gate.error});
+    const Near u{std::clamp(up.value, -7.0, 7.0) + 1, up.error};
+    return rounded(product(g, u));
+  }
+
+  static Near bent(const Curve& curve, Near x) {
+    const double value = curve.value(x.value);
+    return {value, curve.slope * x.error + function_error * std::abs(value)};
+  }
+
+  static Near product(Near a, Near b) {
+    return {a.value * b.value, std::abs(a.value) * b.error + std::abs(b.value) * a.error +
+                                   a.error * b.error + 0x1p-23 * std::abs(a.value * b.value)};
+  }
+
+  Near rounded(Near x) const {
+    return {x.value, x.error + roundoff_.of(std::abs(x.value) + x.error)};
+  }
+
+  Activation activation_;
+  Roundoff roundoff_;
+};
+
+// Everything about n rows of one expert while it is computed. Two rows of a weight at a time.
+class ExpertRun {
+ public:
+  ExpertRun(const RealExpert& expert, Activation activation, const std::vector<double>& rows)
+      : expert_(expert),
+        activation_(activation),
+        roundoff_(roundoff_of(expert.dtype)),
+        hidden_(static_cast<std::size_t>(expert.hidden_size)),
+        intermediate_(static_cast<std::size_t>(expert.intermediate_size)),
+        count_(rows.size() / hidden_),
+        rows_(rows),
+        pair_(2 * count_) {
+    for (std::size_t row = 0; row < count_; ++row) {
+      norms_.push_back(norm(std::span(rows_).subspan(row * hidden_, hidden_)));
+    }
+  }
+
+  ExpertOutput output() {
+    activate();
+    ExpertOutput out{std::vector<double>(count_ * hidden_), std::vector<double>(count_ * hidden_)};
+    Rows w2(expert_.w2, expert_.intermediate_size, expert_.dtype);
+    const std::vector<double> bias = all_of(expert_.w2_bias, expert_.dtype);
+    std::vector<double> absolute;
+    std::vector<double> errors(count_ * 2);
+    for (std::size_t h = 0; h < hidden_; h += 2) {
+      const std::size_t next = std::min(h + 1, hidden_ - 1);
+      const std::vector<double>& weights = w2.read({h, next});
+      absolute.resize(weights.size());
+      std::ranges::transform(weights, absolute.begin(), [](double w) { return std::abs(w); });
+      multiply_({count_, 2, intermediate_}, activated_.data(), weights.data(), pair_.data());
+      multiply_({count_, 2, intermediate_}, errors_.data(), absolute.data(), errors.data());
+      for (const std::size_t column : {h, next}) {
+        write_column(column, bias.empty() ? 0 : bias[column], column - h, errors, out);
+      }
+    }
+    return out;
+  }
+
+ private:
+  void write_column(std::size_t column, double bias, std::size_t which,
+                    const std::vector<double>& errors, ExpertOutput& out) const {
+    const double lost = gamma_of(expert_.intermediate_size + 1) * std::abs(bias);
+    for (std::size_t row = 0; row < count_; ++row) {
+      const double value = pair_[2 * row + which] + bias;
+      const double error = errors[2 * row + which] + lost;
+      out.values[row * hidden_ + column] = value;
+      out.errors[row * hidden_ + column] = error + roundoff_.of(std::abs(value) + error);
+    }
+  }
+
+  // One of the pair of products that was computed last, with its bias: the sum of absolute products
+  // is at most the product of the norms.
+  Near product(std::size_t row, std::size_t which, double weights_norm, double bias) const {
+    const double value = pair_[2 * row + which] + bias;
+    const double error =
+        gamma_of(expert_.hidden_size + 1) * (weights_norm * norms_[row] + std::abs(bias));
+    return {value, error + roundoff_.of(std::abs(value) + error)};
+  }
+
+  // activated_ and errors_ [n, intermediate]; the second product's own loss is in the errors.
+  void activate() {
+    const GateLayout layout = activation_row(activation_).gate;
+    Rows w13(expert_.w13, expert_.hidden_size, expert_.dtype);
+    const std::vector<double> bias = all_of(expert_.w13_bias, expert_.dtype);
+    const Activator activator(activation_, roundoff_);
+    activated_.resize(count_ * intermediate_);
+    errors_.resize(count_ * intermediate_);
+    for (std::size_t i = 0; i < intermediate_; ++i) {
+      const std::size_t first = layout == GateLayout::interleaved ? 2 * i : i;
+      const std::size_t second = layout == GateLayout::interleaved ? 2 * i + 1
+                                 : layout == GateLayout::halves    ? intermediate_ + i
+                                                                   : i;
+      const std::vector<double>& weights = w13.read({first, second});
+      multiply_({count_, 2, hidden_}, rows_.data(), weights.data(), pair_.data());
+      const double first_norm = norm(std::span(weights).first(hidden_));
+      const double second_norm = norm(std::span(weights).last(hidden_));
+      for (std::size_t row = 0; row < count_; ++row) {
+        const Near gate = product(row, 0, first_norm, bias.empty() ? 0 : bias[first]);
+        const Near up = product(row, 1, second_norm, bias.empty() ? 0 : bias[second]);
+        write_activated(
+            row, i, layout == GateLayout::none ? activator.alone(gate) : activator.gated(gate, up));
+      }
+    }
+  }
+
+  void write_activated(std::size_t row, std::size_t i, Near a) {
+    const double gamma = gamma_of(expert_.intermediate_size + 1);
+    activated_[row * intermediate_ + i] = a.value;
+    errors_[row * intermediate_ + i] = a.error + gamma * (std::abs(a.value) + a.error);
+  }
+
+  const RealExpert& expert_;
+  Activation activation_;
+  Roundoff roundoff_;
+  std::size_t hidden_;
+  std::size_t intermediate_;
+  std::size_t count_;
+  const std::vector<double>& rows_;
+  std::vector<double> pair_;  // [n, 2]
+  std::vector<double> norms_;
+  std::vector<double> activated_;
+  std::vector<double> errors_;
+  Products multiply_ = chosen_products();
+};
+
+}  // namespace
+
+Roundoff roundoff_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return {0x1p-8, 0x1p-134};
+    case DType::f16:
+      return {0x1p-11, 0x1p-25};
+    default:
+      return {0x1p-24, 0x1p-150};
+  }
+}
+
+double gamma_of(Count n) {
+  const double lost = static_cast<double>(n) * 0x1p-24;
+  return lost / (1 - lost);
+}
+
+RealExpert real_expert(const OracleModel& model, int layer, int expert) {
+  const bool is_shared = expert < 0;
+  const Count e = is_shared ? layer : static_cast<Count>(layer) * model.num_experts + expert;
+  const Streams streams = is_shared ? shared : routed;
+  RealExpert made{
+      .hidden_size = model.hidden_size,
+      .intermediate_size = model.intermediate_size * (is_shared ? model.num_shared_experts : 1),
+      .dtype = model.dtype};
+  const Count w13_rows = made.intermediate_size * w13_rows_each(model.activation);
+  made.w13 = matrix(w13_rows, model.hidden_size, model.dtype,
+                    [&](Count row) { return mix(model.seed, streams.w13, e, row); });
+  made.w2 = matrix(model.hidden_size, made.intermediate_size, model.dtype,
+                   [&](Count row) { return mix(model.seed, streams.w2, e, row); });
+  if (!model.has_bias || is_shared) return made;
+  made.w13_bias = bias(mix(model.seed, w13_bias_stream, e), w13_rows, model.dtype);
+  made.w2_bias = bias(mix(model.seed, w2_bias_stream, e), model.hidden_size, model.dtype);
+  return made;
+}
+
+ExpertOutput expert_output(const RealExpert& expert, Activation activation,
+                           const std::vector<double>& rows) {
+  return ExpertRun(expert, activation, rows).output();
+}
+
+}  // namespace moe::golden

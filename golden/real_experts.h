@@ -1,0 +1,39 @@
+// The experts of real worlds: their weights, their outputs in double, and how far a correct expert
+// may be from them (experts-and-oracles.md, 14.2). Used by oracle.cc.
+
+#pragma once
+
+#include <vector>
+
+#include "golden/oracle.h"
+
+namespace moe::golden {
+
+// One expert's weights in the model's dtype.
+struct RealExpert {
+  Count hidden_size = 0;
+  Count intermediate_size = 0;
+  DType dtype = DType::bf16;
+  std::vector<std::byte> w13;       // [intermediate * w13_rows_each, hidden]
+  std::vector<std::byte> w2;        // [hidden, intermediate]
+  std::vector<std::byte> w13_bias;  // empty: none
+  std::vector<std::byte> w2_bias;
+};
+
+// expert: -1 for the layer's shared one, which has no bias.
+RealExpert real_expert(const OracleModel& model, int layer, int expert);
+
+Roundoff roundoff_of(DType dtype);
+
+// Outputs of an expert [n, hidden], and how far a computed one may be from each.
+struct ExpertOutput {
+  std::vector<double> values;
+  std::vector<double> errors;
+};
+
+// RETURNS the outputs of an expert for rows of doubles [n, hidden], and how far one that computes
+// in the dtype, with fp32 sums and a rounding after each step, may be from each.
+ExpertOutput expert_output(const RealExpert& expert, Activation activation,
+                           const std::vector<double>& rows);
+
+}  // namespace moe::golden
