@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <sstream>
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/faults.h"
+#include "sim/registry.h"
 #include "sim/scenario_keys.h"
 #include "sim/version.h"
 
@@ -35,14 +37,15 @@ constexpr const char* overview =
     "exit: 0 all passed, 1 something differed or a fault was caught or survived, 2 bad input,\n"
     "      3 a peer, a wire or a deadline failed, 4 our own contract broke, 130 interrupted\n";
 
-// Words separated by commas, in one option or several.
+// Words separated by commas, in one option or several. Throws for an empty one.
 Words listed(const options::variables_map& given, const char* option) {
   Words words;
   if (given.count(option) == 0) return words;
   for (const std::string& value : given[option].as<Words>()) {
-    std::istringstream stream(value);
+    std::istringstream stream(value + ",");
     for (std::string word; std::getline(stream, word, ',');) {
-      if (!word.empty()) words.push_back(word);
+      if (word.empty()) throw ScenarioError(text("--", option, " '", value, "': a word is empty"));
+      words.push_back(word);
     }
   }
   return words;
@@ -52,6 +55,18 @@ template <typename Value>
 std::optional<Value> given_value(const options::variables_map& given, const char* option) {
   if (given.count(option) == 0) return std::nullopt;
   return given[option].as<Value>();
+}
+
+// A number from 0: Boost would read -1 as the largest one.
+std::optional<std::uint64_t> given_seed(const options::variables_map& given) {
+  const auto words = given_value<std::string>(given, "seed");
+  if (!words) return std::nullopt;
+  std::int64_t seed = -1;  // files hold seeds up to the same limit
+  const auto [end, error] = std::from_chars(words->data(), words->data() + words->size(), seed);
+  if (error != std::errc() || end != words->data() + words->size() || seed < 0) {
+    throw ScenarioError(text("--seed: '", *words, "' is not a whole number from 0 to ", INT64_MAX));
+  }
+  return static_cast<std::uint64_t>(seed);
 }
 
 // The place of a word among the valid ones. Throws with the nearest.
@@ -70,8 +85,8 @@ std::optional<std::string> chosen_word(const options::variables_map& given, cons
 void add_report_options(options::options_description& description) {
   description.add_options()                                          //
       ("json", options::value<std::string>()->value_name("FILE|-"),  //
-       "write one JSON object per result; - is standard output")     //
-      ("quiet", "print only what did not pass, and the summary")     //
+       "write one JSON object per result; - or nothing is standard output")(
+          "quiet", "print only what did not pass, and the summary")  //
       ("color", options::value<std::string>()->value_name("WHEN"),   //
        "auto (default), always, never; NO_COLOR is honoured")        //
       ("help", "print this");
@@ -107,7 +122,7 @@ options::options_description run_description() {
       ("trace", word()->value_name("FILE"),
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
-      ("seed", options::value<std::uint64_t>()->value_name("N"),
+      ("seed", word()->value_name("N"),
        "the world's seed in the scenario's place; the oracle judges")  //
       ("deadline", options::value<int>()->value_name("MS"),
        "longest wait for a peer, in milliseconds")  //
@@ -136,6 +151,17 @@ std::string help_text(const options::options_description& description) {
   return out.str();
 }
 
+// --json at the end or before another option means standard output.
+Words with_json_target(const Words& arguments) {
+  Words words;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    words.push_back(arguments[i]);
+    const bool is_followed = i + 1 < arguments.size() && !arguments[i + 1].starts_with("--");
+    if (arguments[i] == "--json" && !is_followed) words.push_back("-");
+  }
+  return words;
+}
+
 options::variables_map parsed(const Words& arguments, const options::options_description& visible) {
   options::options_description all;
   all.add(visible).add_options()("path", options::value<Words>());
@@ -143,7 +169,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
   positional.add("path", -1);
   options::variables_map given;
   try {
-    options::store(options::command_line_parser(arguments)
+    options::store(options::command_line_parser(with_json_target(arguments))
                        .options(all)
                        .positional(positional)
                        .style(options::command_line_style::unix_style &
@@ -164,6 +190,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
 RunOverrides overrides_of(const options::variables_map& given) {
   RunOverrides overrides;
   overrides.backends = listed(given, "backend");
+  for (const std::string& backend : overrides.backends) backend_named(backend);
   if (const auto word = given_value<std::string>(given, "device")) {
     overrides.device = static_cast<DeviceKind>(place_of("--device", *word, {"cpu", "cuda", "xpu"}));
   }
@@ -188,7 +215,7 @@ Command run_command(const Words& arguments) {
   if (const auto word = chosen_word(given, "dtype", {"bf16", "f16", "f32"})) {
     run.dtype = dtype_named(*word);
   }
-  run.seed = given_value<std::uint64_t>(given, "seed");
+  run.seed = given_seed(given);
   run.deadline_ms = given_value<int>(given, "deadline");
   if (run.deadline_ms && *run.deadline_ms <= 0) {
     throw ScenarioError(text("--deadline: ", *run.deadline_ms, " ms is no time"));

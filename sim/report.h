@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include <iosfwd>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -28,6 +28,23 @@ enum class Ansi { plain, colored };
 
 std::string outcome_text(const Outcome& outcome, Ansi ansi);
 std::string summary_text(const Summary& summary);
+
+// Where --json goes: a file, standard output ("-"), or nowhere (empty).
+class JsonLines {
+ public:
+  // Throws ScenarioError for a file that cannot be written.
+  explicit JsonLines(const std::string& target);
+
+  bool is_on_standard_output() const { return target_ == "-"; }
+  void write(const JsonValue& value);
+
+  // Throws ScenarioError if something could not be written.
+  void finish();
+
+ private:
+  std::string target_;
+  std::ofstream file_;
+};
 
 JsonValue outcome_json(const Outcome& outcome);
 JsonValue summary_json(const Summary& summary);

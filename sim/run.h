@@ -43,8 +43,11 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
 // Gloo as threads and as processes.
 std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides);
 
-// Throws ScenarioError where the line asks for what cannot be (a backend that does not fit the
-// world, local processes); whatever happens to the ranks is in the Outcome.
+// Throws ScenarioError where the line asks for what cannot be: a backend that does not fit the
+// world, local processes, a fault in a place that the world does not have.
+void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
+
+// Checks the line; whatever happens to the ranks is in the Outcome.
 Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
 
 }  // namespace moe::sim

@@ -1,8 +1,8 @@
 // moebius run: which scenarios, which lines, in which order; prints each verdict as it comes.
-// All scenarios are loaded before the first runs, so that bad input stops everything.
+// All scenarios are loaded and all lines checked before the first runs, so that bad input stops
+// everything before a verdict.
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 
 #include "kernels/base/check.h"
@@ -69,27 +69,20 @@ std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) 
 class Printer {
  public:
   Printer(const ReportOptions& options, const Surroundings& surroundings)
-      : options_(options), ansi_(ansi(options.color, surroundings)) {
-    if (options.json.empty() || options.json == "-") return;
-    file_.open(options.json);
-    if (!file_) throw ScenarioError(text("--json: cannot write ", options.json));
-  }
+      : options_(options), ansi_(ansi(options.color, surroundings)), json_(options.json) {}
 
   void add(const Outcome& outcome) {
     summary_.add(outcome.verdict);
-    write_json(outcome_json(outcome));
+    json_.write(outcome_json(outcome));
     const bool passed = std::holds_alternative<Passed>(outcome.verdict);
-    if (options_.json == "-" || (options_.quiet && passed)) return;
+    if (json_.is_on_standard_output() || (options_.quiet && passed)) return;
     std::cout << outcome_text(outcome, ansi_) << std::endl;
   }
 
   void finish() {
-    write_json(summary_json(summary_));
-    if (options_.json != "-") std::cout << summary_text(summary_) << std::endl;
-    if (!std::cout) throw ScenarioError("results cannot be written to standard output");
-    if (file_.is_open() && !file_) {
-      throw ScenarioError(text("--json: results cannot be written to ", options_.json));
-    }
+    json_.write(summary_json(summary_));
+    if (!json_.is_on_standard_output()) std::cout << summary_text(summary_) << std::endl;
+    json_.finish();
   }
 
  private:
@@ -99,14 +92,9 @@ class Printer {
     return colored ? Ansi::colored : Ansi::plain;
   }
 
-  void write_json(const JsonValue& value) {
-    if (options_.json == "-") std::cout << json_text(value) << std::endl;
-    if (file_.is_open()) file_ << json_text(value) << std::endl;
-  }
-
   ReportOptions options_;
   Ansi ansi_;
-  std::ofstream file_;
+  JsonLines json_;
   Summary summary_;
 };
 
@@ -116,6 +104,9 @@ int run_command(const RunCommand& command, const Surroundings& surroundings) {
   const std::vector<Job> jobs = jobs_of(command, surroundings.folders);
   const RunSettings settings{command.faults, command.required, surroundings.program,
                              surroundings.stop};
+  for (const Job& job : jobs) {
+    for (const RunLine& line : job.lines) check_line(*job.loaded, line, settings);
+  }
   Printer printer(command.report, surroundings);
   std::vector<Outcome> outcomes;
   for (int turn = 0; turn < command.repeat; ++turn) {
