@@ -131,8 +131,9 @@ options::options_description run_description() {
       ("fault", words()->value_name("NAME[:key=value,…]"),
        "seed a fault (moebius list faults)")  //
       ("line", options::value<int>()->value_name("N"),
-       "only the N-th run line of each scenario, from 0")  //
-      ("repeat", options::value<int>()->value_name("N"), "run everything N times");
+       "only the N-th run line of each scenario, from 0")                           //
+      ("repeat", options::value<int>()->value_name("N"), "run everything N times")  //
+      ("junit", word()->value_name("FILE"), "write JUnit's XML for build servers");
   add_report_options(description);
   return description;
 }
@@ -233,6 +234,7 @@ Command run_command(const Words& arguments) {
   run.repeat = given_value<int>(given, "repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
   run.report = report_options(given);
+  run.report.junit = given_value<std::string>(given, "junit").value_or("");
   return run;
 }
 

@@ -17,7 +17,8 @@ namespace moe::sim {
 enum class Color { automatic, always, never };
 
 struct ReportOptions {
-  std::string json;  // a file, "-" for standard output, empty for none
+  std::string json;   // a file, "-" for standard output, empty for none
+  std::string junit;  // a file, empty for none
   bool quiet = false;
   Color color = Color::automatic;
 };

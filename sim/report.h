@@ -1,10 +1,14 @@
-// Reports: outcomes as text for people and as JSON for programs (formats.md, 7).
+// Reports: outcomes as text for people, as JSON for programs (formats.md, 7), as XML for
+// build servers.
 // The only files that know how a verdict looks; they print to streams that main gives them.
 
 #pragma once
 
+#include <chrono>
 #include <fstream>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/json_document.h"
@@ -44,6 +48,35 @@ class JsonLines {
  private:
   std::string target_;
   std::ofstream file_;
+};
+
+// Words as XML's text or attribute: entities, and \\xNN for what XML cannot hold.
+std::string xml_text(std::string_view words);
+
+// Where --junit goes. The file is whole at every moment: it is written anew now and then.
+class JunitReport {
+ public:
+  // An empty name: nowhere. Throws ScenarioError for a file that cannot be written.
+  explicit JunitReport(const std::string& file);
+
+  // ORDER: outcomes of a scenario follow each other.
+  void add(const Outcome& outcome);
+  void finish();
+
+ private:
+  struct Suite {
+    std::string scenario;
+    std::string cases;  // XML
+    std::map<std::string, int> names;
+    Summary summary;
+    std::chrono::nanoseconds time{0};
+  };
+
+  void write();
+
+  std::string file_;
+  std::vector<Suite> suites_;
+  std::chrono::steady_clock::time_point written_;
 };
 
 JsonValue outcome_json(const Outcome& outcome);

@@ -65,15 +65,19 @@ std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) 
   return jobs;
 }
 
-// Where results go: text for people, JSON for programs, either or both.
+// Where results go: text for people, JSON for programs, XML for build servers.
 class Printer {
  public:
   Printer(const ReportOptions& options, const Surroundings& surroundings)
-      : options_(options), ansi_(ansi(options.color, surroundings)), json_(options.json) {}
+      : options_(options),
+        ansi_(ansi(options.color, surroundings)),
+        json_(options.json),
+        junit_(options.junit) {}
 
   void add(const Outcome& outcome) {
     summary_.add(outcome.verdict);
     json_.write(outcome_json(outcome));
+    junit_.add(outcome);
     const bool passed = std::holds_alternative<Passed>(outcome.verdict);
     if (json_.is_on_standard_output() || (options_.quiet && passed)) return;
     std::cout << outcome_text(outcome, ansi_) << std::endl;
@@ -83,6 +87,7 @@ class Printer {
     json_.write(summary_json(summary_));
     if (!json_.is_on_standard_output()) std::cout << summary_text(summary_) << std::endl;
     json_.finish();
+    junit_.finish();
   }
 
  private:
@@ -95,6 +100,7 @@ class Printer {
   ReportOptions options_;
   Ansi ansi_;
   JsonLines json_;
+  JunitReport junit_;
   Summary summary_;
 };
 
