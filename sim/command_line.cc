@@ -21,6 +21,9 @@ namespace {
 namespace options = boost::program_options;
 using Words = std::vector<std::string>;
 
+constexpr int jobs_max = 256;
+constexpr Count worlds_max = 1'000'000'000;
+
 constexpr const char* overview =
     "moebius: runs, checks and explains the expert-parallel distribution layer of MoE inference.\n"
     "\n"
@@ -89,6 +92,8 @@ void add_report_options(options::options_description& description) {
           "quiet", "print only what did not pass, and the summary")  //
       ("color", options::value<std::string>()->value_name("WHEN"),   //
        "auto (default), always, never; NO_COLOR is honoured")        //
+      ("log", options::value<std::string>()->value_name("LEVEL"),
+       "error, warning (default), info, debug: what is told on standard error")  //
       ("help", "print this");
 }
 
@@ -98,6 +103,10 @@ ReportOptions report_options(const options::variables_map& given) {
   report.quiet = given.count("quiet") > 0;
   if (const auto word = given_value<std::string>(given, "color")) {
     report.color = static_cast<Color>(place_of("--color", *word, {"auto", "always", "never"}));
+  }
+  if (const auto word = given_value<std::string>(given, "log")) {
+    report.log_level =
+        static_cast<LogLevel>(place_of("--log", *word, {"error", "warning", "info", "debug"}));
   }
   return report;
 }
@@ -131,8 +140,14 @@ options::options_description run_description() {
       ("fault", words()->value_name("NAME[:key=value,…]"),
        "seed a fault (moebius list faults)")  //
       ("line", options::value<int>()->value_name("N"),
-       "only the N-th run line of each scenario, from 0")                           //
-      ("repeat", options::value<int>()->value_name("N"), "run everything N times")  //
+       "only the N-th run line of each scenario, from 0")                                       //
+      ("repeat", options::value<int>()->value_name("N"), "run everything N times")              //
+      ("jobs", options::value<int>()->value_name("N"), "run N lines at a time; order is kept")  //
+      ("worlds", options::value<Count>()->value_name("N"),
+       "instead of paths: N made-up small worlds, every backend in each; they follow from --seed "
+       "(1); of more than 10 only what does not pass is printed")  //
+      ("first", options::value<Count>()->value_name("N"),
+       "the number of the first small world, from 0")  //
       ("junit", word()->value_name("FILE"), "write JUnit's XML for build servers");
   add_report_options(description);
   return description;
@@ -204,6 +219,31 @@ RunOverrides overrides_of(const options::variables_map& given) {
   return overrides;
 }
 
+// --jobs, and --worlds with what goes with it.
+void take_worlds(const options::variables_map& given, RunCommand& run) {
+  run.threads = given_value<int>(given, "jobs").value_or(1);
+  if (run.threads < 1 || run.threads > jobs_max) {
+    throw ScenarioError(text("--jobs: ", run.threads, " is not 1 to ", jobs_max));
+  }
+  run.worlds = given_value<Count>(given, "worlds");
+  run.first_world = given_value<Count>(given, "first").value_or(0);
+  if (!run.worlds) {
+    if (given.count("first") > 0) throw ScenarioError("--first goes with --worlds");
+    return;
+  }
+  if (*run.worlds < 1 || *run.worlds > worlds_max) {
+    throw ScenarioError(text("--worlds: ", *run.worlds, " is not 1 to ", worlds_max));
+  }
+  if (run.first_world < 0 || run.first_world > worlds_max) {
+    throw ScenarioError(text("--first: ", run.first_world, " is not 0 to ", worlds_max));
+  }
+  for (const char* option : {"path", "tag", "trace", "line", "repeat"}) {
+    if (given.count(option) == 0) continue;
+    throw ScenarioError(text("--worlds makes its own scenarios and cannot have ",
+                             std::string_view(option) == "path" ? "" : "--", option));
+  }
+}
+
 Command run_command(const Words& arguments) {
   const options::options_description description = run_description();
   const options::variables_map given = parsed(arguments, description);
@@ -233,6 +273,7 @@ Command run_command(const Words& arguments) {
   run.line = given_value<int>(given, "line");
   run.repeat = given_value<int>(given, "repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
+  take_worlds(given, run);
   run.report = report_options(given);
   run.report.junit = given_value<std::string>(given, "junit").value_or("");
   return run;

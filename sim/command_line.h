@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/store.h"
+#include "sim/log.h"
 #include "sim/rank_worlds.h"
 #include "sim/scenario.h"
 
@@ -20,6 +21,7 @@ struct ReportOptions {
   std::string json;   // a file, "-" for standard output, empty for none
   std::string junit;  // a file, empty for none
   bool quiet = false;
+  LogLevel log_level = LogLevel::warning;
   Color color = Color::automatic;
 };
 
@@ -35,6 +37,9 @@ struct RunCommand {
   std::vector<FaultSpec> faults;
   std::optional<int> line;  // only this run line of each scenario, counted from 0
   int repeat = 1;
+  int threads = 1;              // lines at a time
+  std::optional<Count> worlds;  // this many small worlds in the place of paths
+  Count first_world = 0;
   ReportOptions report;
 };
 

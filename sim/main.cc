@@ -52,8 +52,12 @@ DataFolders data_folders() {
 int do_command(const Command& command) {
   const auto surroundings = [] {
     const char* no_color = std::getenv("NO_COLOR");
-    return Surroundings{data_folders(), own_file(), isatty(STDOUT_FILENO) == 1,
-                        no_color != nullptr && *no_color != '\0', stop_requested};
+    return Surroundings{data_folders(),
+                        own_file(),
+                        isatty(STDOUT_FILENO) == 1,
+                        isatty(STDERR_FILENO) == 1,
+                        no_color != nullptr && *no_color != '\0',
+                        stop_requested};
   };
   return std::visit(
       Cases{[](const PrintCommand& print) {

@@ -63,6 +63,28 @@ void refuse(const Scenario& scenario, const RunLine& line) {
   }
 }
 
+// What the line will do, for whoever watches.
+LineWork work_of(const LoadedScenario& loaded, const RunLine& line) {
+  const WorldInputs& inputs = loaded.inputs;
+  LineWork work{.words = text(loaded.scenario.name, " ", line.backend, " ", line.communicator, " ",
+                              loaded.scenario.world.num_ranks(), " ",
+                              line.ranks == RanksAre::threads ? "threads" : "processes"),
+                .steps = inputs.num_steps()};
+  for (int step = 0; step < work.steps; ++step) {
+    work.rows += total_rows(inputs.tokens(step)) * inputs.num_layers();
+  }
+  return work;
+}
+
+void log_ends(const std::vector<RankReport>& reports, const Log& log) {
+  for (const RankReport& report : reports) {
+    const bool ended_well = report.failure.kind == FailureKind::none;
+    log.write(LogLevel::debug,
+              text("rank ", report.rank, " ", ended_well ? "finished" : report.failure.message,
+                   ", rows judged: ", report.rows, ", last: ", report.last_operation));
+  }
+}
+
 // What the build lacks for the line: {word, reason}; the word is empty if it lacks nothing.
 std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker) {
   if (line.device != DeviceKind::cpu) {
@@ -121,6 +143,11 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
     return outcome;
   }
   const std::vector<FaultSpec> faults = faults_of(scenario, settings);
+  const LineWork work = work_of(loaded, line);
+  const ProgressDisplay::Line shown(settings.progress, work);
+  if (settings.log != nullptr) {
+    settings.log->write(LogLevel::info, text("ranks start: ", work.words));
+  }
   const auto begin = std::chrono::steady_clock::now();
   std::vector<RankReport> reports;
   if (line.ranks == RanksAre::threads) {
@@ -129,7 +156,8 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
                       loaded.inputs,
                       loaded.golden ? &*loaded.golden : nullptr,
                       *backend_named(line.backend).backend,
-                      settings.stop};
+                      settings.stop,
+                      shown.progress()};
     reports = run_threads(job, maker);
   } else {
     reports = run_processes({loaded.source, line, faults},
@@ -137,6 +165,7 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
                              std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
+  if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);
   // A rank may have fallen to the same Ctrl-C before this process looked.

@@ -27,9 +27,9 @@ class Program(unittest.TestCase):
         shutil.copytree(ROOT / "scenarios", self.folder / "scenarios")
         shutil.copytree(ROOT / "golden" / "data", self.folder / "golden" / "data")
 
-    def start(self, *words):
+    def start(self, *words, stderr=subprocess.PIPE):
         return subprocess.Popen([MOEBIUS, *words], cwd=self.folder, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=stderr)
 
     def run_it(self, *words):
         process = self.start(*words)
