@@ -31,6 +31,7 @@ constexpr const char* overview =
     "\n"
     "commands:\n"
     "  run [PATH…]   run scenarios, judge their outputs, print verdicts\n"
+    "  explain PATH  one token's way and one step's traffic, with real numbers, for students\n"
     "  list WHAT     what exists and what this build lacks: backends, communicators, devices,\n"
     "                profiles, checks, faults, scenarios\n"
     "\n"
@@ -150,6 +151,25 @@ options::options_description run_description() {
        "the number of the first small world, from 0")  //
       ("junit", word()->value_name("FILE"), "write JUnit's XML for build servers");
   add_report_options(description);
+  return description;
+}
+
+options::options_description explain_description() {
+  options::options_description description(
+      "usage: moebius explain PATH [options]\n\n"
+      "Follows one token of a scenario through the layer, with real numbers: who holds it, which\n"
+      "experts it chose, where its row goes, who multiplies and adds what, and how the sum comes\n"
+      "home. With --step and no --token: what every rank sends in that step, and every expert's\n"
+      "load. With neither: both, for the first step that has tokens.\n\noptions");
+  const auto number = [] { return options::value<int>()->value_name("N"); };
+  description.add_options()                                                               //
+      ("step", number(), "the step, from 0")                                              //
+      ("layer", number(), "the layer, from 0 (the default)")                              //
+      ("token", options::value<Count>()->value_name("N"),                                 //
+       "the token of its rank, from 0 (the default)")                                     //
+      ("rank", number(), "the rank that holds the token")                                 //
+      ("run", number(), "the run line whose backend is explained, from 0 (the default)")  //
+      ("help", "print this");
   return description;
 }
 
@@ -279,6 +299,22 @@ Command run_command(const Words& arguments) {
   return run;
 }
 
+Command explain_command(const Words& arguments) {
+  const options::options_description description = explain_description();
+  const options::variables_map given = parsed(arguments, description);
+  if (given.count("help") > 0) return PrintCommand{help_text(description)};
+  const Words paths = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
+  if (paths.size() != 1) {
+    throw ScenarioError("explain which scenario? moebius explain PATH (moebius list scenarios)");
+  }
+  return ExplainCommand{paths.front(),
+                        given_value<int>(given, "step"),
+                        given_value<int>(given, "layer"),
+                        given_value<int>(given, "rank"),
+                        given_value<Count>(given, "token"),
+                        given_value<int>(given, "run")};
+}
+
 Command list_command(const Words& arguments) {
   const options::options_description description = list_description();
   const options::variables_map given = parsed(arguments, description);
@@ -316,12 +352,13 @@ Command parsed_command_line(const std::vector<std::string>& arguments) {
   if (arguments[0] == "--version") return PrintCommand{version_text()};
   const Words rest(arguments.begin() + 1, arguments.end());
   if (arguments[0] == "run") return run_command(rest);
+  if (arguments[0] == "explain") return explain_command(rest);
   if (arguments[0] == "list") return list_command(rest);
   if (arguments[0] == "rank") return rank_command(rest);
-  const std::string near = nearest(arguments[0], {"run", "list"});
+  const std::string near = nearest(arguments[0], {"run", "explain", "list"});
   throw ScenarioError(text("unknown command '", arguments[0], "'",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; commands: run, list (moebius --help)"));
+                           "; commands: run, explain, list (moebius --help)"));
 }
 
 }  // namespace moe::sim

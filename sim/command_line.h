@@ -43,6 +43,16 @@ struct RunCommand {
   ReportOptions report;
 };
 
+// What is not said is chosen so that something shows.
+struct ExplainCommand {
+  std::string path;
+  std::optional<int> step;
+  std::optional<int> layer;
+  std::optional<int> rank;
+  std::optional<Count> token;
+  std::optional<int> run;  // the run line whose backend is explained
+};
+
 struct ListCommand {
   std::string what;
   ReportOptions report;
@@ -54,7 +64,7 @@ struct PrintCommand {
 };
 
 // rank: a process that another moebius started; not for people.
-using Command = std::variant<RunCommand, ListCommand, PrintCommand, RankPlace>;
+using Command = std::variant<RunCommand, ExplainCommand, ListCommand, PrintCommand, RankPlace>;
 
 // arguments without the program's name. Throws ScenarioError with what is valid.
 Command parsed_command_line(const std::vector<std::string>& arguments);

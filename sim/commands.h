@@ -24,6 +24,7 @@ struct Surroundings {
 // RETURNS the exit code. Throws ScenarioError before anything has run.
 int run_command(const RunCommand& command, const Surroundings& surroundings);
 int run_worlds(const RunCommand& command, const Surroundings& surroundings);  // run --worlds
+int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

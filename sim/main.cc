@@ -65,6 +65,7 @@ int do_command(const Command& command) {
               return 0;
             },
             [&](const RunCommand& run) { return run_command(run, surroundings()); },
+            [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
             [&](const ListCommand& list) { return list_command(list, surroundings()); },
             [](const RankPlace& place) { return rank_process(place, stop_requested); }},
       command);
