@@ -230,6 +230,21 @@ Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
           .num_additions = tokens.topk_ids.columns};
 }
 
+std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows) const {
+  MOE_CHECK(expert < model_.num_experts && rows.columns == model_.hidden_size,
+            text("expert ", expert, " for rows ", shape_text(rows)));
+  const std::vector<Choice> all = every_token(rows.rows);
+  OracleModel plain = model_;
+  plain.router_weight_on_input = false;
+  std::vector<double> inputs = inputs_of(plain, {rows, {}, {}}, all);
+  if (model_.kernel == ExpertKernel::real) {
+    return expert_output(experts_->real(layer, expert), model_.activation, inputs).values;
+  }
+  Sums sums{std::vector<double>(inputs.size()), {}, {}};
+  add_exact(model_, experts_->columns(layer, expert), std::move(inputs), all, sums);
+  return std::move(sums.values);
+}
+
 // The experts' own errors, then a rounding of at most the sum of magnitudes for each sum on the way
 // home, and that way's additions in fp32. The last factor covers products of errors
 // (experts-and-oracles.md, 14.2 is of first order).

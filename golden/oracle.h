@@ -76,6 +76,10 @@ class Oracle {
   // shapes, types or ids are not as above. THREAD: safe; experts are made once and shared.
   Expected expected(int layer, const OracleTokens& tokens) const;
 
+  // One expert's outputs for rows [n, hidden_size], neither weighted nor scaled; expert -1 is the
+  // layer's shared one.
+  std::vector<double> outputs(int layer, int expert, const Tensor& rows) const;
+
  private:
   class Experts;
   OracleModel model_;

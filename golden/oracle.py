@@ -49,9 +49,9 @@ Real worlds (values: real) have no digest; real.py computes samples of them
   1 + mix(seed, 2, layer, t, slot) % 255 over their sum over all slots.
   W13[row, h] = near(mix(seed, 3, e, row, h)) / sqrt(H) with 2 I rows where the activation has a
   gate ([gate; up], interleaved for swigluoai), else I; W2[h, i] = near(mix(seed, 4, e, h, i)) /
-  sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 8, e, row)) / 2 for W13,
-  near(mix(seed, 9, e, h)) / 2 for W2. Shared: streams 10 and 11 with the layer in e's place, J in
-  I's, no bias. router_weight_on_input: x * weight, both and the product in model.dtype.
+  sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 8, e, row)) / 2 for
+  W13, near(mix(seed, 9, e, h)) / 2 for W2. Shared: streams 10 and 11 with the layer in e's place, J
+  in I's, no bias. router_weight_on_input: x * weight, both and the product in model.dtype.
 
 Generated routing, for token t, layer l, routing seed r, draws d = 0, 1, 2, …; E experts, K slots
   uniform: the candidate mix(r, 5, l, t, d) % E is skipped when chosen already, until K are chosen.

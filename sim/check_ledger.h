@@ -20,6 +20,10 @@ struct CheckRow {
 };
 const std::vector<CheckRow>& all_checks();
 
+// The judge counts as a check too: it compares whole outputs where the others look on the way.
+inline constexpr CheckRow judge_check = {
+    "REF", "every output is what the golden or the oracle says, byte for byte"};
+
 // The moment of a finding: what was found in an earlier one comes first, whichever rank found it,
 // since later ones may follow from it.
 struct Moment {

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <sstream>
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/faults.h"
+#include "sim/registry.h"
 #include "sim/scenario_keys.h"
 #include "sim/version.h"
 
@@ -19,6 +21,9 @@ namespace {
 namespace options = boost::program_options;
 using Words = std::vector<std::string>;
 
+constexpr int jobs_max = 256;
+constexpr Count worlds_max = 1'000'000'000;
+
 constexpr const char* overview =
     "moebius: runs, checks and explains the expert-parallel distribution layer of MoE inference.\n"
     "\n"
@@ -26,6 +31,7 @@ constexpr const char* overview =
     "\n"
     "commands:\n"
     "  run [PATH…]   run scenarios, judge their outputs, print verdicts\n"
+    "  explain PATH  one token's way and one step's traffic, with real numbers, for students\n"
     "  list WHAT     what exists and what this build lacks: backends, communicators, devices,\n"
     "                profiles, checks, faults, scenarios\n"
     "\n"
@@ -35,14 +41,15 @@ constexpr const char* overview =
     "exit: 0 all passed, 1 something differed or a fault was caught or survived, 2 bad input,\n"
     "      3 a peer, a wire or a deadline failed, 4 our own contract broke, 130 interrupted\n";
 
-// Words separated by commas, in one option or several.
+// Words separated by commas, in one option or several. Throws for an empty one.
 Words listed(const options::variables_map& given, const char* option) {
   Words words;
   if (given.count(option) == 0) return words;
   for (const std::string& value : given[option].as<Words>()) {
-    std::istringstream stream(value);
+    std::istringstream stream(value + ",");
     for (std::string word; std::getline(stream, word, ',');) {
-      if (!word.empty()) words.push_back(word);
+      if (word.empty()) throw ScenarioError(text("--", option, " '", value, "': a word is empty"));
+      words.push_back(word);
     }
   }
   return words;
@@ -52,6 +59,18 @@ template <typename Value>
 std::optional<Value> given_value(const options::variables_map& given, const char* option) {
   if (given.count(option) == 0) return std::nullopt;
   return given[option].as<Value>();
+}
+
+// A number from 0: Boost would read -1 as the largest one.
+std::optional<std::uint64_t> given_seed(const options::variables_map& given) {
+  const auto words = given_value<std::string>(given, "seed");
+  if (!words) return std::nullopt;
+  std::int64_t seed = -1;  // files hold seeds up to the same limit
+  const auto [end, error] = std::from_chars(words->data(), words->data() + words->size(), seed);
+  if (error != std::errc() || end != words->data() + words->size() || seed < 0) {
+    throw ScenarioError(text("--seed: '", *words, "' is not a whole number from 0 to ", INT64_MAX));
+  }
+  return static_cast<std::uint64_t>(seed);
 }
 
 // The place of a word among the valid ones. Throws with the nearest.
@@ -70,10 +89,12 @@ std::optional<std::string> chosen_word(const options::variables_map& given, cons
 void add_report_options(options::options_description& description) {
   description.add_options()                                          //
       ("json", options::value<std::string>()->value_name("FILE|-"),  //
-       "write one JSON object per result; - is standard output")     //
-      ("quiet", "print only what did not pass, and the summary")     //
+       "write one JSON object per result; - or nothing is standard output")(
+          "quiet", "print only what did not pass, and the summary")  //
       ("color", options::value<std::string>()->value_name("WHEN"),   //
        "auto (default), always, never; NO_COLOR is honoured")        //
+      ("log", options::value<std::string>()->value_name("LEVEL"),
+       "error, warning (default), info, debug: what is told on standard error")  //
       ("help", "print this");
 }
 
@@ -83,6 +104,10 @@ ReportOptions report_options(const options::variables_map& given) {
   report.quiet = given.count("quiet") > 0;
   if (const auto word = given_value<std::string>(given, "color")) {
     report.color = static_cast<Color>(place_of("--color", *word, {"auto", "always", "never"}));
+  }
+  if (const auto word = given_value<std::string>(given, "log")) {
+    report.log_level =
+        static_cast<LogLevel>(place_of("--log", *word, {"error", "warning", "info", "debug"}));
   }
   return report;
 }
@@ -109,7 +134,7 @@ options::options_description run_description() {
       ("trace", word()->value_name("FILE"),
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
-      ("seed", options::value<std::uint64_t>()->value_name("N"),
+      ("seed", word()->value_name("N"),
        "the world's seed in the scenario's place; the oracle judges")  //
       ("deadline", options::value<int>()->value_name("MS"),
        "longest wait for a peer, in milliseconds")  //
@@ -118,9 +143,35 @@ options::options_description run_description() {
       ("fault", words()->value_name("NAME[:key=value,…]"),
        "seed a fault (moebius list faults)")  //
       ("line", options::value<int>()->value_name("N"),
-       "only the N-th run line of each scenario, from 0")  //
-      ("repeat", options::value<int>()->value_name("N"), "run everything N times");
+       "only the N-th run line of each scenario, from 0")                                       //
+      ("repeat", options::value<int>()->value_name("N"), "run everything N times")              //
+      ("jobs", options::value<int>()->value_name("N"), "run N lines at a time; order is kept")  //
+      ("worlds", options::value<Count>()->value_name("N"),
+       "instead of paths: N made-up small worlds, every backend in each; they follow from --seed "
+       "(1); of more than 10 only what does not pass is printed")  //
+      ("first", options::value<Count>()->value_name("N"),
+       "the number of the first small world, from 0")  //
+      ("junit", word()->value_name("FILE"), "write JUnit's XML for build servers");
   add_report_options(description);
+  return description;
+}
+
+options::options_description explain_description() {
+  options::options_description description(
+      "usage: moebius explain PATH [options]\n\n"
+      "Follows one token of a scenario through the layer, with real numbers: who holds it, which\n"
+      "experts it chose, where its row goes, who multiplies and adds what, and how the sum comes\n"
+      "home. With --step and no --token: what every rank sends in that step, and every expert's\n"
+      "load. With neither: both, for the first step that has tokens.\n\noptions");
+  const auto number = [] { return options::value<int>()->value_name("N"); };
+  description.add_options()                                                               //
+      ("step", number(), "the step, from 0")                                              //
+      ("layer", number(), "the layer, from 0 (the default)")                              //
+      ("token", options::value<Count>()->value_name("N"),                                 //
+       "the token of its rank, from 0 (the default)")                                     //
+      ("rank", number(), "the rank that holds the token")                                 //
+      ("run", number(), "the run line whose backend is explained, from 0 (the default)")  //
+      ("help", "print this");
   return description;
 }
 
@@ -138,6 +189,17 @@ std::string help_text(const options::options_description& description) {
   return out.str();
 }
 
+// --json at the end or before another option means standard output.
+Words with_json_target(const Words& arguments) {
+  Words words;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    words.push_back(arguments[i]);
+    const bool is_followed = i + 1 < arguments.size() && !arguments[i + 1].starts_with("--");
+    if (arguments[i] == "--json" && !is_followed) words.push_back("-");
+  }
+  return words;
+}
+
 options::variables_map parsed(const Words& arguments, const options::options_description& visible) {
   options::options_description all;
   all.add(visible).add_options()("path", options::value<Words>());
@@ -145,7 +207,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
   positional.add("path", -1);
   options::variables_map given;
   try {
-    options::store(options::command_line_parser(arguments)
+    options::store(options::command_line_parser(with_json_target(arguments))
                        .options(all)
                        .positional(positional)
                        .style(options::command_line_style::unix_style &
@@ -166,6 +228,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
 RunOverrides overrides_of(const options::variables_map& given) {
   RunOverrides overrides;
   overrides.backends = listed(given, "backend");
+  for (const std::string& backend : overrides.backends) backend_named(backend);
   if (const auto word = given_value<std::string>(given, "device")) {
     overrides.device = static_cast<DeviceKind>(place_of("--device", *word, {"cpu", "cuda", "xpu"}));
   }
@@ -176,6 +239,31 @@ RunOverrides overrides_of(const options::variables_map& given) {
   overrides.profile = given_value<std::string>(given, "profile");
   overrides.platform = chosen_word(given, "platform", {"cuda", "rocm", "cpu", "xpu"});
   return overrides;
+}
+
+// --jobs, and --worlds with what goes with it.
+void take_worlds(const options::variables_map& given, RunCommand& run) {
+  run.threads = given_value<int>(given, "jobs").value_or(1);
+  if (run.threads < 1 || run.threads > jobs_max) {
+    throw ScenarioError(text("--jobs: ", run.threads, " is not 1 to ", jobs_max));
+  }
+  run.worlds = given_value<Count>(given, "worlds");
+  run.first_world = given_value<Count>(given, "first").value_or(0);
+  if (!run.worlds) {
+    if (given.count("first") > 0) throw ScenarioError("--first goes with --worlds");
+    return;
+  }
+  if (*run.worlds < 1 || *run.worlds > worlds_max) {
+    throw ScenarioError(text("--worlds: ", *run.worlds, " is not 1 to ", worlds_max));
+  }
+  if (run.first_world < 0 || run.first_world > worlds_max) {
+    throw ScenarioError(text("--first: ", run.first_world, " is not 0 to ", worlds_max));
+  }
+  for (const char* option : {"path", "tag", "trace", "line", "repeat"}) {
+    if (given.count(option) == 0) continue;
+    throw ScenarioError(text("--worlds makes its own scenarios and cannot have ",
+                             std::string_view(option) == "path" ? "" : "--", option));
+  }
 }
 
 Command run_command(const Words& arguments) {
@@ -193,7 +281,7 @@ Command run_command(const Words& arguments) {
   if (const auto word = chosen_word(given, "dtype", {"bf16", "f16", "f32"})) {
     run.dtype = dtype_named(*word);
   }
-  run.seed = given_value<std::uint64_t>(given, "seed");
+  run.seed = given_seed(given);
   run.deadline_ms = given_value<int>(given, "deadline");
   if (run.deadline_ms && *run.deadline_ms <= 0) {
     throw ScenarioError(text("--deadline: ", *run.deadline_ms, " ms is no time"));
@@ -210,8 +298,26 @@ Command run_command(const Words& arguments) {
   run.line = given_value<int>(given, "line");
   run.repeat = given_value<int>(given, "repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
+  take_worlds(given, run);
   run.report = report_options(given);
+  run.report.junit = given_value<std::string>(given, "junit").value_or("");
   return run;
+}
+
+Command explain_command(const Words& arguments) {
+  const options::options_description description = explain_description();
+  const options::variables_map given = parsed(arguments, description);
+  if (given.count("help") > 0) return PrintCommand{help_text(description)};
+  const Words paths = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
+  if (paths.size() != 1) {
+    throw ScenarioError("explain which scenario? moebius explain PATH (moebius list scenarios)");
+  }
+  return ExplainCommand{paths.front(),
+                        given_value<int>(given, "step"),
+                        given_value<int>(given, "layer"),
+                        given_value<int>(given, "rank"),
+                        given_value<Count>(given, "token"),
+                        given_value<int>(given, "run")};
 }
 
 Command list_command(const Words& arguments) {
@@ -251,12 +357,13 @@ Command parsed_command_line(const std::vector<std::string>& arguments) {
   if (arguments[0] == "--version") return PrintCommand{version_text()};
   const Words rest(arguments.begin() + 1, arguments.end());
   if (arguments[0] == "run") return run_command(rest);
+  if (arguments[0] == "explain") return explain_command(rest);
   if (arguments[0] == "list") return list_command(rest);
   if (arguments[0] == "rank") return rank_command(rest);
-  const std::string near = nearest(arguments[0], {"run", "list"});
+  const std::string near = nearest(arguments[0], {"run", "explain", "list"});
   throw ScenarioError(text("unknown command '", arguments[0], "'",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; commands: run, list (moebius --help)"));
+                           "; commands: run, explain, list (moebius --help)"));
 }
 
 }  // namespace moe::sim

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/store.h"
+#include "sim/log.h"
 #include "sim/rank_worlds.h"
 #include "sim/scenario.h"
 
@@ -17,8 +18,10 @@ namespace moe::sim {
 enum class Color { automatic, always, never };
 
 struct ReportOptions {
-  std::string json;  // a file, "-" for standard output, empty for none
+  std::string json;   // a file, "-" for standard output, empty for none
+  std::string junit;  // a file, empty for none
   bool quiet = false;
+  LogLevel log_level = LogLevel::warning;
   Color color = Color::automatic;
 };
 
@@ -35,7 +38,20 @@ struct RunCommand {
   std::vector<FaultSpec> faults;
   std::optional<int> line;  // only this run line of each scenario, counted from 0
   int repeat = 1;
+  int threads = 1;              // lines at a time
+  std::optional<Count> worlds;  // this many small worlds in the place of paths
+  Count first_world = 0;
   ReportOptions report;
+};
+
+// What is not said is chosen so that something shows.
+struct ExplainCommand {
+  std::string path;
+  std::optional<int> step;
+  std::optional<int> layer;
+  std::optional<int> rank;
+  std::optional<Count> token;
+  std::optional<int> run;  // the run line whose backend is explained
 };
 
 struct ListCommand {
@@ -49,7 +65,7 @@ struct PrintCommand {
 };
 
 // rank: a process that another moebius started; not for people.
-using Command = std::variant<RunCommand, ListCommand, PrintCommand, RankPlace>;
+using Command = std::variant<RunCommand, ExplainCommand, ListCommand, PrintCommand, RankPlace>;
 
 // arguments without the program's name. Throws ScenarioError with what is valid.
 Command parsed_command_line(const std::vector<std::string>& arguments);

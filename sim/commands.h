@@ -14,14 +14,17 @@ namespace moe::sim {
 // What main found out about its surroundings.
 struct Surroundings {
   DataFolders folders;
-  std::string program;  // this program's own file
-  bool is_terminal = false;
+  std::string program;             // this program's own file
+  bool is_terminal = false;        // standard output
+  bool is_error_terminal = false;  // standard error
   bool no_color = false;
   const std::atomic<bool>& stop;
 };
 
 // RETURNS the exit code. Throws ScenarioError before anything has run.
 int run_command(const RunCommand& command, const Surroundings& surroundings);
+int run_worlds(const RunCommand& command, const Surroundings& surroundings);  // run --worlds
+int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

@@ -42,6 +42,23 @@ bool on_rank(const FaultSpec& fault, int rank) {
   return wanted < 0 || wanted == rank;
 }
 
+// A token must be one of its rank's in its step.
+void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
+  const auto is_token = [](const FaultParameter& one) { return one.name == "token"; };
+  if (std::ranges::none_of(fault_row(fault.name).parameters, is_token)) return;
+  const int step = parameter(fault, "step");
+  const int token = parameter(fault, "token");
+  Count most = 0;
+  for (int rank = 0; rank < limits.ranks; ++rank) {
+    if (on_rank(fault, rank)) most = std::max(most, limits.tokens(step, rank));
+  }
+  if (token < most) return;
+  const int rank = parameter(fault, "rank");
+  throw ScenarioError(text("fault ", fault.name, ": token=", token,
+                           " is not in this world: ", rank < 0 ? "no rank" : text("rank ", rank),
+                           " has ", rank < 0 ? "more than " : "", most, " tokens in step ", step));
+}
+
 }  // namespace
 
 const std::vector<FaultRow>& all_faults() {
@@ -97,6 +114,9 @@ void check_fault(const FaultSpec& fault) {
 FaultSpec parsed_fault(const std::string& words) {
   const std::size_t colon = words.find(':');
   FaultSpec fault{words.substr(0, colon), {}};
+  if (words.ends_with(':') || words.ends_with(',')) {
+    throw ScenarioError(text("fault '", words, "': no key=value follows the '", words.back(), "'"));
+  }
   std::size_t at = colon == std::string::npos ? words.size() : colon + 1;
   while (at < words.size()) {
     const std::size_t end = std::min(words.find(',', at), words.size());
@@ -118,9 +138,10 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
       {"expert", limits.experts}, {"step", limits.steps},  {"layer", limits.layers},
       {"column", limits.columns}, {"bit", limits.bits},
   };
-  for (const auto& [name, words] : fault.parameters) {
+  for (const FaultParameter& row : fault_row(fault.name).parameters) {
+    const std::string_view name = row.name;
     const int value = parameter(fault, name);
-    const auto is_it = [&name = name](const auto& row) { return row.first == name; };
+    const auto is_it = [name](const auto& known) { return known.first == name; };
     const auto limit = std::ranges::find_if(limit_of, is_it);
     const bool means_any = value == -1 && (name == "rank" || name == "expert");
     const bool is_too_large = limit != limit_of.end() && value >= limit->second;
@@ -130,6 +151,7 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
                limit == limit_of.end() ? "" : text(" (0 to ", limit->second - 1, ")")));
     }
   }
+  check_token_fits(fault, limits);
   if (fault.name == "MF-42" && parameter(fault, "first") == parameter(fault, "second")) {
     throw ScenarioError("fault MF-42: first and second are the same entry");
   }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,7 +44,7 @@ std::string fault_words(const FaultSpec& fault);
 // Throws ScenarioError for a parameter or a value that the row does not have.
 void check_fault(const FaultSpec& fault);
 
-// What a fault's parameters may name in a world: each below its limit.
+// What a fault's parameters may name in a world: each below its limit. tokens: of a rank in a step.
 struct FaultLimits {
   Count ranks = 0;
   Count experts = 0;
@@ -51,9 +52,11 @@ struct FaultLimits {
   Count layers = 0;
   Count columns = 0;
   Count bits = 0;
+  std::function<Count(int step, int rank)> tokens = {};
 };
 
-// Throws ScenarioError for a rank, expert, step, layer, column or bit that the world does not have.
+// Throws ScenarioError for a rank, expert, step, layer, token, column or bit that the world does
+// not have, whether it was written or is the table's default.
 void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits);
 
 // Where a fault's decorators go on one rank.

@@ -8,6 +8,7 @@
 #include "sim/commands.h"
 #include "sim/faults.h"
 #include "sim/registry.h"
+#include "sim/report.h"
 #include "sim/scenario_reader.h"
 
 namespace moe::sim {
@@ -54,7 +55,8 @@ std::vector<Item> profiles() {
 }
 
 std::vector<Item> checks() {
-  std::vector<Item> items;
+  std::vector<Item> items = {
+      {std::string(judge_check.name), std::string(judge_check.invariant), ""}};
   for (const CheckRow& row : all_checks()) {
     items.push_back({std::string(row.name), std::string(row.invariant), ""});
   }
@@ -99,19 +101,17 @@ std::vector<Item> items_of(const std::string& what, const DataFolders& folders) 
 }  // namespace
 
 int list_command(const ListCommand& command, const Surroundings& surroundings) {
+  JsonLines json(command.report.json);
   for (const Item& item : items_of(command.what, surroundings.folders)) {
-    if (command.report.json.empty()) {
-      std::cout << item.name << ": " << (item.absence.empty() ? item.about : item.absence) << "\n";
-      continue;
-    }
     const bool available = item.absence.empty();
-    std::cout << json_text(JsonObject{
-                     {"name", item.name},
-                     {"available", available},
-                     {"reason", available ? JsonValue(nullptr) : JsonValue(item.absence)},
-                     {"about", item.about}})
-              << "\n";
+    json.write(JsonObject{{"name", item.name},
+                          {"available", available},
+                          {"reason", available ? JsonValue(nullptr) : JsonValue(item.absence)},
+                          {"about", item.about}});
+    if (json.is_on_standard_output()) continue;
+    std::cout << item.name << ": " << (available ? item.about : item.absence) << "\n";
   }
+  json.finish();
   return 0;
 }
 

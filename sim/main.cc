@@ -52,8 +52,12 @@ DataFolders data_folders() {
 int do_command(const Command& command) {
   const auto surroundings = [] {
     const char* no_color = std::getenv("NO_COLOR");
-    return Surroundings{data_folders(), own_file(), isatty(STDOUT_FILENO) == 1,
-                        no_color != nullptr && *no_color != '\0', stop_requested};
+    return Surroundings{data_folders(),
+                        own_file(),
+                        isatty(STDOUT_FILENO) == 1,
+                        isatty(STDERR_FILENO) == 1,
+                        no_color != nullptr && *no_color != '\0',
+                        stop_requested};
   };
   return std::visit(
       Cases{[](const PrintCommand& print) {
@@ -61,6 +65,7 @@ int do_command(const Command& command) {
               return 0;
             },
             [&](const RunCommand& run) { return run_command(run, surroundings()); },
+            [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
             [&](const ListCommand& list) { return list_command(list, surroundings()); },
             [](const RankPlace& place) { return rank_process(place, stop_requested); }},
       command);

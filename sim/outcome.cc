@@ -92,7 +92,7 @@ std::set<std::string> named_checks(const std::vector<RankReport>& reports) {
     for (const auto& [check, count] : report.ledger.counts()) {
       if (count > 0) named.insert(check);
     }
-    if (report.differing_cells > 0) named.insert("REF");
+    if (report.differing_cells > 0) named.insert(std::string(judge_check.name));
   }
   return named;
 }

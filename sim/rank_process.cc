@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -47,6 +48,11 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
       row_named("communicator", communicator_makers(), job.line.communicator);
   RankReport report = run_rank(rank_job, {maker.make(meeting, place.rank, *memory), nullptr});
   if (report.failure.kind == FailureKind::system) name_lost_ranks(report, store);
+  if (report.failure.kind == FailureKind::interrupted) {
+    report.failure.kind = FailureKind::system;  // for the others it is a peer that left
+    report.failure.message =
+        text("rank ", place.rank, " (process ", getpid(), ") was interrupted by a signal");
+  }
   return report;
 }
 

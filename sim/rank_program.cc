@@ -69,6 +69,7 @@ class RankProgram {
   void run() {
     for (const std::string_view check : {"SEQ", "COUNT"}) watch_.ledger.looked(check);
     for (int step = 0; step < job_.inputs.num_steps(); ++step) {
+      if (job_.progress != nullptr && rank_ == 0) job_.progress->steps = step + 1;
       for (int layer = 0; layer < job_.inputs.num_layers(); ++layer) {
         if (job_.stop.load()) throw Interrupted{};
         run_cell({step, layer, rank_});
@@ -148,6 +149,7 @@ class RankProgram {
         num_roundings(job_.scenario, job_.backend.capabilities));
     note_nearest(cell, judgement.comparison.nearest);
     report_.rows += output.rows;
+    if (job_.progress != nullptr) job_.progress->rows += output.rows;
     if (judgement.finding != golden::Finding::agrees) {
       report_.mismatches += judgement.comparison.mismatches;
       ++report_.differing_cells;

@@ -13,6 +13,7 @@
 #include "golden/golden.h"
 #include "sim/json_document.h"
 #include "sim/layer_watch.h"
+#include "sim/progress.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
 
@@ -25,6 +26,7 @@ struct RankJob {
   const golden::Golden* golden = nullptr;  // null: the oracle judges
   const Backend& backend;
   const std::atomic<bool>& stop;  // true: leave at the next layer
+  LineProgress* progress = nullptr;
 };
 
 enum class FailureKind { none, input, system, contract, interrupted };

@@ -1,6 +1,10 @@
 // Outcomes for programs: one object a line with the fields of formats.md, 7.
 // Field names are stable; new ones may be added.
 
+#include <iostream>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
 #include "sim/report.h"
 
 #include <cmath>
@@ -51,6 +55,24 @@ JsonValue strings(const std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+JsonLines::JsonLines(const std::string& target) : target_(target) {
+  if (target.empty() || is_on_standard_output()) return;
+  file_.open(target);
+  if (!file_) throw ScenarioError(text("--json: cannot write ", target));
+}
+
+void JsonLines::write(const JsonValue& value) {
+  if (is_on_standard_output()) std::cout << json_text(value) << std::endl;
+  if (file_.is_open()) file_ << json_text(value) << std::endl;
+}
+
+void JsonLines::finish() {
+  if (!std::cout) throw ScenarioError("results cannot be written to standard output");
+  if (file_.is_open() && !file_) {
+    throw ScenarioError(text("--json: results cannot be written to ", target_));
+  }
+}
 
 JsonValue outcome_json(const Outcome& outcome) {
   const std::string reason = reason_of(outcome.verdict);

@@ -6,14 +6,10 @@
 
 #include "kernels/base/text.h"
 #include "sim/report.h"
+#include "sim/text_layout.h"
 
 namespace moe::sim {
 namespace {
-
-std::string padded(std::string words, std::size_t width) {
-  words.resize(std::max(words.size(), width), ' ');
-  return words;
-}
 
 // "PASS", "FAIL", "SKIP", "ERROR", colored where a terminal shows it.
 std::string mark(const Verdict& verdict, Ansi ansi) {

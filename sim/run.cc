@@ -16,6 +16,27 @@
 namespace moe::sim {
 namespace {
 
+// Faults and backends of the file itself, before its golden is looked for.
+Scenario with_known_names(Scenario scenario) {
+  for (const FaultSpec& fault : scenario.faults) check_fault(fault);
+  for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
+    try {
+      backend_named(scenario.runs[i].backend);
+    } catch (const ScenarioError& error) {
+      const std::string place = scenario.place_of(text("runs[", i, "].backend"));
+      throw ScenarioError(text(place, ": ", error.what()));
+    }
+  }
+  return scenario;
+}
+
+// All faults of a run: the scenario's and the command line's.
+std::vector<FaultSpec> faults_of(const Scenario& scenario, const RunSettings& settings) {
+  std::vector<FaultSpec> faults = scenario.faults;
+  faults.insert(faults.end(), settings.faults.begin(), settings.faults.end());
+  return faults;
+}
+
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
@@ -42,6 +63,28 @@ void refuse(const Scenario& scenario, const RunLine& line) {
   }
 }
 
+// What the line will do, for whoever watches.
+LineWork work_of(const LoadedScenario& loaded, const RunLine& line) {
+  const WorldInputs& inputs = loaded.inputs;
+  LineWork work{.words = text(loaded.scenario.name, " ", line.backend, " ", line.communicator, " ",
+                              loaded.scenario.world.num_ranks(), " ",
+                              line.ranks == RanksAre::threads ? "threads" : "processes"),
+                .steps = inputs.num_steps()};
+  for (int step = 0; step < work.steps; ++step) {
+    work.rows += total_rows(inputs.tokens(step)) * inputs.num_layers();
+  }
+  return work;
+}
+
+void log_ends(const std::vector<RankReport>& reports, const Log& log) {
+  for (const RankReport& report : reports) {
+    const bool ended_well = report.failure.kind == FailureKind::none;
+    log.write(LogLevel::debug,
+              text("rank ", report.rank, " ", ended_well ? "finished" : report.failure.message,
+                   ", rows judged: ", report.rows, ", last: ", report.last_operation));
+  }
+}
+
 // What the build lacks for the line: {word, reason}; the word is empty if it lacks nothing.
 std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker) {
   if (line.device != DeviceKind::cpu) {
@@ -58,10 +101,9 @@ std::pair<std::string, std::string> lack(const RunLine& line, const Communicator
 
 LoadedScenario::LoadedScenario(const ScenarioSource& from)
     : source(from),
-      scenario(load_scenario(from)),
+      scenario(with_known_names(load_scenario(from))),
       golden(load_golden(from, scenario)),
       inputs(scenario) {
-  for (const FaultSpec& fault : scenario.faults) check_fault(fault);
   if (golden) check_routing_digests(*golden, inputs, scenario);
 }
 
@@ -69,9 +111,25 @@ LoadedScenario::LoadedScenario(Scenario made) : scenario(std::move(made)), input
   check_world(scenario);
 }
 
-Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
   const Scenario& scenario = loaded.scenario;
   refuse(scenario, line);
+  for (const FaultSpec& fault : faults_of(scenario, settings)) {
+    check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
+                             .experts = scenario.model.num_experts,
+                             .steps = loaded.inputs.num_steps(),
+                             .layers = loaded.inputs.num_layers(),
+                             .columns = scenario.model.hidden_size,
+                             .bits = 8 * size_of(scenario.model.dtype),
+                             .tokens = [&loaded](int step, int rank) {
+                               return loaded.inputs.tokens(step)[static_cast<std::size_t>(rank)];
+                             }});
+  }
+}
+
+Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+  const Scenario& scenario = loaded.scenario;
+  check_line(loaded, line, settings);
   Outcome outcome = empty_outcome(loaded, line);
   for (const FaultSpec& fault : settings.faults) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
@@ -84,15 +142,11 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
         is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});
     return outcome;
   }
-  std::vector<FaultSpec> faults = scenario.faults;
-  faults.insert(faults.end(), settings.faults.begin(), settings.faults.end());
-  for (const FaultSpec& fault : faults) {
-    check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
-                             .experts = scenario.model.num_experts,
-                             .steps = loaded.inputs.num_steps(),
-                             .layers = loaded.inputs.num_layers(),
-                             .columns = scenario.model.hidden_size,
-                             .bits = 8 * size_of(scenario.model.dtype)});
+  const std::vector<FaultSpec> faults = faults_of(scenario, settings);
+  const LineWork work = work_of(loaded, line);
+  const ProgressDisplay::Line shown(settings.progress, work);
+  if (settings.log != nullptr) {
+    settings.log->write(LogLevel::info, text("ranks start: ", work.words));
   }
   const auto begin = std::chrono::steady_clock::now();
   std::vector<RankReport> reports;
@@ -102,7 +156,8 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
                       loaded.inputs,
                       loaded.golden ? &*loaded.golden : nullptr,
                       *backend_named(line.backend).backend,
-                      settings.stop};
+                      settings.stop,
+                      shown.progress()};
     reports = run_threads(job, maker);
   } else {
     reports = run_processes({loaded.source, line, faults},
@@ -110,8 +165,12 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
                              std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
+  if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);
+  // A rank may have fallen to the same Ctrl-C before this process looked.
+  const bool is_error = std::holds_alternative<Errored>(outcome.verdict);
+  if (settings.stop.load() && is_error) outcome.verdict = Errored{"interrupted", 130};
   return outcome;
 }
 

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/log.h"
+#include "sim/progress.h"
 #include "sim/scenario_source.h"
 #include "sim/verdict.h"
 
@@ -33,7 +35,16 @@ struct RunSettings {
   std::vector<std::string> required;  // a skip for want of one of these fails
   std::string program;                // this program's own file, for ranks that are processes
   const std::atomic<bool>& stop;
+  const Log* log = nullptr;
+  ProgressDisplay* progress = nullptr;
 };
+
+// The backends that can take the scenario's world, in the registry's order; those of the command
+// line if it names some.
+std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrides& overrides);
+
+// Adds the line with the command line's words in their place, unless it is there already.
+void add_line(std::vector<RunLine>& lines, const RunLine& line, const RunOverrides& overrides);
 
 // The scenario's run lines with the command line's words in their place, none twice. Communicators
 // are filled in. Throws ScenarioError for a backend that does not exist.
@@ -43,8 +54,11 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
 // Gloo as threads and as processes.
 std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides);
 
-// Throws ScenarioError where the line asks for what cannot be (a backend that does not fit the
-// world, local processes); whatever happens to the ranks is in the Outcome.
+// Throws ScenarioError where the line asks for what cannot be: a backend that does not fit the
+// world, local processes, a fault in a place that the world does not have.
+void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
+
+// Checks the line; whatever happens to the ranks is in the Outcome.
 Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings);
 
 }  // namespace moe::sim

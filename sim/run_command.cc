@@ -1,15 +1,16 @@
 // moebius run: which scenarios, which lines, in which order; prints each verdict as it comes.
-// All scenarios are loaded before the first runs, so that bad input stops everything.
+// All scenarios are loaded and all lines checked before the first runs, so that bad input stops
+// everything before a verdict.
 
 #include <algorithm>
-#include <fstream>
-#include <iostream>
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/commands.h"
-#include "sim/report.h"
+#include "sim/log.h"
+#include "sim/ordered_jobs.h"
 #include "sim/run.h"
+#include "sim/run_printer.h"
 #include "sim/scenario_reader.h"
 
 namespace moe::sim {
@@ -39,22 +40,31 @@ std::vector<RunLine> chosen_lines(std::vector<RunLine> lines, const RunCommand& 
   return {lines[static_cast<std::size_t>(*command.line)]};
 }
 
+std::unique_ptr<LoadedScenario> loaded(const ScenarioSource& source, const Log& log) {
+  auto loaded = std::make_unique<LoadedScenario>(source);
+  const WorldInputs& inputs = loaded->inputs;
+  log.write(LogLevel::info,
+            text("loaded ", loaded->scenario.name, ": steps ", inputs.num_steps(), ", layers ",
+                 inputs.num_layers(), ", judged by the ", loaded->golden ? "golden" : "oracle"));
+  return loaded;
+}
+
 // One scenario with the lines to run.
 struct Job {
   std::unique_ptr<LoadedScenario> loaded;
   std::vector<RunLine> lines;
 };
 
-std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) {
+std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders, const Log& log) {
   std::vector<Job> jobs;
   if (command.paths.empty() && !command.trace.empty()) {
     for (const Values values : {Values::integers, Values::real}) {
       if (command.values.value_or(values) != values) continue;
       ScenarioSource source = source_for(command, folders, "");
       source.values = values;
-      auto loaded = std::make_unique<LoadedScenario>(source);
-      auto lines = lines_for_trace(loaded->scenario, command.overrides);
-      jobs.push_back({std::move(loaded), std::move(lines)});
+      auto scenario = loaded(source, log);
+      auto lines = lines_for_trace(scenario->scenario, command.overrides);
+      jobs.push_back({std::move(scenario), std::move(lines)});
     }
     return jobs;
   }
@@ -62,79 +72,59 @@ std::vector<Job> jobs_of(const RunCommand& command, const DataFolders& folders) 
   if (command.paths.empty() && tags.empty()) tags = {"fast"};
   for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
     if (!tags.empty() && !has_tag(read_scenario(path, folders.scenarios), tags)) continue;
-    auto loaded = std::make_unique<LoadedScenario>(source_for(command, folders, path.string()));
+    auto scenario = loaded(source_for(command, folders, path.string()), log);
     auto lines =
-        chosen_lines(lines_of(loaded->scenario, command.overrides), command, loaded->scenario);
-    jobs.push_back({std::move(loaded), std::move(lines)});
+        chosen_lines(lines_of(scenario->scenario, command.overrides), command, scenario->scenario);
+    jobs.push_back({std::move(scenario), std::move(lines)});
   }
   if (jobs.empty()) throw ScenarioError(text("no scenario has the tag ", joined(tags)));
   return jobs;
 }
 
-// Where results go: text for people, JSON for programs, either or both.
-class Printer {
- public:
-  Printer(const ReportOptions& options, const Surroundings& surroundings)
-      : options_(options), ansi_(ansi(options.color, surroundings)) {
-    if (options.json.empty() || options.json == "-") return;
-    file_.open(options.json);
-    if (!file_) throw ScenarioError(text("--json: cannot write ", options.json));
-  }
+// One line of one scenario.
+struct LineJob {
+  const LoadedScenario& loaded;
+  RunLine line;
+};
 
-  void add(const Outcome& outcome) {
-    summary_.add(outcome.verdict);
-    write_json(outcome_json(outcome));
-    const bool passed = std::holds_alternative<Passed>(outcome.verdict);
-    if (options_.json == "-" || (options_.quiet && passed)) return;
-    std::cout << outcome_text(outcome, ansi_) << std::endl;
-  }
-
-  void finish() {
-    write_json(summary_json(summary_));
-    if (options_.json != "-") std::cout << summary_text(summary_) << std::endl;
-    if (!std::cout) throw ScenarioError("results cannot be written to standard output");
-    if (file_.is_open() && !file_) {
-      throw ScenarioError(text("--json: results cannot be written to ", options_.json));
+// All lines, checked; those of a scenario follow each other.
+std::vector<LineJob> checked_lines(const std::vector<Job>& jobs, const RunSettings& settings) {
+  std::vector<LineJob> lines;
+  for (const Job& job : jobs) {
+    for (const RunLine& line : job.lines) {
+      check_line(*job.loaded, line, settings);
+      lines.push_back({*job.loaded, line});
     }
   }
+  return lines;
+}
 
- private:
-  static Ansi ansi(Color color, const Surroundings& surroundings) {
-    const bool automatic = surroundings.is_terminal && !surroundings.no_color;
-    const bool colored = color == Color::always || (color == Color::automatic && automatic);
-    return colored ? Ansi::colored : Ansi::plain;
-  }
-
-  void write_json(const JsonValue& value) {
-    if (options_.json == "-") std::cout << json_text(value) << std::endl;
-    if (file_.is_open()) file_ << json_text(value) << std::endl;
-  }
-
-  ReportOptions options_;
-  Ansi ansi_;
-  std::ofstream file_;
-  Summary summary_;
-};
+int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
+  const Log log(command.report.log_level);
+  const std::vector<Job> jobs = jobs_of(command, surroundings.folders, log);
+  RunSettings settings{command.faults, command.required, surroundings.program, surroundings.stop,
+                       &log};
+  const std::vector<LineJob> lines = checked_lines(jobs, settings);
+  const Count count = std::ssize(lines) * command.repeat;
+  ProgressDisplay progress(progress_stream(command.report, surroundings), count);
+  settings.progress = &progress;
+  RunPrinter printer(command.report, surroundings, progress);
+  run_in_order(
+      {count, command.threads, surroundings.stop},
+      [&](Count number) {
+        const LineJob& job = lines[static_cast<std::size_t>(number % std::ssize(lines))];
+        return std::vector{run_line(job.loaded, job.line, settings)};
+      },
+      [&](const std::vector<Outcome>& outcomes) {
+        for (const Outcome& outcome : outcomes) printer.add(outcome, ShownOutcomes::all);
+      });
+  return printer.finish("");
+}
 
 }  // namespace
 
 int run_command(const RunCommand& command, const Surroundings& surroundings) {
-  const std::vector<Job> jobs = jobs_of(command, surroundings.folders);
-  const RunSettings settings{command.faults, command.required, surroundings.program,
-                             surroundings.stop};
-  Printer printer(command.report, surroundings);
-  std::vector<Outcome> outcomes;
-  for (int turn = 0; turn < command.repeat; ++turn) {
-    for (const Job& job : jobs) {
-      for (const RunLine& line : job.lines) {
-        if (surroundings.stop.load()) break;
-        outcomes.push_back(run_line(*job.loaded, line, settings));
-        printer.add(outcomes.back());
-      }
-    }
-  }
-  printer.finish();
-  return surroundings.stop.load() ? 130 : exit_code_of(outcomes);
+  return command.worlds ? run_worlds(command, surroundings) : run_scenarios(command, surroundings);
 }
 
 }  // namespace moe::sim

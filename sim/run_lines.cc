@@ -32,22 +32,34 @@ RunLine overridden(RunLine line, const RunOverrides& overrides) {
   return line;
 }
 
-void add_once(std::vector<RunLine>& lines, const RunLine& line) {
-  const auto is_it = [&line](const RunLine& known) { return same_run(known, line); };
-  if (std::ranges::none_of(lines, is_it)) lines.push_back(line);
+}  // namespace
+
+void add_line(std::vector<RunLine>& lines, const RunLine& line, const RunOverrides& overrides) {
+  const RunLine added = overridden(line, overrides);
+  const auto is_it = [&added](const RunLine& known) { return same_run(known, added); };
+  if (std::ranges::none_of(lines, is_it)) lines.push_back(added);
 }
 
-}  // namespace
+std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrides& overrides) {
+  std::vector<std::string> backends;
+  for (const RegistryRow& row : registry()) {
+    const bool wanted =
+        overrides.backends.empty() || std::ranges::count(overrides.backends, row.name) > 0;
+    const bool fits = row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1;
+    if (wanted && fits) backends.emplace_back(row.name);
+  }
+  return backends;
+}
 
 std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& overrides) {
   std::vector<RunLine> lines;
   for (const RunLine& written : scenario.runs) {
-    RunLine line = overridden(written, overrides);
+    RunLine line = written;
     std::vector<std::string> backends = overrides.backends;
     if (backends.empty()) backends = {line.backend};
     for (const std::string& backend : backends) {
       line.backend = backend_named(backend).name;
-      add_once(lines, line);
+      add_line(lines, line, overrides);
     }
   }
   return lines;
@@ -55,19 +67,15 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
 
 std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides) {
   std::vector<RunLine> lines;
-  for (const RegistryRow& row : registry()) {
-    const bool wanted =
-        overrides.backends.empty() || std::ranges::count(overrides.backends, row.name) > 0;
-    const bool fits = row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1;
-    if (!wanted || !fits) continue;
+  for (const std::string& backend : backends_for(scenario, overrides)) {
     RunLine line;
-    line.backend = row.name;
+    line.backend = backend;
     line.communicator = "local";
-    add_once(lines, overridden(line, overrides));
+    add_line(lines, line, overrides);
     line.communicator = "gloo";
-    add_once(lines, overridden(line, overrides));
+    add_line(lines, line, overrides);
     line.ranks = RanksAre::processes;
-    add_once(lines, overridden(line, overrides));
+    add_line(lines, line, overrides);
   }
   for (const std::string& name : overrides.backends) backend_named(name);
   std::erase_if(lines, [](const RunLine& line) {

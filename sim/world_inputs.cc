@@ -184,6 +184,10 @@ golden::OracleModel WorldInputs::oracle_model(int layer) const {
           .router_weight_on_input = model.router_weight_on_input};
 }
 
+std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Tensor& rows) const {
+  return oracles_[static_cast<std::size_t>(layer)]->outputs(first_layer_ + layer, expert, rows);
+}
+
 golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) const {
   return oracles_[static_cast<std::size_t>(layer)]->expected(
       first_layer_ + layer,

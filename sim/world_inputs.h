@@ -51,6 +51,9 @@ class WorldInputs {
   // The layer's shared experts as one, all of it. REQUIRES a model that has some.
   ExpertWeights shared_expert_weights(int layer, Memory& memory) const;
 
+  // One expert's outputs for rows of hidden states, as the C++ oracle says; -1 is the shared one.
+  std::vector<double> expert_outputs(int layer, int expert, const Tensor& rows) const;
+
   // What the C++ oracle says of a cell's rows (oracle.h).
   golden::Expected expected(int layer, const CellInputs& inputs) const;
 

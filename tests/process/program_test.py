@@ -7,61 +7,13 @@ interrupts. Works on a copy of the scenarios in a folder of its own; ends only w
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
-MOEBIUS = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else "build/cpu/sim/moebius"
-ROOT = Path(__file__).resolve().parents[2]
-TRACE = "recorded/mixtral-style-e8k2"
-
-
-class Program(unittest.TestCase):
-    """A folder with scenarios and goldens that a test may change."""
-
-    def setUp(self):
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
-        shutil.copytree(ROOT / "scenarios", self.folder / "scenarios")
-        shutil.copytree(ROOT / "golden" / "data", self.folder / "golden" / "data")
-
-    def start(self, *words):
-        return subprocess.Popen([MOEBIUS, *words], cwd=self.folder, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def run_it(self, *words):
-        process = self.start(*words)
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
-
-    def ranks_of(self, process, count):
-        """Process ids of the ranks, by rank, once all have started."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            ranks = {}
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            for child in children:
-                try:
-                    words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
-                except OSError:
-                    continue
-                if "--rank" in words:
-                    ranks[int(words[words.index("--rank") + 1])] = int(child)
-            if len(ranks) == count:
-                return ranks
-            time.sleep(0.01)
-        self.fail("the ranks did not start")
-
-    def edit_golden(self, change):
-        path = self.folder / "golden" / "data" / (TRACE + ".golden.json")
-        golden = json.loads(path.read_text())
-        change(golden)
-        path.write_text(json.dumps(golden))
+from program import Program, TRACE
 
 
 class Results(Program):
@@ -183,8 +135,17 @@ class DyingRanks(Program):
     def test_a_stopped_rank_is_named_within_the_deadline(self):
         code, out, took = self.rank_in_trouble(signal.SIGSTOP, 1500)
         self.assertEqual(code, 3, out)
-        self.assertRegex(out, "rank 0: .*rank 2")
+        self.assertRegex(out, r"rank 0: .*ranks? (\d, )*2")  # beside those that wait for it
         self.assertLess(took, 6)
+
+    def test_an_interrupted_rank_is_named(self):
+        process = self.start("run", TRACE, "--line", "2")
+        ranks = self.ranks_of(process, 4)
+        time.sleep(0.8)
+        os.kill(ranks[2], signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 3, out)
+        self.assertIn(f"rank 2 (process {ranks[2]}) was interrupted by a signal", out)
 
     def test_an_interrupt_ends_everything(self):
         for line in ("0", "1", "2"):
@@ -213,6 +174,32 @@ class Input(Program):
         self.assertIn("backends", self.refused("list", "backend"))
         self.assertIn("MF-37", self.refused("run", "smoke", "--fault", "MF-39"))
 
+    def test_options_that_say_nothing_or_too_much(self):
+        self.assertIn("a word is empty", self.refused("run", "smoke", "--backend", ","))
+        self.assertIn("a word is empty", self.refused("run", "smoke", "--tag", ""))
+        self.assertIn("no key=value", self.refused("run", "smoke", "--fault", "MF-42:"))
+        self.assertIn("--seed: '-1'", self.refused("run", "smoke", "--seed", "-1"))
+        self.assertIn("rank 1 has 0 tokens in step 0",
+                      self.refused("run", "smoke/two-ranks", "--fault", "flip_bit:rank=1"))
+        self.assertIn("rank 0 has 5 tokens in step 0",
+                      self.refused("run", "smoke/two-ranks", "--fault", "flip_bit:token=5"))
+
+    def test_no_verdict_before_all_lines_are_known_to_be_possible(self):
+        code, out, err = self.run_it("run", "smoke", "--backend", "no_ep")
+        self.assertEqual(code, 2)
+        self.assertEqual(out, "")
+        self.assertIn("world.dp 1", err)
+
+    def test_unknown_names_come_before_missing_goldens(self):
+        (self.folder / "golden" / "data" / "smoke" / "two-ranks.golden.json").unlink()
+        path = self.folder / "scenarios" / "smoke" / "two-ranks.yaml"
+        text = path.read_text()
+        path.write_text(text.replace("backend: skeleton", "backend: skeletton", 1))
+        self.assertRegex(self.refused("run", "smoke/two-ranks"),
+                         r"two-ranks.yaml:\d+:\d+: .*skeletton.*did you mean 'skeleton'")
+        path.write_text(text + "faults: [{name: MF-99}]\n")
+        self.assertIn("MF-99", self.refused("run", "smoke/two-ranks"))
+
     def test_worlds_that_do_not_fit(self):
         self.assertIn("world.dp 1", self.refused("run", "smoke/two-ranks", "--backend", "no_ep"))
         self.assertIn("local", self.refused("run", "smoke/two-ranks", "--communicator", "local",
@@ -226,6 +213,9 @@ class Input(Program):
         self.assertIn("bad.safetensors", self.refused("run", "--trace", "bad.safetensors"))
 
     def test_help_and_version(self):
+        _, version, _ = self.run_it("--version")
+        for library in ("Gloo", "oneDNN", "Boost"):
+            self.assertRegex(version, library + r" \d+\.\d+\.\d+")
         for words in (["--help"], ["run", "--help"], ["list", "--help"], ["--version"], []):
             code, out, _ = self.run_it(*words)
             self.assertEqual(code, 0, words)
@@ -234,12 +224,14 @@ class Input(Program):
     def test_every_list_has_names_availability_and_reasons(self):
         for what in ("backends", "communicators", "devices", "profiles", "checks", "faults",
                      "scenarios"):
-            code, out, _ = self.run_it("list", what, "--json", "-")
+            code, out, _ = self.run_it("list", what, "--json")  # alone: standard output
             self.assertEqual(code, 0, what)
             rows = [json.loads(line) for line in out.splitlines()]
             self.assertTrue(rows, what)
             for row in rows:
                 self.assertEqual(row["available"], row["reason"] is None, row)
+            if what == "checks":
+                self.assertIn("REF", [row["name"] for row in rows])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 // counted. Worlds are scenarios without a file; ranks are threads on the local communicator.
 
 #include <algorithm>
+#include <numeric>
 
-#include "sim/registry.h"
 #include "sim/run.h"
+#include "sim/small_worlds.h"
 #include "tests/catch.h"
 
 using namespace moe;
@@ -24,11 +25,10 @@ Outcome outcome_of(const Scenario& scenario, const std::string& backend) {
 
 // What went wrong in a world, empty if nothing did.
 std::string trouble(const Scenario& scenario) {
-  for (const RegistryRow& row : registry()) {
-    if (!row.backend->capabilities.moves_between_dp_ranks && scenario.world.dp > 1) continue;
-    const Outcome outcome = outcome_of(scenario, std::string(row.name));
+  for (const std::string& backend : backends_for(scenario, {})) {
+    const Outcome outcome = outcome_of(scenario, backend);
     if (word_of(outcome.verdict) != "passed") {
-      return std::string(row.name) + ": " + reason_of(outcome.verdict);
+      return backend + ": " + reason_of(outcome.verdict);
     }
     for (const auto& [check, said] : outcome.checks) {
       if (said != "ok") return check + ": " + said;
@@ -56,14 +56,7 @@ std::vector<std::vector<Count>> token_counts(int ranks) {
 }
 
 Scenario world(int ranks, int experts, int top_k) {
-  Scenario scenario;
-  scenario.name = "small world";
-  scenario.world.dp = ranks;
-  scenario.model.num_experts = experts;
-  scenario.model.top_k = top_k;
-  scenario.model.hidden_size = 5;
-  scenario.model.intermediate_size = 3;
-  return scenario;
+  return plain_small_world({.ranks = ranks, .experts = experts, .top_k = top_k});
 }
 
 }  // namespace
@@ -114,4 +107,27 @@ TEST_CASE("small worlds: the same world twice has the same facts") {
   CHECK(first.traffic.bytes == second.traffic.bytes);
   CHECK(first.rows == second.rows);
   CHECK(word_of(second.verdict) == "passed");
+}
+
+TEST_CASE("small worlds: made-up ones pass everywhere and reach the corners") {
+  int idle_ranks = 0;
+  int uneven_experts = 0;
+  int odd_widths = 0;
+  int masked = 0;
+  for (Count index = 0; index < 150; ++index) {
+    const Scenario scenario = small_world(2, index);
+    INFO(small_world_text(scenario));
+    CHECK(trouble(scenario) == "");
+    CHECK(scenario.world.dp <= 4);
+    Count tokens = 0;
+    for (const auto& step : scenario.steps) {
+      tokens += std::accumulate(step.begin(), step.end(), Count{0});
+      idle_ranks += std::ranges::count(step, 0) > 0 ? 1 : 0;
+    }
+    CHECK((tokens >= 1 && tokens <= 16));
+    uneven_experts += scenario.model.num_experts % scenario.world.dp != 0 ? 1 : 0;
+    odd_widths += scenario.model.hidden_size % 2 != 0 ? 1 : 0;
+    masked += std::holds_alternative<MaskedRouting>(scenario.routing) ? 1 : 0;
+  }
+  CHECK(std::min({idle_ranks, uneven_experts, odd_widths, masked}) >= 10);
 }

@@ -1,0 +1,122 @@
+// moebius explain: which token of which step of which scenario, then its story. Everything that is
+// not said has a default that shows something: the first step with tokens, the first token.
+
+#include <iostream>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+#include "sim/commands.h"
+#include "sim/explanation.h"
+#include "sim/run.h"
+#include "sim/scenario_reader.h"
+
+namespace moe::sim {
+namespace {
+
+// The value of an option if the scenario has it.
+int within(const std::string& option, int value, int limit, const std::string& things) {
+  if (value >= 0 && value < limit) return value;
+  throw ScenarioError(text(option, " ", value, ": ", things, " 0 to ", limit - 1));
+}
+
+Scenario chosen_scenario(const ExplainCommand& command, const DataFolders& folders) {
+  const auto files = scenario_files({command.path}, folders.scenarios);
+  if (files.size() != 1) {
+    throw ScenarioError(
+        text(command.path, ": explain takes one scenario, and this is a folder of ", files.size()));
+  }
+  return load_scenario({folders, files.front().string(), "", {}, {}, {}});
+}
+
+RunLine chosen_line(const ExplainCommand& command, const LoadedScenario& loaded,
+                    const Surroundings& surroundings) {
+  const std::vector<RunLine> lines = lines_of(loaded.scenario, {});
+  const int line = within("--run", command.run.value_or(0), static_cast<int>(lines.size()),
+                          text(loaded.scenario.name, " has run lines"));
+  RunLine chosen = lines[static_cast<std::size_t>(line)];
+  chosen.ranks = RanksAre::threads;  // how ranks run changes nothing that is explained
+  check_line(loaded, chosen, {{}, {}, surroundings.program, surroundings.stop});
+  return chosen;
+}
+
+class Choice {
+ public:
+  Choice(const ExplainCommand& command, const WorldInputs& inputs)
+      : command_(command), inputs_(inputs) {
+    layer_ = within("--layer", command.layer.value_or(0), inputs.num_layers(),
+                    "the scenario has layers");
+    if (command.rank) {
+      within("--rank", *command.rank, static_cast<int>(std::ssize(inputs.tokens(0))),
+             "the world has ranks with tokens");
+    }
+    if (command.step) {
+      within("--step", *command.step, inputs.num_steps(), "the scenario has steps");
+    }
+    step_ = command.step.value_or(first_step());
+  }
+
+  int step() const { return step_; }
+  int layer() const { return layer_; }
+  Count token() const { return command_.token.value_or(0); }
+
+  // The asked-for rank, or the first that holds the token.
+  golden::Cell cell() const {
+    const int rank = rank_in(step_);
+    if (rank >= 0) return {step_, layer_, rank};
+    throw ScenarioError(text("--token ", token(), ": ",
+                             command_.rank ? text("rank ", *command_.rank) : "no rank",
+                             " holds so many tokens in step ", step_, ": the ranks hold ",
+                             joined(inputs_.tokens(step_))));
+  }
+
+  // Whether the token can be shown without asking for more than the user did.
+  bool has_token() const { return rank_in(step_) >= 0; }
+
+ private:
+  int rank_in(int step) const {
+    const RowCounts tokens = inputs_.tokens(step);
+    for (int rank = 0; rank < static_cast<int>(std::ssize(tokens)); ++rank) {
+      if (command_.rank && *command_.rank != rank) continue;
+      if (token() >= 0 && token() < tokens[static_cast<std::size_t>(rank)]) return rank;
+    }
+    return -1;
+  }
+
+  // The first step that has the token, else the first.
+  int first_step() const {
+    for (int step = 0; step < inputs_.num_steps(); ++step) {
+      if (rank_in(step) >= 0) return step;
+    }
+    return 0;
+  }
+
+  const ExplainCommand& command_;
+  const WorldInputs& inputs_;
+  int step_ = 0;
+  int layer_ = 0;
+};
+
+}  // namespace
+
+int explain_command(const ExplainCommand& command, const Surroundings& surroundings) {
+  const LoadedScenario loaded(chosen_scenario(command, surroundings.folders));
+  const RunLine line = chosen_line(command, loaded, surroundings);
+  const ExplainedWorld world = explained_world(loaded.scenario, loaded.inputs, line.backend);
+  const Choice choice(command, loaded.inputs);
+  const bool asks_token = command.token || command.rank;
+  const bool asks_step = command.step && !asks_token;
+  if (!asks_token) {
+    std::cout << step_explanation_text(world, explain_step(world, choice.step(), choice.layer()));
+  }
+  if (!asks_step) {
+    const TokenExplanation token = explain_token(world, choice.cell(), choice.token());
+    std::cout << (asks_token ? "" : "\n\n") << token_explanation_text(world, token);
+  } else if (choice.has_token()) {
+    std::cout << "\nOne token's way: moebius explain " << command.path << " --step "
+              << choice.step() << " --rank " << choice.cell().rank << " --token 0\n";
+  }
+  if (!std::cout) throw ScenarioError("the explanation cannot be written to standard output");
+  return 0;
+}
+
+}  // namespace moe::sim

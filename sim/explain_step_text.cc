@@ -1,0 +1,169 @@
+// All tokens of one step as text: who holds how many, which rows travel where, which experts have
+// how much to do.
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "sim/explanation.h"
+#include "sim/text_layout.h"
+
+namespace moe::sim {
+namespace {
+
+// Rows of a table of ranks: {from, to, …} with a total.
+std::string count_row(const std::string& label, const std::vector<std::string>& cells) {
+  std::string line = text("   ", padded(label, 12));
+  for (const std::string& cell : cells) line += right_aligned(cell, 8);
+  return line + "\n";
+}
+
+std::string tokens_text(const StepExplanation& step) {
+  std::string out = "1. Tokens at home\n";
+  for (std::size_t rank = 0; rank < step.tokens.size(); ++rank) {
+    const Count held = step.tokens[rank];
+    out += text(
+        "   rank ", padded(text(rank), 3), right_aligned(text(held), 7), " ",
+        held == 1 ? "token" : "tokens",
+        held == 0 ? ": idle; it still takes part in every exchange, or the others would wait" : "",
+        "\n");
+  }
+  return out + "\n";
+}
+
+struct Travel {
+  Count away = 0;    // rows sent to another rank
+  Count needed = 0;  // of these, rows that meet a chosen expert there
+};
+
+Travel travel_of(const StepExplanation& step) {
+  Travel travel;
+  for (std::size_t from = 0; from < step.sent.size(); ++from) {
+    for (std::size_t to = 0; to < step.sent.size(); ++to) {
+      if (from == to) continue;
+      travel.away += step.sent[from][to];
+      travel.needed += step.met[from][to];
+    }
+  }
+  return travel;
+}
+
+// One line per rank where a table would be too wide.
+std::string sent_by_rank(const StepExplanation& step) {
+  std::string out;
+  for (std::size_t rank = 0; rank < step.sent.size(); ++rank) {
+    Count sent = 0;
+    Count received = 0;
+    for (std::size_t peer = 0; peer < step.sent.size(); ++peer) {
+      if (peer == rank) continue;
+      sent += step.sent[rank][peer];
+      received += step.sent[peer][rank];
+    }
+    out += text("   rank ", padded(text(rank), 4), "sends ", right_aligned(text(sent), 8),
+                ", receives ", right_aligned(text(received), 8), "\n");
+  }
+  return out;
+}
+
+std::string sent_table(const StepExplanation& step) {
+  std::vector<std::string> heads;
+  for (std::size_t to = 0; to < step.sent.size(); ++to) heads.push_back(text("to ", to));
+  heads.emplace_back("sent");
+  std::string out = count_row("", heads);
+  for (std::size_t from = 0; from < step.sent.size(); ++from) {
+    std::vector<std::string> cells;
+    Count sent = 0;
+    for (std::size_t to = 0; to < step.sent.size(); ++to) {
+      const Count rows = step.sent[from][to];
+      cells.push_back(from == to ? text("(", rows, ")") : text(rows));
+      sent += from == to ? 0 : rows;
+    }
+    cells.push_back(text(sent));
+    out += count_row(text("from rank ", from), cells);
+  }
+  return out;
+}
+
+std::string travel_text(const ExplainedWorld& world, const StepExplanation& step) {
+  constexpr std::size_t table_ranks_max = 9;
+  const Travel travel = travel_of(step);
+  const bool is_narrow = step.sent.size() <= table_ranks_max;
+  return text(
+      "2. Dispatch: rows that each rank sends to each other rank; in brackets what stays\n",
+      reach_text(world.capabilities.dispatch_reach),
+      is_narrow ? sent_table(step) : sent_by_rank(step), "   ", counted(travel.away, "row"),
+      " to another rank; ", travel.needed, " of them meet a chosen expert there, ",
+      travel.away - travel.needed,
+      " are sent for nothing.\n   Combine sends as many rows of results back the same way.\n\n");
+}
+
+std::string bar(Count value, Count most) {
+  constexpr Count width = 40;
+  const Count filled = most == 0 ? 0 : (value * width + most - 1) / most;
+  return filled == 0 ? "" : "  " + std::string(static_cast<std::size_t>(filled), '#');
+}
+
+std::string loads_text(const ExplainedWorld& world, const StepExplanation& step) {
+  constexpr std::size_t experts_listed_max = 32;
+  const std::size_t num_experts = step.choices_of.size();
+  const Count most = *std::ranges::max_element(step.choices_of);
+  std::vector<Count> of_rank(step.tokens.size());
+  Count all = 0;
+  std::string experts;
+  for (std::size_t expert = 0; expert < num_experts; ++expert) {
+    const Count choices = step.choices_of[expert];
+    const int rank = world.expert_map.rank_of[expert];
+    all += choices;
+    of_rank[static_cast<std::size_t>(rank)] += choices;
+    experts += text("   expert ", padded(text(expert), 5), "on rank ", padded(text(rank), 4),
+                    right_aligned(text(choices), 8), bar(choices, most), "\n");
+  }
+  std::string ranks;
+  for (std::size_t rank = 0; rank < of_rank.size(); ++rank) {
+    ranks += text("   rank ", padded(text(rank), 3), right_aligned(text(of_rank[rank]), 7),
+                  bar(of_rank[rank], *std::ranges::max_element(of_rank)), "\n");
+  }
+  const auto busiest = std::ranges::max_element(step.choices_of) - step.choices_of.begin();
+  const auto without = std::ranges::count(step.choices_of, 0);
+  return text("3. Loads: how many choices each expert computes, ", all, " in all",
+              step.masked > 0 ? text(" (", step.masked, " more are masked)") : "", "\n",
+              num_experts <= experts_listed_max ? experts : "", "   busiest: expert ", busiest,
+              " with ", most, "; experts without work: ", without,
+              "\n   The same, rank by rank; all wait for the one with the longest bar.\n", ranks);
+}
+
+}  // namespace
+
+std::string explanation_header(const ExplainedWorld& world, const std::string& what) {
+  const ModelSpec& model = world.scenario.model;
+  const int num_ranks = world.expert_map.num_ranks();
+  return text(
+      world.scenario.name, ": ", what, "\n\n",
+      "Ranks are the processes or threads that share the work. Each holds some of the tokens and\n"
+      "some of the experts, which are small networks. A token's row visits the experts that it\n"
+      "chose, wherever they live (dispatch), and the weighted sum of what they make of it comes\n"
+      "home (combine).\n\nHere ",
+      counted(num_ranks, "rank"), num_ranks == 1 ? " has " : " share ",
+      counted(model.num_experts, "expert"), ", each token chooses ", model.top_k,
+      " of them (top_k), and a row is ", model.hidden_size, " values\nof type ",
+      name_of(model.dtype), ". How rows travel is decided by the backend ", world.backend, ".\n\n");
+}
+
+std::string reach_text(DispatchReach reach) {
+  switch (reach) {
+    case DispatchReach::every_rank:
+      return "   This backend gathers: every row goes to every rank, wherever its experts live.\n";
+    case DispatchReach::owner_ranks:
+      return "   This backend sends a row only to the ranks that own a chosen expert, once to "
+             "each.\n";
+    default:
+      return "   This backend moves nothing: all experts are at home.\n";
+  }
+}
+
+std::string step_explanation_text(const ExplainedWorld& world, const StepExplanation& step) {
+  return text(
+      explanation_header(world, text("all tokens of step ", step.step, ", layer ", step.layer)),
+      tokens_text(step), travel_text(world, step), loads_text(world, step));
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,213 @@
+// The way of one token as text for people who see the layer for the first time: every number has
+// its column, every word of the trade is said in plain words once.
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "sim/explanation.h"
+#include "sim/text_layout.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr std::size_t columns_shown_max = 4;
+constexpr std::size_t label_width = 44;
+constexpr std::size_t number_width = 11;
+
+// A label and the first columns of a row of numbers.
+std::string row_text(const std::string& label, const std::vector<double>& values) {
+  std::string line = text("   ", padded(label, label_width));
+  for (std::size_t i = 0; i < std::min(columns_shown_max, values.size()); ++i) {
+    line += right_aligned(brief(values[i]), number_width);
+  }
+  return line + "\n";
+}
+
+std::string column_heads(std::size_t columns) {
+  std::string line = text("   ", padded("", label_width));
+  for (std::size_t i = 0; i < std::min(columns_shown_max, columns); ++i) {
+    line += right_aligned(text("column ", i), number_width);
+  }
+  return line + "\n";
+}
+
+// A rule above a sum.
+std::string rule(std::size_t columns) {
+  const std::size_t width = std::min(columns_shown_max, columns) * number_width;
+  return text("   ", std::string(label_width, ' '), " ", std::string(width - 1, '-'), "\n");
+}
+
+std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) {
+  const int rank = token.cell.rank;
+  const Count held = world.inputs.tokens(token.cell.step)[static_cast<std::size_t>(rank)];
+  return text("1. The token at home\n   Rank ", rank, " holds ", counted(held, "token"),
+              " in this step; this is its ", ordinal(token.token + 1),
+              ". The layer's input for it is one row,\n   its hidden state x. Only its first "
+              "columns are shown here, and all that is done to them.\n",
+              column_heads(token.hidden_state.size()), row_text("x", token.hidden_state), "\n");
+}
+
+std::string choice_text(const ExplainedChoice& choice, int source) {
+  const std::string start = text("   slot ", choice.slot, "   ");
+  if (choice.expert < 0) return text(start, "masked: this choice counts for nothing\n");
+  return text(start, padded(text("expert ", choice.expert), 13),
+              padded(text("weight ", brief(static_cast<double>(choice.weight))), 17),
+              "lives on rank ", choice.rank, " as its local expert ", choice.local_expert,
+              choice.rank == source ? "  (at home)" : "", "\n");
+}
+
+std::string router(const ExplainedWorld& world, const TokenExplanation& token) {
+  std::string out =
+      text("2. The router's choice, slot by slot: which of ", world.scenario.model.num_experts,
+           " experts, and how much each counts (weight)\n");
+  for (const ExplainedChoice& choice : token.choices) out += choice_text(choice, token.cell.rank);
+  return out + "\n";
+}
+
+std::string arrival_text(const TokenExplanation& token, int rank) {
+  std::vector<std::string> experts;
+  for (const ExplainedChoice& choice : token.choices) {
+    if (choice.rank == rank) experts.push_back(text(choice.expert));
+  }
+  const std::string why =
+      experts.empty() ? "no chosen expert lives there" : text("for expert ", joined(experts));
+  const std::string way = rank == token.cell.rank
+                              ? text("stays on rank ", rank)
+                              : text("rank ", token.cell.rank, " -> rank ", rank);
+  return text("   ", padded(way, 22), why, "\n");
+}
+
+std::string dispatch(const ExplainedWorld& world, const TokenExplanation& token) {
+  std::string out =
+      text("3. Dispatch: the row travels, the numbers of its experts and its weights with it\n",
+           reach_text(world.capabilities.dispatch_reach));
+  for (const int rank : token.reached) out += arrival_text(token, rank);
+  if (token.reached.empty()) out += "   Nothing is sent: every choice is masked.\n";
+  return out + "\n";
+}
+
+std::string expert_words(golden::ExpertKernel kernel) {
+  if (kernel == golden::ExpertKernel::probe) {
+    return "   (Experts here are probes: each flips the signs of its own set of columns, so a row "
+           "that\n   met the wrong expert shows.)\n";
+  }
+  return "   (Two matrices with relu squared between them, made so that all numbers stay whole.)\n";
+}
+
+std::string experts(const ExplainedWorld& world, const TokenExplanation& token) {
+  std::string out = text(
+      "4. The experts compute, each on its own rank\n", expert_words(world.scenario.model.kernel),
+      column_heads(token.hidden_state.size()), row_text("x", token.hidden_state));
+  for (const ExplainedChoice& choice : token.choices) {
+    if (choice.expert < 0) continue;
+    out += row_text(
+        text("E", choice.expert, "(x), by expert ", choice.expert, " on rank ", choice.rank),
+        choice.output);
+  }
+  return out + "\n";
+}
+
+std::string weighting_words(Weighting weighting) {
+  switch (weighting) {
+    case Weighting::separate:
+      return "each product is rounded, then added";
+    case Weighting::whole:
+      return "each product is added before it is rounded (fused multiply-add)";
+    default:
+      return "rows are added as they are";
+  }
+}
+
+std::string stage_title(const ExplainedStage& stage, int source) {
+  switch (stage.stage.operands) {
+    case Operands::local_slots:
+      return "Each rank weights and adds what its own experts made, slot by slot";
+    case Operands::all_slots:
+      return text("Combine: rank ", source, " weights and adds what came home, slot by slot");
+    default:
+      return text("Combine: the partial rows come home and rank ", source,
+                  " adds them, rank by rank from the lowest");
+  }
+}
+
+std::string addend_label(const TokenExplanation& token, const ReductionStage& stage,
+                         const Addend& addend) {
+  if (addend.slot < 0) return text("partial row of rank ", addend.rank);
+  const ExplainedChoice& choice = token.choices[static_cast<std::size_t>(addend.slot)];
+  if (stage.weighting == Weighting::none) return text("slot ", addend.slot, ": E", choice.expert);
+  return text("slot ", addend.slot, ": ", brief(static_cast<double>(choice.weight)), " x E",
+              choice.expert, "(x)");
+}
+
+std::vector<double> weighted(const TokenExplanation& token, const ReductionStage& stage,
+                             const Addend& addend) {
+  std::vector<double> values = addend.values;
+  if (addend.slot < 0 || stage.weighting == Weighting::none) return values;
+  const float weight = token.choices[static_cast<std::size_t>(addend.slot)].weight;
+  for (double& value : values) value *= static_cast<double>(weight);
+  return values;
+}
+
+std::string sum_text(const TokenExplanation& token, const ExplainedStage& stage,
+                     const ExplainedSum& sum, const std::string& result) {
+  std::string out;
+  for (const Addend& addend : sum.addends) {
+    const std::string who = &addend == sum.addends.data() && stage.sums.size() > 1
+                                ? text("rank ", sum.rank)
+                                : std::string();
+    out += row_text(
+        text(padded(who, stage.sums.size() > 1 ? 10 : 0), addend_label(token, stage.stage, addend)),
+        weighted(token, stage.stage, addend));
+  }
+  if (sum.addends.empty() && stage.sums.size() == 1) return row_text(result, sum.result);
+  if (sum.addends.empty()) {
+    out += row_text(text(padded(text("rank ", sum.rank), 10), "none of its experts was chosen"),
+                    sum.result);
+    return out;
+  }
+  if (sum.addends.size() > 1) out += rule(token.hidden_state.size());
+  return out + row_text(result, sum.result);
+}
+
+std::string stage_text(const ExplainedWorld& world, const TokenExplanation& token,
+                       std::size_t index) {
+  const ExplainedStage& stage = token.stages[index];
+  const bool is_last = index + 1 == token.stages.size();
+  std::string out = text(
+      5 + index, ". ", stage_title(stage, token.cell.rank), "\n   (",
+      8 * size_of(stage.stage.accumulator), "-bit sums: ", weighting_words(stage.stage.weighting),
+      "; the result is stored as ", name_of(world.scenario.model.dtype), ")\n",
+      stage.stage.ordered ? "" : "   (the library that adds promises no order)\n",
+      column_heads(token.hidden_state.size()));
+  for (const ExplainedSum& sum : stage.sums) {
+    const std::string result =
+        is_last ? "output" : text("          partial row of rank ", sum.rank);
+    out += sum_text(token, stage, sum, result);
+  }
+  return out + "\n";
+}
+
+std::string judgement(const TokenExplanation& token) {
+  const std::size_t columns = token.output.size();
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < columns; ++i) equal += token.output[i] == token.expected[i] ? 1 : 0;
+  const std::string said = equal == columns ? text("says the same in all ", columns, " columns")
+                                            : text("says the same in ", equal, " of ", columns,
+                                                   " columns; the rest differ by rounding");
+  return text("The oracle (plain loops that know of no ranks) ", said, ".\n");
+}
+
+}  // namespace
+
+std::string token_explanation_text(const ExplainedWorld& world, const TokenExplanation& token) {
+  std::string out = text(
+      explanation_header(world, text("token ", token.token, " of rank ", token.cell.rank,
+                                     " in step ", token.cell.step, ", layer ", token.cell.layer)),
+      at_home(world, token), router(world, token), dispatch(world, token), experts(world, token));
+  for (std::size_t index = 0; index < token.stages.size(); ++index) {
+    out += stage_text(world, token, index);
+  }
+  return out + judgement(token);
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,45 @@
+// Padding and numbers.
+// Six digits are enough to follow a sum by hand.
+
+#include "sim/text_layout.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+
+std::string padded(std::string words, std::size_t width) {
+  words.resize(std::max(words.size(), width), ' ');
+  return words;
+}
+
+std::string right_aligned(const std::string& words, std::size_t width) {
+  return std::string(width - std::min(width, words.size()), ' ') + words;
+}
+
+// Six significant digits.
+std::string brief(double value) {
+  std::array<char, 32> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value + 0.0,
+                                 std::chars_format::general, 6);
+  return {digits.data(), end.ptr};
+}
+
+std::string counted(Count count, const std::string& noun) {
+  return text(count, " ", noun, count == 1 ? "" : "s");
+}
+
+std::string ordinal(Count number) {
+  const bool is_teen = number % 100 / 10 == 1;
+  const std::string_view ending = is_teen            ? "th"
+                                  : number % 10 == 1 ? "st"
+                                  : number % 10 == 2 ? "nd"
+                                  : number % 10 == 3 ? "rd"
+                                                     : "th";
+  return text(number, ending);
+}
+
+}  // namespace moe::sim

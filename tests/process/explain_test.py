@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+"""explain_test.py MOEBIUS: the teaching view as a student reads it.
+
+That the numbers are the layer's is tests/property/explain_test.cc; here: the sums on the page add
+up, the defaults show something, and every line fits.
+"""
+
+import sys
+import unittest
+
+from program import Program, TRACE
+
+LABEL = slice(3, 47)
+NUMBERS = slice(47, None)
+
+
+class Explain(Program):
+    def explained(self, *words):
+        code, out, err = self.run_it("explain", *words)
+        self.assertEqual(code, 0, err)
+        for line in out.splitlines():
+            self.assertLessEqual(len(line), 100, line)
+        return out
+
+    def rows(self, out, label):
+        """The numbers of every row whose label starts like this."""
+        return [[float(word) for word in line[NUMBERS].split()] for line in out.splitlines()
+                if line[LABEL].startswith(label)]
+
+    def added(self, rows):
+        return [sum(column) for column in zip(*rows)]
+
+    def test_the_sums_on_the_page_add_up(self):
+        out = self.explained("smoke/two-ranks", "--token", "3")
+        output = self.rows(out, "output")
+        self.assertEqual(len(output), 1)
+        self.assertEqual(len(output[0]), 4)
+        self.assertEqual(self.added(self.rows(out, "partial row of rank")), output[0])
+        terms = [row for row in out.splitlines() if " x E" in row]
+        self.assertEqual(len(terms), 2)  # top_k
+        self.assertEqual(self.added([[float(word) for word in term[NUMBERS].split()]
+                                     for term in terms]), output[0])
+        self.assertIn("says the same in all 64 columns", out)
+        self.assertIn("token 3 of rank 0 in step 0, layer 0", out)
+
+    def test_a_backend_that_moves_nothing(self):
+        out = self.explained("smoke/one-rank", "--token", "0")
+        self.assertIn("moves nothing", out)
+        self.assertEqual(len(self.rows(out, "output")), 1)
+
+    def test_a_trace_starts_where_its_first_tokens_are(self):
+        out = self.explained(TRACE, "--token", "0")
+        self.assertIn("token 0 of rank 1 in step 0, layer 0", out)
+        out = self.explained(TRACE, "--rank", "0", "--token", "0", "--layer", "5")
+        self.assertRegex(out, "token 0 of rank 0 in step [1-9][0-9]*, layer 5")
+
+    def test_a_step_shows_idle_ranks_rows_and_loads(self):
+        out = self.explained("smoke/two-ranks", "--step", "0")
+        self.assertRegex(out, "rank 1 +0 tokens: idle")
+        self.assertRegex(out, r"from rank 0 +\(5\) +5 +5\n")
+        self.assertRegex(out, r"from rank 1 +0 +\(0\) +0\n")
+        self.assertIn("10 in all", out)
+        self.assertIn("--token 0", out)
+        self.assertNotIn("The token at home", out)
+
+    def test_without_options_both(self):
+        out = self.explained("smoke/two-ranks")
+        self.assertIn("Tokens at home", out)
+        self.assertIn("The token at home", out)
+
+    def test_what_is_not_there_is_refused(self):
+        for words, said in ((["smoke/two-ranks", "--step", "3"], "steps 0 to 2"),
+                            (["smoke/two-ranks", "--layer", "1"], "layers 0 to 0"),
+                            (["smoke/two-ranks", "--rank", "2"], "0 to 1"),
+                            (["smoke/two-ranks", "--run", "9"], "run lines 0 to 4"),
+                            (["smoke/two-ranks", "--step", "0", "--token", "5"], "5, 0"),
+                            (["smoke/two-ranks", "--token", "-1"], "--token -1"),
+                            (["smoke"], "one scenario"), ([], "which scenario"),
+                            (["smoke/two-rank"], "smoke/two-ranks")):
+            code, out, err = self.run_it("explain", *words)
+            self.assertEqual((code, out), (2, ""), words)
+            self.assertIn(said, err)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

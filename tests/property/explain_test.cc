@@ -1,0 +1,105 @@
+// Explanations against the layer: every token of a world is explained, the explained outputs become
+// a golden, and the layer is judged by it, byte for byte.
+
+#include "kernels/base/bits.h"
+#include "kernels/base/digest.h"
+#include "sim/explanation.h"
+#include "sim/small_worlds.h"
+#include "tests/catch.h"
+
+using namespace moe;
+using namespace moe::sim;
+using Catch::Contains;
+
+namespace {
+
+const std::atomic<bool> never_stop{false};
+
+// The explained outputs of a cell, as its rows' bytes.
+std::vector<std::byte> explained_bytes(const ExplainedWorld& world, golden::Cell cell) {
+  const Count tokens = world.inputs.tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
+  std::vector<std::byte> bytes;
+  for (Count token = 0; token < tokens; ++token) {
+    for (const double value : explain_token(world, cell, token).output) {
+      for_row_type(world.scenario.model.dtype, [&](auto element) {
+        round_to(static_cast<float>(value), element);
+        const auto raw = std::as_bytes(std::span(&element, 1));
+        bytes.insert(bytes.end(), raw.begin(), raw.end());
+      });
+    }
+  }
+  return bytes;
+}
+
+golden::Golden explained_golden(const ExplainedWorld& world) {
+  golden::Golden golden{.scenario = world.scenario.name};
+  for (int step = 0; step < world.inputs.num_steps(); ++step) {
+    const RowCounts tokens = world.inputs.tokens(step);
+    golden::GoldenStep recorded{.tokens = {tokens.begin(), tokens.end()}};
+    for (int layer = 0; layer < world.inputs.num_layers(); ++layer) {
+      recorded.digests.emplace_back();
+      for (int rank = 0; rank < world.expert_map.num_ranks(); ++rank) {
+        recorded.digests.back().push_back(digest_of(explained_bytes(world, {step, layer, rank})));
+      }
+    }
+    golden.steps.push_back(std::move(recorded));
+  }
+  return golden;
+}
+
+Outcome judged_by_explanations(LoadedScenario& loaded, const RunLine& line) {
+  loaded.golden = explained_golden(explained_world(loaded.scenario, loaded.inputs, line.backend));
+  return run_line(loaded, line, {{}, {}, "", never_stop});
+}
+
+}  // namespace
+
+TEST_CASE("explain: what is explained is what the layer does, in every byte") {
+  int judged = 0;
+  for (Count index = 0; index < 40; ++index) {
+    LoadedScenario loaded(small_world(11, index));
+    for (const RunLine& line : lines_for_small_world(loaded.scenario, 1, {})) {
+      const Outcome outcome = judged_by_explanations(loaded, line);
+      INFO(small_world_text(loaded.scenario) << " " << line.backend);
+      CHECK(word_of(outcome.verdict) == "passed");
+      CHECK(outcome.judge == Judge::golden);
+      ++judged;
+    }
+  }
+  CHECK(judged >= 80);
+}
+
+TEST_CASE("explain: a golden of explanations can fail") {
+  LoadedScenario loaded(small_world(11, 3));
+  const RunLine line = lines_for_small_world(loaded.scenario, 1, {}).front();
+  loaded.golden = explained_golden(explained_world(loaded.scenario, loaded.inputs, line.backend));
+  loaded.golden->steps[0].digests[0][0] ^= 1U;
+  CHECK(word_of(run_line(loaded, line, {{}, {}, "", never_stop}).verdict) == "failed");
+}
+
+TEST_CASE("explain: the replayed recipe and the oracle agree in exact worlds") {
+  for (Count index = 0; index < 40; ++index) {
+    const Scenario scenario = small_world(12, index);
+    const WorldInputs inputs(scenario);
+    const ExplainedWorld world = explained_world(scenario, inputs, "allgather_reducescatter");
+    for (int rank = 0; rank < scenario.world.dp; ++rank) {
+      if (inputs.tokens(0)[static_cast<std::size_t>(rank)] == 0) continue;
+      const TokenExplanation token = explain_token(world, {0, 0, rank}, 0);
+      CHECK(token.output == token.expected);
+    }
+  }
+}
+
+TEST_CASE("explain: rows sent, rows that meet an expert, loads") {
+  Scenario scenario = plain_small_world({.ranks = 2, .experts = 4, .top_k = 2});
+  scenario.routing = ListedRouting{{{0, 1}, {0, 2}, {3, -1}}};
+  scenario.steps = {{3, 1}};
+  const WorldInputs inputs(scenario);
+  const StepExplanation step =
+      explain_step(explained_world(scenario, inputs, "allgather_reducescatter"), 0, 0);
+  using Table = std::vector<std::vector<Count>>;
+  CHECK(step.sent == Table{{3, 3}, {1, 1}});
+  CHECK(step.met == Table{{2, 2}, {1, 0}});  // token 0 of rank 1 is the fourth: {0, 1} again
+  CHECK(step.choices_of == std::vector<Count>{3, 2, 1, 1});
+  CHECK(step.masked == 1);
+}
