@@ -26,6 +26,8 @@ Inputs
 Experts
   sign s(e, h) = +1 where mix(seed, e, h) is even, else -1.
   probe: column h of the expert's output is x[h] * s(e, h).
+    Where experts are sharded (`ep: false`), shard s of S gives columns [s * H // S,
+    (s + 1) * H // S) and +0 elsewhere: every column has one owner, outputs do not change.
   exact_gemm: not gated, relu squared. Row i of W13 [I, H] is 1 at column mix(seed, 3, e, i) % H,
   row h of W2 [H, I] is s(e, h) at column mix(seed, 4, e, h) % I; all else is 0.
 

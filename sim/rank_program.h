@@ -13,6 +13,7 @@
 #include "golden/golden.h"
 #include "sim/json_document.h"
 #include "sim/layer_watch.h"
+#include "sim/rank_groups.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
 
@@ -24,6 +25,7 @@ struct RankJob {
   const WorldInputs& inputs;
   const golden::Golden* golden = nullptr;  // null: the oracle judges
   const Backend& backend;
+  const RunLine& line;
   const std::atomic<bool>& stop;  // true: leave at the next layer
 };
 
@@ -56,12 +58,6 @@ struct RankReport {
   std::chrono::nanoseconds judging{0};
   std::string last_operation;
   RankFailure failure;
-};
-
-// A rank's ways to the others. side may be null: a cheaper way for the checks' own words.
-struct RankWires {
-  std::unique_ptr<Communicator> wire;
-  std::unique_ptr<Communicator> side;
 };
 
 // Runs the rank over a communicator of its world. Never throws: failures are in the report. The
