@@ -116,3 +116,17 @@ TEST_CASE("rank worlds: sharded experts through the real products on an even wor
   const LoadedScenario loaded(scenario_in(world, ExpertKernel::exact_gemm));
   for (const RunLine& line : lines_in(world)) CHECK(trouble(loaded, line) == "");
 }
+
+TEST_CASE("rank worlds: a runner cannot dispatch with a backend that has no dispatch in line") {
+  Scenario scenario = scenario_in({.dp = 2}, ExpertKernel::probe);
+  RunLine line;
+  line.backend = "skeleton";
+  line.communicator = "local";
+  line.dispatch_site = DispatchSite::runner;
+  scenario.runs = {line};
+  scenario.written["runs[0].dispatch_site"] = {"s.yaml:9:5", "runner"};
+  const LoadedScenario loaded(scenario);
+  CHECK_THROWS_WITH(trouble(loaded, line),
+                    Catch::Contains("s.yaml:9:5: runs[0].dispatch_site: backend skeleton has no "
+                                    "dispatch outside its kernel"));
+}
