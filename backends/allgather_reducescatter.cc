@@ -2,28 +2,33 @@
 // vLLM: prepare_finalize/naive_dp_ep.py and AgRsAll2AllManager (since #23964);
 // distribution-layer.md, 3.1 and 9.1. The default backend.
 
-#include "backends/backend.h"
 #include "backends/gathered_rows.h"
 
 namespace moe::backends {
 namespace {
 
+std::unique_ptr<All2AllManager> make_manager(const PrepareFinalizeConfig& config) {
+  return make_all_gather_manager(config.group());
+}
+
 class AllGatherReduceScatter final : public PrepareFinalize {
  public:
-  explicit AllGatherReduceScatter(const PrepareFinalizeConfig& config) : config_(config) {}
+  explicit AllGatherReduceScatter(const PrepareFinalizeConfig& config)
+      : manager_(make_manager(config)), provenance_(config.provenance) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
-    return all_gathered(config_, hidden_states, routing, tokens);
+    return all_gathered(*manager_, hidden_states, routing, tokens, provenance_);
   }
 
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     dispatched.handle.use();
-    config_.group.reduce_scatter_v(expert_output, dispatched.handle.rows_per_rank, output);
+    manager_->combine(expert_output, dispatched.handle.rows_per_rank, output);
   }
 
  private:
-  PrepareFinalizeConfig config_;
+  std::unique_ptr<All2AllManager> manager_;
+  Provenance provenance_;
 };
 
 }  // namespace
@@ -31,12 +36,14 @@ class AllGatherReduceScatter final : public PrepareFinalize {
 extern const Backend allgather_reducescatter;
 const Backend allgather_reducescatter = {
     .capabilities = {.dispatch_reach = DispatchReach::every_rank,
+                     .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},
                                 {.operands = Operands::ranks}}},
     .make = [](const PrepareFinalizeConfig& config) -> std::unique_ptr<PrepareFinalize> {
       return std::make_unique<AllGatherReduceScatter>(config);
     },
+    .make_manager = make_manager,
 };
 
 }  // namespace moe::backends

@@ -3,9 +3,10 @@
 
 #pragma once
 
+#include "backends/all2all_manager.h"
 #include "backends/capabilities.h"
 #include "backends/moe_layer.h"
-#include "comm/communicator.h"
+#include "backends/parallel/parallel_config.h"
 #include "kernels/base/expert_map.h"
 
 namespace moe {
@@ -14,15 +15,38 @@ enum class Provenance { off, travels };
 
 // LIFETIME: the references outlive the PrepareFinalize.
 struct PrepareFinalizeConfig {
-  Communicator& group;  // the EP group of this rank
+  const ParallelGroups& groups;
+  FusedMoEParallelConfig parallel;
   Memory& memory;
-  const ExpertMap& expert_map;  // over the ranks of the group
+  const ExpertMap& expert_map;  // over the ranks of the EP group; one rank without EP
   Provenance provenance = Provenance::off;
+
+  // Where this rank's rows are dispatched to.
+  Communicator& group() const { return dispatch_group(groups, parallel); }
 };
 
 struct Backend {
   Capabilities capabilities;
   std::unique_ptr<PrepareFinalize> (*make)(const PrepareFinalizeConfig& config);
+  // Dispatch in line, for a runner that dispatches itself. Null: like vLLM's managers that only
+  // hand out handles, it has none.
+  std::unique_ptr<All2AllManager> (*make_manager)(const PrepareFinalizeConfig& config) = nullptr;
 };
+
+// Where rows are dispatched: inside the kernel by its PrepareFinalize, or around it by the runner
+// (vLLM: quantisation methods without a modular kernel; distribution-layer.md, 11.1).
+enum class DispatchSite { kernel, runner };
+
+// The PrepareFinalize that the layer gets: the backend's, or one that moves nothing.
+std::unique_ptr<PrepareFinalize> make_prepare_finalize(const Backend& backend, DispatchSite site,
+                                                       const PrepareFinalizeConfig& config);
+
+// What the runner dispatches with; null where it leaves that to the layer. PCP ranks that the layer
+// does not join are gathered here.
+std::unique_ptr<All2AllManager> make_in_line_manager(const Backend& backend, DispatchSite site,
+                                                     const PrepareFinalizeConfig& config);
+
+// Whether the layer's own PrepareFinalize moves rows between ranks.
+bool layer_moves_rows(const Backend& backend, DispatchSite site);
 
 }  // namespace moe

@@ -28,6 +28,7 @@ struct Capabilities {
   bool output_is_reduced = false;            // finalize has already summed over TP
   bool needs_routing_tables = false;         // round-robin ids are translated before dispatch
   bool moves_between_dp_ranks = true;        // false: only worlds with dp 1 can use it
+  bool takes_router_logits = false;          // rows may travel with logits: selection: monolithic
   std::optional<DType> topk_ids_dtype = {};  // what the wire wants; none: any
   std::optional<Count> max_num_tokens_per_rank = {};  // capacity; none: any
   ReductionRecipe recipe = {};  // of the whole combine, as the judge replays it

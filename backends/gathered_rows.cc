@@ -1,11 +1,42 @@
-// One group call over the list [hidden_states, topk_ids, topk_weights, tags]; the tags are a side
-// tensor and travel last, so that whoever counts traffic can leave them out.
+// Tags travel as the last extra, so that whoever counts traffic can leave them out.
+// Which rank moves what is the manager's.
 
 #include "backends/gathered_rows.h"
 
 #include <vector>
 
 namespace moe {
+namespace {
+
+class LocalRows final : public PrepareFinalize {
+ public:
+  explicit LocalRows(const PrepareFinalizeConfig& config)
+      : memory_(config.memory), provenance_(config.provenance) {}
+
+  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
+                     RowCounts tokens) override {
+    Dispatched dispatched;
+    dispatched.hidden_states = hidden_states;
+    dispatched.routing = routing;
+    dispatched.handle.rows_per_rank.assign(tokens.begin(), tokens.end());
+    if (provenance_ == Provenance::travels) {
+      dispatched.provenance =
+          dispatched.handle.keep(provenance_tags(memory_, 0, hidden_states.rows));
+    }
+    return dispatched;
+  }
+
+  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
+    dispatched.handle.use();
+    memory_.copy(expert_output, output);
+  }
+
+ private:
+  Memory& memory_;
+  Provenance provenance_;
+};
+
+}  // namespace
 
 Buffer provenance_tags(Memory& memory, int rank, Count rows) {
   std::vector<std::int64_t> tags;
@@ -13,28 +44,25 @@ Buffer provenance_tags(Memory& memory, int rank, Count rows) {
   return copy_of({tags.data(), rows, 1, DType::i64, {}}, memory);
 }
 
-Dispatched all_gathered(const PrepareFinalizeConfig& config, const Tensor& hidden_states,
-                        const Routing& routing, RowCounts tokens) {
-  const Count num_rows = total_rows(tokens);
-  Dispatched dispatched;
-  const auto receive = [&](const Tensor& sent) {
-    return dispatched.handle.keep(Buffer(config.memory, {num_rows, sent.columns, sent.dtype}));
-  };
-  std::vector<Tensor> sent = {hidden_states, routing.topk_ids, routing.topk_weights};
-  dispatched.hidden_states = receive(hidden_states);
-  dispatched.routing = {receive(routing.topk_ids), receive(routing.topk_weights), routing.space};
-  std::vector<Tensor> received = {dispatched.hidden_states, dispatched.routing.topk_ids,
-                                  dispatched.routing.topk_weights};
+Dispatched all_gathered(All2AllManager& manager, const Tensor& hidden_states,
+                        const Routing& routing, RowCounts tokens, Provenance provenance) {
+  Communicator& group = manager.group();
   Buffer tags;
-  if (config.provenance == Provenance::travels) {
-    tags = provenance_tags(config.memory, config.group.rank(), hidden_states.rows);
-    dispatched.provenance = receive(tags.tensor());
-    sent.push_back(tags.tensor());
-    received.push_back(dispatched.provenance);
+  std::vector<Extra> extras;
+  if (provenance == Provenance::travels) {
+    tags = provenance_tags(group.memory(), group.rank(), hidden_states.rows);
+    extras.push_back({tags.tensor()});
   }
-  dispatched.handle.rows_per_rank.assign(tokens.begin(), tokens.end());
-  config.group.all_gather_v(sent, tokens, received);
+  Dispatched dispatched =
+      routing.is_selected()
+          ? manager.dispatch(hidden_states, routing, extras, tokens)
+          : manager.dispatch_router_logits(hidden_states, routing.router_logits, extras, tokens);
+  if (provenance == Provenance::travels) dispatched.provenance = dispatched.extras.back();
   return dispatched;
+}
+
+std::unique_ptr<PrepareFinalize> make_local_rows(const PrepareFinalizeConfig& config) {
+  return std::make_unique<LocalRows>(config);
 }
 
 }  // namespace moe

@@ -43,8 +43,9 @@ class DispatchHandle {
 struct Dispatched {
   Tensor hidden_states;  // standard [rows, hidden_size]; batched [experts * capacity, hidden_size]
   Routing routing;       // standard: aligned with the rows; batched: empty
-  Tensor expert_num_tokens;  // batched: [num_local_experts] i32; standard: null
-  Tensor provenance;         // [rows, 1] i64 tags (routing.h); null where provenance is off
+  Tensor expert_num_tokens;    // batched: [num_local_experts] i32; standard: null
+  Tensor provenance;           // [rows, 1] i64 tags (routing.h); null where provenance is off
+  std::vector<Tensor> extras;  // what travelled beside the rows, in the order in which it was given
   DispatchHandle handle;
 };
 
@@ -74,7 +75,8 @@ class Experts {
   virtual Tensor apply(Dispatched& dispatched) = 0;
 };
 
-// Router logits → ids and weights.
+// Router logits → ids and weights; or, in the monolithic path, the logits as they are, since there
+// the experts select.
 class Router {
  public:
   virtual ~Router() = default;

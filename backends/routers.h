@@ -11,7 +11,8 @@ namespace moe {
 // Softmax, top-k, renormalise (vLLM: FusedTopKRouter).
 std::unique_ptr<Router> make_softmax_router(Kernels& kernels, int top_k, TopkSettings settings);
 
-// A recorded routing travels in the place of logits: rows [tokens, 2 * top_k] f32, ids then weights
+// A recorded routing travels in the place of logits: rows [tokens, 2 * top_k] f32, ids less their
+// slot, then weights
 // (vLLM: a custom routing function).
 std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k);
 

@@ -4,7 +4,6 @@
 
 #include <vector>
 
-#include "backends/backend.h"
 #include "backends/gathered_rows.h"
 
 namespace moe::backends {
@@ -12,31 +11,36 @@ namespace {
 
 class Skeleton final : public PrepareFinalize {
  public:
-  explicit Skeleton(const PrepareFinalizeConfig& config) : config_(config) {}
+  explicit Skeleton(const PrepareFinalizeConfig& config)
+      : group_(config.group()),
+        provenance_(config.provenance),
+        manager_(make_all_gather_manager(group_)) {}
 
   // Every rank makes the same collective calls, also with no token of its own.
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
-    return all_gathered(config_, hidden_states, routing, tokens);
+    return all_gathered(*manager_, hidden_states, routing, tokens, provenance_);
   }
 
   // What the way back needs came in the handle; nothing was kept in a member.
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     dispatched.handle.use();
-    const int num_ranks = config_.group.size();
+    const int num_ranks = group_.size();
     const std::vector<Count> rows_from(static_cast<std::size_t>(num_ranks), output.rows);
-    const Buffer partial(config_.memory, {output.rows * num_ranks, output.columns, output.dtype});
-    config_.group.all_to_all_v({&expert_output, 1}, dispatched.handle.rows_per_rank, rows_from,
-                               {&partial.tensor(), 1});
+    const Buffer partial(group_.memory(), {output.rows * num_ranks, output.columns, output.dtype});
+    group_.all_to_all_v({&expert_output, 1}, dispatched.handle.rows_per_rank, rows_from,
+                        {&partial.tensor(), 1});
     std::vector<Tensor> from_rank;
     for (int rank = 0; rank < num_ranks; ++rank) {
       from_rank.push_back(rows_of(partial.tensor(), rank * output.rows, output.rows));
     }
-    config_.memory.add_rows(from_rank, output);
+    group_.memory().add_rows(from_rank, output);
   }
 
  private:
-  PrepareFinalizeConfig config_;
+  Communicator& group_;
+  Provenance provenance_;
+  std::unique_ptr<All2AllManager> manager_;
 };
 
 }  // namespace
@@ -44,6 +48,7 @@ class Skeleton final : public PrepareFinalize {
 extern const Backend skeleton;
 const Backend skeleton = {
     .capabilities = {.dispatch_reach = DispatchReach::every_rank,
+                     .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},
                                 {.operands = Operands::ranks}}},

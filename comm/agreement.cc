@@ -14,17 +14,30 @@ namespace {
 
 constexpr std::size_t fixed_words = 11;
 
+// What the sentences of one group are made with.
+struct Words {
+  const StageNames& stages;
+  const GroupWords& group;
+
+  std::string of(const OperationRecord& record) const {
+    return operation_text(record, stages, group);
+  }
+  int rank(std::size_t rank_in_group) const {
+    return group.ranks.empty() ? static_cast<int>(rank_in_group) : group.ranks.at(rank_in_group);
+  }
+};
+
 struct Camp {
   std::string says;
   std::vector<int> ranks;
 };
 
 // Ranks by what they say. One camp: they agree.
-std::vector<Camp> camps(std::span<const OperationRecord> records,
+std::vector<Camp> camps(std::span<const OperationRecord> records, const Words& words,
                         const std::function<std::string(const OperationRecord&)>& saying) {
   std::map<std::string, std::vector<int>> by_saying;
-  for (int rank = 0; rank < static_cast<int>(records.size()); ++rank) {
-    by_saying[saying(records[static_cast<std::size_t>(rank)])].push_back(rank);
+  for (std::size_t rank = 0; rank < records.size(); ++rank) {
+    by_saying[saying(records[rank])].push_back(words.rank(rank));
   }
   std::vector<Camp> found;
   for (auto& [says, ranks] : by_saying) found.push_back({says, std::move(ranks)});
@@ -34,10 +47,10 @@ std::vector<Camp> camps(std::span<const OperationRecord> records,
   return found;
 }
 
-std::string state_text(const OperationRecord& record, const StageNames& stage_names) {
+std::string state_text(const OperationRecord& record, const Words& words) {
   if (record.operation == Operation::finished) return "finished";
   const std::string root = record.root < 0 ? "" : text(" with root ", record.root);
-  return operation_text(record, stage_names) + root;
+  return words.of(record) + root;
 }
 
 std::string camp_text(const Camp& camp) {
@@ -49,10 +62,10 @@ std::string camp_text(const Camp& camp) {
 }
 
 std::optional<Disagreement> out_of_step(std::span<const OperationRecord> records,
-                                        const StageNames& stage_names) {
+                                        const Words& words) {
   std::string message;
   const std::vector<Camp> found = camps(
-      records, [&](const OperationRecord& record) { return state_text(record, stage_names); });
+      records, words, [&](const OperationRecord& record) { return state_text(record, words); });
   for (const Camp& camp : found) {
     message += text(message.empty() ? "" : " while ", camp_text(camp));
   }
@@ -61,9 +74,9 @@ std::optional<Disagreement> out_of_step(std::span<const OperationRecord> records
 }
 
 std::optional<Disagreement> split_camps(
-    std::span<const OperationRecord> records, const StageNames& stage_names,
-    std::string_view subject, const std::function<std::string(const OperationRecord&)>& saying) {
-  const std::vector<Camp> found = camps(records, saying);
+    std::span<const OperationRecord> records, const Words& words, std::string_view subject,
+    const std::function<std::string(const OperationRecord&)>& saying) {
+  const std::vector<Camp> found = camps(records, words, saying);
   if (found.size() == 1) return std::nullopt;
   std::string message;
   for (const Camp& camp : found) {
@@ -72,7 +85,7 @@ std::optional<Disagreement> split_camps(
     message +=
         text(first ? "" : ", ", ranks_text(camp.ranks), says, first ? subject : "", camp.says);
   }
-  return Disagreement{"COUNT", text(operation_text(records[0], stage_names), ": ", message)};
+  return Disagreement{"COUNT", text(words.of(records[0]), ": ", message)};
 }
 
 std::string shape_saying(const OperationRecord& record) {
@@ -95,19 +108,20 @@ std::string rows_saying(const OperationRecord& record) {
 
 // all_to_all_v: what each rank sends to each other one is what that one expects.
 std::optional<Disagreement> unexpected_rows(std::span<const OperationRecord> records,
-                                            const StageNames& stage_names) {
+                                            const Words& words) {
   std::string message;
   for (std::size_t from = 0; from < records.size(); ++from) {
     for (std::size_t to = 0; to < records.size(); ++to) {
       const Count sent = records[from].rows_per_rank[to];
       const Count expected = records[to].rows_from[from];
       if (sent == expected) continue;
-      message += text(message.empty() ? "" : "; ", "rank ", from, " sends ", sent, " rows to rank ",
-                      to, ", rank ", to, " expects ", expected);
+      message +=
+          text(message.empty() ? "" : "; ", "rank ", words.rank(from), " sends ", sent,
+               " rows to rank ", words.rank(to), ", rank ", words.rank(to), " expects ", expected);
     }
   }
   if (message.empty()) return std::nullopt;
-  return Disagreement{"COUNT", text(operation_text(records[0], stage_names), ": ", message)};
+  return Disagreement{"COUNT", text(words.of(records[0]), ": ", message)};
 }
 
 // A count list in its words: the length, then size entries.
@@ -157,7 +171,8 @@ OperationRecord record_of(std::span<const Count> words) {
           .bytes = words[10]};
 }
 
-std::string operation_text(const OperationRecord& record, const StageNames& stage_names) {
+std::string operation_text(const OperationRecord& record, const StageNames& stage_names,
+                           const GroupWords& group) {
   std::vector<std::string> where;
   const Place& place = record.place;
   if (place.step >= 0) where.push_back(text("step ", place.step));
@@ -166,17 +181,19 @@ std::string operation_text(const OperationRecord& record, const StageNames& stag
   if (place.stage >= 0) {
     where.push_back(stage < stage_names.size() ? stage_names[stage] : text("stage ", stage));
   }
-  return text("operation ", record.number, " (", name_of(record.operation),
-              where.empty() ? "" : ", ", joined(where, " "), ")");
+  return text("operation ", record.number, group.name.empty() ? "" : " of group ", group.name, " (",
+              name_of(record.operation), where.empty() ? "" : ", ", joined(where, " "), ")");
 }
 
 std::optional<Disagreement> disagreement_of(std::span<const OperationRecord> records,
-                                            const StageNames& stage_names) {
-  if (auto found = out_of_step(records, stage_names)) return found;
-  if (auto found = split_camps(records, stage_names, "", shape_saying)) return found;
-  if (records[0].operation == Operation::all_to_all_v) return unexpected_rows(records, stage_names);
+                                            const StageNames& stage_names,
+                                            const GroupWords& group) {
+  const Words words{stage_names, group};
+  if (auto found = out_of_step(records, words)) return found;
+  if (auto found = split_camps(records, words, "", shape_saying)) return found;
+  if (records[0].operation == Operation::all_to_all_v) return unexpected_rows(records, words);
   const bool v = records[0].rows_per_rank.size() == records.size();
-  return split_camps(records, stage_names, v ? "rows_per_rank " : "rows ", rows_saying);
+  return split_camps(records, words, v ? "rows_per_rank " : "rows ", rows_saying);
 }
 
 }  // namespace moe

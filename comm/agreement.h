@@ -17,16 +17,19 @@ Count words_per_record(int size);
 void put_record(const OperationRecord& record, std::span<Count> words);
 OperationRecord record_of(std::span<const Count> words);
 
-// "operation 6 (all_gather_v, step 3 layer 0 dispatch)".
-std::string operation_text(const OperationRecord& record, const StageNames& stage_names);
+// "operation 6 (all_gather_v, step 3 layer 0 dispatch)", "operation 6 of group dp [1, 3] (…)".
+std::string operation_text(const OperationRecord& record, const StageNames& stage_names,
+                           const GroupWords& group = {});
 
 struct Disagreement {
   std::string check;  // "SEQ" or "COUNT"
   std::string message;
 };
 
-// RETURNS nothing where the records of all ranks, in their order, fit together.
+// RETURNS nothing where the records of all ranks, in their order, fit together. The message has the
+// world's numbers of ranks where the group's words say them.
 std::optional<Disagreement> disagreement_of(std::span<const OperationRecord> records,
-                                            const StageNames& stage_names);
+                                            const StageNames& stage_names,
+                                            const GroupWords& group = {});
 
 }  // namespace moe

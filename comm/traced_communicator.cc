@@ -33,7 +33,26 @@ TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner, Agre
       side_(std::move(side)),
       agreement_(agreement),
       stage_names_(std::move(stage_names)),
-      last_tensor_(last_tensor) {
+      last_tensor_(last_tensor),
+      own_log_(std::make_unique<TraceLog>()),
+      log_(*own_log_) {
+  prepare_agreement();
+}
+
+TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner,
+                                       std::unique_ptr<Communicator> side,
+                                       const TracedCommunicator& parent, GroupWords words)
+    : inner_(std::move(inner)),
+      side_(std::move(side)),
+      agreement_(parent.agreement_),
+      stage_names_(parent.stage_names_),
+      last_tensor_(parent.last_tensor_),
+      words_(std::move(words)),
+      log_(parent.log_) {
+  prepare_agreement();
+}
+
+void TracedCommunicator::prepare_agreement() {
   if (size() == 1) agreement_ = Agreement::trusted;
   if (agreement_ == Agreement::trusted) return;
   own_record_ = Buffer(memory(), {1, words_per_record(size()), DType::i64});
@@ -44,7 +63,7 @@ OperationRecord TracedCommunicator::record(Operation operation, Tensors tensors,
                                            RowCounts rows_per_rank) const {
   return {.number = num_collectives_,
           .operation = operation,
-          .place = place_,
+          .place = log_.place,
           .num_tensors = static_cast<std::int32_t>(tensors.size()),
           .dtype = tensors.empty() ? -1 : static_cast<std::int32_t>(tensors[0].dtype),
           .row_bytes = bytes_a_row(tensors),
@@ -62,10 +81,12 @@ OperationRecord TracedCommunicator::whole_record(Operation operation, Tensors te
 }
 
 void TracedCommunicator::begin(OperationRecord record) {
-  MOE_CHECK(!started_ || last_.operation != Operation::finished,
-            text(name_of(record.operation), " after finish"));
-  started_ = true;
+  MOE_CHECK(!finished_, text(name_of(record.operation), " after finish"));
+  finished_ = record.operation == Operation::finished;
   last_ = std::move(record);
+  log_.started = true;
+  log_.last = last_;
+  log_.last_group = words_;
   if (!is_collective(last_.operation)) return;
   ++num_collectives_;
   if (agreement_ == Agreement::checked) agree();
@@ -90,28 +111,31 @@ void TracedCommunicator::agree() {
   for (std::size_t rank = 0; rank < once.size(); ++rank) {
     records.push_back(record_of(std::span(all).subspan(rank * words, words)));
   }
-  if (const auto found = disagreement_of(records, stage_names_)) {
+  if (const auto found = disagreement_of(records, stage_names_, words_)) {
     throw DisagreementError(found->check, found->message);
   }
 }
 
 Tensors TracedCommunicator::payload(Tensors tensors) const {
-  const bool has_side = last_tensor_ == LastTensor::side && tensors.size() > 1;
+  const bool has_side = last_tensor_ == LastTensor::side && tensors.size() > 1 &&
+                        tensors.back().dtype == DType::i64 && tensors.back().columns == 1;
   return has_side ? tensors.first(tensors.size() - 1) : tensors;
 }
 
 void TracedCommunicator::count_sent(Count rows, Count bytes) {
-  traffic_.rows += rows;
-  traffic_.bytes += bytes;
-  if (is_collective(last_.operation)) ++traffic_.collectives;
+  log_.traffic.rows += rows;
+  log_.traffic.bytes += bytes;
+  if (is_collective(last_.operation)) ++log_.traffic.collectives;
 }
 
 void TracedCommunicator::finish() { begin(record(Operation::finished, {}, {})); }
 
 std::string TracedCommunicator::last_operation() const {
-  if (!started_) return "no operation yet";
-  if (last_.operation != Operation::finished) return operation_text(last_, stage_names_);
-  return text("finished after ", last_.number, " collectives");
+  if (!log_.started) return "no operation yet";
+  if (log_.last.operation != Operation::finished) {
+    return operation_text(log_.last, stage_names_, log_.last_group);
+  }
+  return text("finished after ", log_.traffic.collectives, " collectives");
 }
 
 void TracedCommunicator::do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) {
@@ -174,12 +198,19 @@ void TracedCommunicator::do_barrier() {
   count_sent(0, 0);
 }
 
-std::unique_ptr<Communicator> TracedCommunicator::do_split(int color, int key) {
+std::unique_ptr<TracedCommunicator> TracedCommunicator::split_as(GroupWords words, int color,
+                                                                 int key) {
   begin(record(Operation::split, {}, {}));
   std::unique_ptr<Communicator> group = inner_->split(color, key);
+  std::unique_ptr<Communicator> side = side_ == nullptr ? nullptr : side_->split(color, key);
   count_sent(0, 0);
   if (group == nullptr) return nullptr;
-  return std::make_unique<TracedCommunicator>(std::move(group), agreement_, stage_names_);
+  return std::make_unique<TracedCommunicator>(std::move(group), std::move(side), *this,
+                                              std::move(words));
+}
+
+std::unique_ptr<Communicator> TracedCommunicator::do_split(int color, int key) {
+  return split_as({}, color, key);
 }
 
 }  // namespace moe

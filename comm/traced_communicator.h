@@ -67,9 +67,26 @@ enum class Agreement { checked, trusted };
 // Stage n is stage_names[n] in messages, or "stage n".
 using StageNames = std::vector<std::string>;
 
-// Whether the last tensor of a list of several is payload, or a side tensor that is there for
-// whoever watches and is not counted as traffic.
+// Whether a list of several may end with a side tensor, one i64 a row, that is there for whoever
+// watches and is not counted as traffic.
 enum class LastTensor { payload, side };
+
+// What messages call a group: "dp [1, 3]", and the world's number of each of its ranks. Without
+// words a group is the world and its ranks have their own numbers.
+struct GroupWords {
+  std::string name = {};
+  std::vector<int> ranks = {};
+};
+
+// What the traced communicators of one rank write down together: a group that was split from
+// another shares its log.
+struct TraceLog {
+  Place place = {};
+  Traffic traffic = {};
+  bool started = false;
+  OperationRecord last = {};
+  GroupWords last_group = {};
+};
 
 class TracedCommunicator final : public Communicator {
  public:
@@ -82,20 +99,30 @@ class TracedCommunicator final : public Communicator {
                      StageNames stage_names = {}, LastTensor last_tensor = LastTensor::payload,
                      std::unique_ptr<Communicator> side = nullptr);
 
+  // As split, with words for the new group. RETURNS null for color < 0. It has the same agreement,
+  // counts its own operations, and shares this one's log. LIFETIME: not longer than this one.
+  std::unique_ptr<TracedCommunicator> split_as(GroupWords words, int color, int key);
+
+  // What split_as makes of inner and side.
+  TracedCommunicator(std::unique_ptr<Communicator> inner, std::unique_ptr<Communicator> side,
+                     const TracedCommunicator& parent, GroupWords words);
+
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   Memory& memory() override { return inner_->memory(); }
 
-  // Says where the program is now; later operations carry it.
-  void enter(Place place) { place_ = place; }
+  // Says where the program is now; later operations carry it, those of split groups too.
+  void enter(Place place) { log_.place = place; }
 
   // The last word of this rank: peers that still wait for an operation learn that none comes.
   // Collective; REQUIRES that no operation follows.
   void finish();
 
-  const Traffic& traffic() const { return traffic_; }
+  // Of this rank in all groups that share the log.
+  const Traffic& traffic() const { return log_.traffic; }
 
-  // The operation that this rank entered last, done or not, as a sentence with its place.
+  // The operation that this rank entered last in any of these groups, done or not, as a sentence
+  // with its place.
   std::string last_operation() const;
 
  private:
@@ -108,11 +135,12 @@ class TracedCommunicator final : public Communicator {
   void do_send(Tensors rows, int to) override;
   void do_recv(Tensors rows, int from) override;
   void do_barrier() override;
-  // RETURNS a traced group of the same agreement, which counts its own operations and traffic.
+  // RETURNS a traced group, as split_as.
   std::unique_ptr<Communicator> do_split(int color, int key) override;
 
   OperationRecord record(Operation operation, Tensors tensors, RowCounts rows_per_rank) const;
   OperationRecord whole_record(Operation operation, Tensors tensors, int root) const;
+  void prepare_agreement();
   void begin(OperationRecord record);
   void agree();
   void count_sent(Count rows, Count bytes);
@@ -125,10 +153,11 @@ class TracedCommunicator final : public Communicator {
   LastTensor last_tensor_;
   Buffer own_record_;   // [1, words] i64
   Buffer all_records_;  // [size, words] i64
-  Place place_ = {};
-  Traffic traffic_;
-  bool started_ = false;
-  OperationRecord last_;
+  GroupWords words_;
+  std::unique_ptr<TraceLog> own_log_;  // null: a parent's
+  TraceLog& log_;
+  OperationRecord last_;  // of this group
+  bool finished_ = false;
   Count num_collectives_ = 0;
 };
 

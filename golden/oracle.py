@@ -27,6 +27,8 @@ Inputs
 Experts
   sign s(e, h) = +1 where mix(seed, e, h) is even, else -1.
   probe: column h of the expert's output is x[h] * s(e, h).
+    Where experts are sharded (`ep: false`), shard s of S gives columns [s * H // S,
+    (s + 1) * H // S) and +0 elsewhere: every column has one owner, outputs do not change.
   exact_gemm: not gated, relu squared. Row i of W13 [I, H] is 1 at column mix(seed, 3, e, i) % H,
   row h of W2 [H, I] is s(e, h) at column mix(seed, 4, e, h) % I; all else is 0.
 
@@ -49,9 +51,9 @@ Real worlds (values: real) have no digest; real.py computes samples of them
   1 + mix(seed, 2, layer, t, slot) % 255 over their sum over all slots.
   W13[row, h] = near(mix(seed, 3, e, row, h)) / sqrt(H) with 2 I rows where the activation has a
   gate ([gate; up], interleaved for swigluoai), else I; W2[h, i] = near(mix(seed, 4, e, h, i)) /
-  sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 8, e, row)) / 2 for
-  W13, near(mix(seed, 9, e, h)) / 2 for W2. Shared: streams 10 and 11 with the layer in e's place, J
-  in I's, no bias. router_weight_on_input: x * weight, both and the product in model.dtype.
+  sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 13, e, row)) / 2 for
+  W13, near(mix(seed, 14, e, h)) / 2 for W2. Shared: streams 10 and 11 with the layer in e's place,
+  J in I's, no bias. router_weight_on_input: x * weight, both and the product in model.dtype.
 
 Generated routing, for token t, layer l, routing seed r, draws d = 0, 1, 2, …; E experts, K slots
   uniform: the candidate mix(r, 5, l, t, d) % E is skipped when chosen already, until K are chosen.
@@ -76,7 +78,7 @@ import xxhash
 VERSION = "oracle.py 1"
 # First index of a mix: what it is for.
 HIDDEN, WEIGHT, W13, W2, DRAW, MASK = range(1, 7)
-W13_BIAS, W2_BIAS, SHARED_W13, SHARED_W2, SHARED_SIGN = range(8, 13)
+SHARED_W13, SHARED_W2, SHARED_SIGN, W13_BIAS, W2_BIAS = range(10, 15)
 
 
 class Experts(NamedTuple):

@@ -21,8 +21,8 @@ struct Streams {
 };
 constexpr Streams routed;
 constexpr Streams shared{.w13 = 10, .w2 = 11};
-constexpr int w13_bias_stream = 8;
-constexpr int w2_bias_stream = 9;
+constexpr int w13_bias_stream = 13;
+constexpr int w2_bias_stream = 14;
 
 // A row of numbers near normal ones over the divisor, rounded to float and then to the dtype.
 void write_row(std::uint64_t started, double divisor, DType dtype, std::span<std::byte> row) {

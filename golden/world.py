@@ -179,7 +179,7 @@ def read_model(section, seed, told, is_real=False):
 
 class Ranks(NamedTuple):
     dp: int | None  # None: as many as the trace has
-    tp: int
+    others: int     # ranks of tp x pcp, which hold the experts with those of dp
     ep: bool
 
 
@@ -188,11 +188,10 @@ def read_ranks(section):
     tp = section.take("tp", 1, is_count, "a number above 0")
     ep = section.take("ep", True, lambda value: isinstance(value, bool), "true, false")
     section.take("sequence_parallel", False, lambda value: isinstance(value, bool), "true, false")
-    for key in ("pp", "pcp"):
-        section.take(key, 1, lambda value: type(value) is int and value == 1,
-                     "1 only, oracle.py has no rule for others yet")
+    pcp = section.take("pcp", 1, is_count, "a number above 0")
+    section.take("pp", 1, is_count, "a number above 0")
     section.done()
-    return Ranks(dp, tp, ep)
+    return Ranks(dp, tp * pcp, ep)
 
 
 def _parameter(section, kind, value, fits, what):
@@ -206,7 +205,7 @@ def _parameter(section, kind, value, fits, what):
 
 
 def _hot_rank(section, value, draws, ranks):
-    size = (ranks.dp or 1) * ranks.tp
+    size = (ranks.dp or 1) * ranks.others
     found = _parameter(section, "hot_rank", value,
                        {"rank": lambda rank: is_index(rank) and rank < size, "share": is_share},
                        f"a rank below {size}, a share in [0, 1]")

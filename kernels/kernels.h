@@ -68,7 +68,8 @@ class Kernels {
   // (vLLM: csrc/moe/topk_softmax_kernels.cu; experts-and-oracles.md, 3.2).
   void topk_softmax(const Tensor& router_logits, TopkSettings settings, const Routing& chosen);
 
-  // A routing that was written down: rows [tokens, 2 * top_k] f32 hold the ids, then the weights.
+  // A routing that was written down: rows [tokens, 2 * top_k] f32 hold the ids, each less its slot,
+  // then the weights. A row of zeros thus chooses the experts that softmax chooses from one.
   void recorded_routing(const Tensor& recorded, const Routing& chosen);
 
   // Groups the choices of topk_ids [rows, top_k] i32 by local expert. expert_map [num_experts, 1]
@@ -80,7 +81,7 @@ class Kernels {
   Buffer permute(const Tensor& hidden_states, const RowPlan& plan);
 
   // rows[r, h] · signs[e, h] for the rows of each expert, in place. signs [num_local_experts,
-  // hidden] i8 of -1 and +1.
+  // hidden] i8 of -1 and +1, and 0 where the column is another shard's.
   void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
   // Takes the weights over, in whatever form the products want them.

@@ -16,17 +16,20 @@ namespace {
 class DispatchCheck {
  public:
   DispatchCheck(const ConservationFacts& facts, golden::Cell cell, CheckLedger& ledger)
-      : facts_(facts), cell_(cell), ledger_(ledger), tokens_(facts.inputs.tokens(cell.step)) {
-    arrivals_.resize(static_cast<std::size_t>(total_rows(tokens_)));
+      : facts_(facts), cell_(cell), ledger_(ledger), tokens_(facts.tokens(cell.step)) {
+    arrivals_.resize(static_cast<std::size_t>(total_rows(tokens_.rows_per_rank())));
+    for (int expert = 0; expert < facts.inputs.top_k(); ++expert) {
+      padding_choice_.push_back(static_cast<std::int16_t>(expert));
+    }
   }
 
   void count(const Dispatched& dispatched) {
     ledger_.looked("COUNT");
     Count expected = 0;
-    for_each_token([&](int rank, Count token) { expected += must_arrive(rank, token) ? 1 : 0; });
+    for_each_row([&](std::int64_t tag) { expected += must_arrive(tag) ? 1 : 0; });
     if (dispatched.hidden_states.rows != expected) {
       found("COUNT", text(dispatched.hidden_states.rows, " rows arrived, ", expected,
-                          " must: the ranks hold ", joined(tokens_)));
+                          " must: the ranks hold ", joined(tokens_.rows_per_rank())));
     }
   }
 
@@ -38,12 +41,12 @@ class DispatchCheck {
     const auto tag_of = elements_of<std::int64_t>(tags.tensor());
     for (Count row = 0; row < dispatched.hidden_states.rows; ++row) {
       const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
-      if (!names_a_token(tag)) {
+      if (!tokens_.contains(tag)) {
         found("PROV", text("row ", row, " carries tag ", hex16(static_cast<std::uint64_t>(tag)),
                            ", which names no token of this step"));
         continue;
       }
-      ++arrivals_[index_of(tag)];
+      ++arrivals_[tokens_.index_of(tag)];
       ids_of_row(row, tag, rows_of(ids.tensor(), row, 1));
     }
     check_payload(dispatched, tag_of, memory);
@@ -51,58 +54,45 @@ class DispatchCheck {
 
   void conservation() {
     ledger_.looked("CONS");
-    for_each_token([&](int rank, Count token) {
-      const std::int64_t tag = provenance_tag(rank, token);
-      const int times = arrivals_[index_of(tag)];
-      const int expected = must_arrive(rank, token) ? 1 : 0;
+    for_each_row([&](std::int64_t tag) {
+      const int times = arrivals_[tokens_.index_of(tag)];
+      const int expected = must_arrive(tag) ? 1 : 0;
       if (times != expected) conservation_broken(tag, times);
     });
   }
 
  private:
   template <typename Function>
-  void for_each_token(Function function) const {
-    for (int rank = 0; rank < static_cast<int>(tokens_.size()); ++rank) {
-      for (Count token = 0; token < tokens_[static_cast<std::size_t>(rank)]; ++token) {
-        function(rank, token);
+  void for_each_row(Function function) const {
+    const RowCounts rows = tokens_.rows_per_rank();
+    for (int rank = 0; rank < std::ssize(rows); ++rank) {
+      for (Count row = 0; row < rows[static_cast<std::size_t>(rank)]; ++row) {
+        function(provenance_tag(rank, row));
       }
     }
   }
 
   bool lives_here(int expert) const {
-    return expert >= 0 && facts_.expert_map.rank_of[static_cast<std::size_t>(expert)] == cell_.rank;
+    return expert >= 0 &&
+           facts_.expert_map.rank_of[static_cast<std::size_t>(expert)] == facts_.parallel.ep_rank;
   }
 
+  // Padding is a row of zeros, for which a router chooses the first experts.
   std::span<const std::int16_t> chosen_by(std::int64_t tag) const {
-    return facts_.inputs.topk_ids(cell_.step, cell_.layer, rank_of_tag(tag), row_of_tag(tag));
+    const auto token = tokens_.token_of(tag);
+    if (!token) return padding_choice_;
+    return facts_.inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
   }
 
-  bool must_arrive(int rank, Count token) const {
-    switch (facts_.capabilities.dispatch_reach) {
-      case DispatchReach::every_rank:
-        return true;
-      case DispatchReach::own_rank:
-        return rank == cell_.rank;
-      default:
-        return std::ranges::any_of(chosen_by(provenance_tag(rank, token)),
-                                   [this](int expert) { return lives_here(expert); });
-    }
-  }
-
-  bool names_a_token(std::int64_t tag) const {
-    const int rank = rank_of_tag(tag);
-    return rank >= 0 && rank < static_cast<int>(tokens_.size()) &&
-           row_of_tag(tag) < tokens_[static_cast<std::size_t>(rank)];
-  }
-
-  std::size_t index_of(std::int64_t tag) const {
-    return static_cast<std::size_t>(rows_before(tokens_, rank_of_tag(tag)) + row_of_tag(tag));
+  bool must_arrive(std::int64_t tag) const {
+    if (facts_.capabilities.dispatch_reach != DispatchReach::owner_ranks) return true;
+    return std::ranges::any_of(chosen_by(tag), [this](int expert) { return lives_here(expert); });
   }
 
   void ids_of_row(Count row, std::int64_t tag, const Tensor& row_ids) {
     const auto received = elements_of<std::int32_t>(row_ids);
     if (!std::ranges::equal(received, chosen_by(tag))) {
-      found("PROV", text("row ", row, " is ", token_text(tag), " but came with experts [",
+      found("PROV", text("row ", row, " is ", tokens_.words(tag), " but came with experts [",
                          joined(received), "], that token chose [", joined(chosen_by(tag)), "]"));
     }
   }
@@ -116,12 +106,14 @@ class DispatchCheck {
       const bool is_edge = row == 0 || row + 1 == tags.size() ||
                            rank_of_tag(tags[row - 1]) != rank_of_tag(tags[row]) ||
                            rank_of_tag(tags[row + 1]) != rank_of_tag(tags[row]);
-      if (!is_edge || !names_a_token(tags[row])) continue;
-      const int source = rank_of_tag(tags[row]);
-      facts_.inputs.hidden_row({cell_.step, cell_.layer, source}, row_of_tag(tags[row]), expected);
+      if (!is_edge || !tokens_.contains(tags[row])) continue;
+      std::ranges::fill(expected, std::byte{0});
+      if (const auto token = tokens_.token_of(tags[row])) {
+        facts_.inputs.hidden_row({cell_.step, cell_.layer, token->dp_rank}, token->token, expected);
+      }
       const auto* actual = row_at(hidden.tensor(), static_cast<Count>(row));
       if (std::memcmp(actual, expected.data(), expected.size()) != 0) {
-        found("PROV", text("row ", row, " is tagged ", token_text(tags[row]),
+        found("PROV", text("row ", row, " is tagged ", tokens_.words(tags[row]),
                            " but does not hold its hidden states"));
       }
     }
@@ -135,9 +127,9 @@ class DispatchCheck {
     const std::string where =
         here.empty() ? text("rank ", cell_.rank) : text("expert ", joined(here));
     if (times == 0) {
-      found("CONS", text(token_text(tag), " never reached ", where));
+      found("CONS", text(tokens_.words(tag), " never reached ", where));
     } else {
-      found("CONS", text(token_text(tag), " reached ", where, " ", times, " times"));
+      found("CONS", text(tokens_.words(tag), " reached ", where, " ", times, " times"));
     }
   }
 
@@ -148,15 +140,12 @@ class DispatchCheck {
   const ConservationFacts& facts_;
   golden::Cell cell_;
   CheckLedger& ledger_;
-  RowCounts tokens_;
+  DispatchedTokens tokens_;
+  std::vector<std::int16_t> padding_choice_;
   std::vector<int> arrivals_;
 };
 
 }  // namespace
-
-std::string token_text(std::int64_t tag) {
-  return text("token ", row_of_tag(tag), " of rank ", rank_of_tag(tag));
-}
 
 void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger) {

@@ -7,22 +7,27 @@
 #include "backends/moe_layer.h"
 #include "kernels/base/expert_map.h"
 #include "sim/check_ledger.h"
+#include "sim/dispatched_tokens.h"
 #include "sim/world_inputs.h"
 
 namespace moe::sim {
 
-// What stays the same for all cells of a run.
+// What stays the same for all cells of a rank in a run.
 struct ConservationFacts {
   const WorldInputs& inputs;
   const ExpertMap& expert_map;
   const Capabilities& capabilities;
+  FusedMoEParallelConfig parallel;  // of this rank
+  bool layer_moves_rows = true;     // else the layer gets all rows as its own
+
+  DispatchedTokens tokens(int step) const {
+    return {parallel, inputs.tokens(step), layer_moves_rows};
+  }
 };
 
-// REQUIRES the standard format. Without provenance tags only COUNT is looked at.
+// cell.rank is the rank of the world, for messages. REQUIRES the standard format. Without
+// provenance tags only COUNT is looked at.
 void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger);
-
-// "token 17 of rank 2"
-std::string token_text(std::int64_t tag);
 
 }  // namespace moe::sim

@@ -134,8 +134,8 @@ FaultSpec parsed_fault(const std::string& words) {
 
 void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
   const std::vector<std::pair<std::string_view, Count>> limit_of = {
-      {"rank", limits.ranks},     {"first", limits.ranks}, {"second", limits.ranks},
-      {"expert", limits.experts}, {"step", limits.steps},  {"layer", limits.layers},
+      {"rank", limits.ranks},     {"first", limits.counts}, {"second", limits.counts},
+      {"expert", limits.experts}, {"step", limits.steps},   {"layer", limits.layers},
       {"column", limits.columns}, {"bit", limits.bits},
   };
   for (const FaultParameter& row : fault_row(fault.name).parameters) {
@@ -166,11 +166,12 @@ std::string fault_words(const FaultSpec& fault) {
 std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
-    if (fault.name == "MF-42" && on_rank(fault, rank)) {
-      group = with_swapped_counts(
-          std::move(group),
-          {.rank = rank, .first = parameter(fault, "first"), .second = parameter(fault, "second")});
-    }
+    if (fault.name != "MF-42" || !on_rank(fault, rank)) continue;
+    const SwappedCounts swapped{.rank = group->rank(),
+                                .first = parameter(fault, "first"),
+                                .second = parameter(fault, "second")};
+    if (std::max(swapped.first, swapped.second) >= group->size()) continue;
+    group = with_swapped_counts(std::move(group), swapped);
   }
   return group;
 }

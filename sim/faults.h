@@ -47,6 +47,7 @@ void check_fault(const FaultSpec& fault);
 // What a fault's parameters may name in a world: each below its limit. tokens: of a rank in a step.
 struct FaultLimits {
   Count ranks = 0;
+  Count counts = 0;  // of one dispatch: ranks of its group
   Count experts = 0;
   Count steps = 0;
   Count layers = 0;
@@ -61,12 +62,13 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits);
 
 // Where a fault's decorators go on one rank.
 struct FaultSite {
-  int rank = 0;
+  int rank = 0;  // of the world
   int layer = 0;
   Memory& memory;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
 };
 
+// A group of the rank: those too small to have the entries that a fault names stay healthy.
 std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
                                           const std::vector<FaultSpec>& faults);
 std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> inner,

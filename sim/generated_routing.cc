@@ -65,7 +65,7 @@ class Generator {
       }
     }
     const ExpertMap map =
-        determine_expert_map(model_.num_experts, scenario.world.num_ranks(), Placement::linear);
+        determine_expert_map(model_.num_experts, scenario.world.expert_ranks(), Placement::linear);
     owned_.resize(static_cast<std::size_t>(map.num_ranks()));
     for (int expert = 0; expert < model_.num_experts; ++expert) {
       owned_[static_cast<std::size_t>(map.rank_of[static_cast<std::size_t>(expert)])].push_back(

@@ -242,7 +242,7 @@ Count steps_in(const Scenario& scenario) {
 }
 
 void check_shape_fits(const Golden& golden, const Scenario& scenario) {
-  const std::size_t num_ranks = static_cast<std::size_t>(scenario.world.num_ranks());
+  const std::size_t num_ranks = static_cast<std::size_t>(scenario.world.dp);
   const std::size_t num_layers = static_cast<std::size_t>(scenario.model.num_layers);
   const GoldenStep& first = golden.steps.at(0);
   const bool is_real = scenario.values == Values::real;

@@ -83,11 +83,12 @@ class WatchedExperts final : public Experts {
     const Tensor output = timed(dispatched);
     const HostCopy rows(output, memory_);
     const HostCopy tags(dispatched.provenance, memory_);
+    const DispatchedTokens tokens = facts_.tokens(watch_.cell.step);
     check_poison(
         watch_.cell, RowsOf::experts, rows.tensor(),
         [&](Count row) {
           if (row >= tags.tensor().rows) return std::string("of no known token");
-          return token_text(
+          return tokens.words(
               elements_of<std::int64_t>(tags.tensor())[static_cast<std::size_t>(row)]);
         },
         watch_.ledger);

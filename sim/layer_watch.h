@@ -23,7 +23,8 @@ struct StageTimes {
   std::chrono::nanoseconds finalize{0};
 };
 
-// What one rank's decorators write to. cell is set by the rank's program before each layer.
+// What one rank's decorators write to. cell, with the world's number of the rank, is set by the
+// rank's program before each layer.
 struct LayerWatch {
   golden::Cell cell;
   CheckLedger ledger;

@@ -19,8 +19,8 @@ struct Streams {
 constexpr Streams routed{.w13 = 3, .w2 = 4};
 constexpr Streams shared{.w13 = 10, .w2 = 11};
 constexpr int shared_sign_stream = 12;
-constexpr int w13_bias_stream = 8;
-constexpr int w2_bias_stream = 9;
+constexpr int w13_bias_stream = 13;
+constexpr int w2_bias_stream = 14;
 
 // The experts of one call, each by its number over all layers; a shared one by its layer's.
 struct Made {

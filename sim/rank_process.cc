@@ -40,6 +40,7 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
                          inputs,
                          golden ? &*golden : nullptr,
                          *backend_named(job.line.backend).backend,
+                         job.line,
                          stop};
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
@@ -87,9 +88,14 @@ JsonValue to_json(const ProcessJob& job) {
     }
     faults.push_back(JsonObject{{"name", fault.name}, {"parameters", std::move(parameters)}});
   }
-  return JsonObject{{"source", to_json(job.source)},         {"backend", job.line.backend},
-                    {"communicator", job.line.communicator}, {"profile", job.line.profile},
-                    {"platform", job.line.platform},         {"faults", std::move(faults)}};
+  return JsonObject{{"source", to_json(job.source)},
+                    {"backend", job.line.backend},
+                    {"communicator", job.line.communicator},
+                    {"profile", job.line.profile},
+                    {"platform", job.line.platform},
+                    {"selection", name_of(job.line.selection)},
+                    {"dispatch_site", name_of(job.line.dispatch_site)},
+                    {"faults", std::move(faults)}};
 }
 
 ProcessJob process_job_from(const JsonValue& value) {
@@ -99,6 +105,8 @@ ProcessJob process_job_from(const JsonValue& value) {
   job.line.communicator = string_at(value, "communicator");
   job.line.profile = string_at(value, "profile");
   job.line.platform = string_at(value, "platform");
+  job.line.selection = selection_named(string_at(value, "selection"));
+  job.line.dispatch_site = dispatch_site_named(string_at(value, "dispatch_site"));
   job.line.ranks = RanksAre::processes;
   for (const JsonValue& one : array_at(value, "faults")) {
     FaultSpec fault{string_at(one, "name"), {}};

@@ -6,6 +6,9 @@
 #include <chrono>
 #include <utility>
 
+#include "backends/moe_runner.h"
+#include "backends/monolithic.h"
+#include "backends/placement/tensor_shard.h"
 #include "backends/routers.h"
 #include "kernels/base/text.h"
 #include "sim/faults.h"
@@ -20,7 +23,8 @@ constexpr std::size_t findings_kept = 4;
 // Thrown at a layer's door when the run was told to stop.
 struct Interrupted {};
 
-// A routing as the recorded router reads it: ids, then weights, [tokens, 2 * top_k] f32.
+// A routing as the recorded router reads it: ids less their slot, then weights, [tokens, 2 * top_k]
+// f32.
 Buffer recorded_rows(const CellInputs& inputs, Memory& memory) {
   const auto ids = elements_of<std::int32_t>(inputs.topk_ids.tensor());
   const auto weights = elements_of<float>(inputs.topk_weights.tensor());
@@ -30,7 +34,7 @@ Buffer recorded_rows(const CellInputs& inputs, Memory& memory) {
   const auto to = elements_of<float>(recorded.tensor());
   for (Count i = 0; i < rows * top_k; ++i) {
     const auto at = static_cast<std::size_t>(i / top_k * 2 * top_k + i % top_k);
-    to[at] = static_cast<float>(ids[static_cast<std::size_t>(i)]);
+    to[at] = static_cast<float>(ids[static_cast<std::size_t>(i)] - i % top_k);
     to[at + static_cast<std::size_t>(top_k)] = weights[static_cast<std::size_t>(i)];
   }
   return recorded;
@@ -53,29 +57,29 @@ class RankProgram {
         report_(report),
         rank_(wires.wire->rank()),
         memory_(wires.wire->memory()),
+        deployment_(job.scenario.world.deployment()),
+        at_(coordinates_of(deployment_.sizes, rank_)),
+        parallel_(make_parallel_config(deployment_, rank_)),
         host_(make_host_memory(Poison::on)),
         kernels_(make_cpu_kernels(memory_)),
-        expert_map_(determine_expert_map(job.scenario.model.num_experts, wires.wire->size(),
-                                         job.scenario.model.placement)) {
-    auto traced =
-        std::make_unique<TracedCommunicator>(std::move(wires.wire), Agreement::checked,
-                                             StageNames(stage_names.begin(), stage_names.end()),
-                                             LastTensor::side, std::move(wires.side));
-    trace_ = traced.get();
-    group_ = with_faults(std::move(traced), rank_, job.faults);
-    for (int layer = 0; layer < job.inputs.num_layers(); ++layer) build_layer(layer);
+        expert_map_(determine_expert_map(job.scenario.model.num_experts, parallel_.ep_size,
+                                         job.scenario.model.placement)),
+        ranks_(std::move(wires), deployment_.sizes, job.faults),
+        groups_(ranks_.groups()),
+        stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
+    for (int layer = stage_.first; layer < stage_.last; ++layer) build_layer(layer);
   }
 
   void run() {
     for (const std::string_view check : {"SEQ", "COUNT"}) watch_.ledger.looked(check);
     for (int step = 0; step < job_.inputs.num_steps(); ++step) {
       if (job_.progress != nullptr && rank_ == 0) job_.progress->steps = step + 1;
-      for (int layer = 0; layer < job_.inputs.num_layers(); ++layer) {
+      for (int layer = stage_.first; layer < stage_.last; ++layer) {
         if (job_.stop.load()) throw Interrupted{};
-        run_cell({step, layer, rank_});
+        run_cell({step, layer, at_.dp});
       }
     }
-    trace_->finish();
+    ranks_.finish();
   }
 
   Moment moment() const { return moment_of(watch_.cell, 0); }
@@ -84,52 +88,72 @@ class RankProgram {
   void write_report() {
     report_.ledger.merge(watch_.ledger);
     report_.times = watch_.times;
-    report_.traffic = trace_->traffic();
-    report_.last_operation = trace_->last_operation();
+    report_.traffic = ranks_.trace().traffic();
+    report_.last_operation = ranks_.trace().last_operation();
   }
 
  private:
   std::vector<int> local_experts() const {
     std::vector<int> local(expert_map_.local_of);
     for (std::size_t expert = 0; expert < local.size(); ++expert) {
-      if (expert_map_.rank_of[expert] != rank_) local[expert] = -1;
+      if (expert_map_.rank_of[expert] != parallel_.ep_rank) local[expert] = -1;
     }
     return local;
   }
 
-  void build_layer(int layer) {
-    const std::vector<int> local = local_experts();
-    const FaultSite site{rank_, layer, memory_, local};
-    auto router = make_recorded_router(*kernels_, job_.scenario.model.top_k);
-    auto prepare_finalize = with_faults(
-        job_.backend.make({*group_, memory_, expert_map_, Provenance::travels}), site, job_.faults);
-    auto experts = with_faults(
-        make_standard_experts(
-            {*kernels_, local, expert_map_.num_local_experts[static_cast<std::size_t>(rank_)]},
-            job_.inputs.expert_weights(layer, expert_map_, rank_, memory_)),
-        site, job_.faults);
-    layers_.emplace_back(watched(std::move(router), watch_),
-                         watched(std::move(prepare_finalize), watch_, *trace_),
-                         watched(std::move(experts), watch_, facts_, memory_));
+  // Whole experts of this rank, or its shard of all of them.
+  ExpertWeights weights_of(int layer) {
+    return shard_of(job_.inputs.expert_weights(layer, expert_map_, parallel_.ep_rank, memory_),
+                    {parallel_.tp_rank, parallel_.tp_size}, memory_);
   }
 
+  void build_layer(int layer) {
+    const bool is_late = job_.line.selection == Selection::monolithic;
+    const DispatchSite where = job_.line.dispatch_site;
+    const std::vector<int> local = local_experts();
+    const FaultSite site{rank_, layer, memory_, local};
+    const PrepareFinalizeConfig config{groups_, parallel_, memory_, expert_map_,
+                                       Provenance::travels};
+    const int num_local =
+        expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
+    auto router = make_recorded_router(*kernels_, job_.scenario.model.top_k);
+    auto experts =
+        watched(with_faults(make_standard_experts({*kernels_, local, num_local}, weights_of(layer)),
+                            site, job_.faults),
+                watch_, facts_, memory_);
+    if (is_late) {
+      experts =
+          make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
+    }
+    auto prepare_finalize =
+        watched(with_faults(make_prepare_finalize(job_.backend, where, config), site, job_.faults),
+                watch_, ranks_.trace());
+    MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
+                       std::move(experts));
+    const bool is_reduced = job_.backend.capabilities.output_is_reduced;
+    layers_.emplace_back(MoeRunnerConfig{groups_, parallel_, memory_, is_reduced},
+                         std::move(moe_layer), make_in_line_manager(job_.backend, where, config));
+  }
+
+  // cell.rank is the DP rank whose tokens go in.
   void run_cell(golden::Cell cell) {
-    watch_.cell = cell;
+    watch_.cell = {cell.step, cell.layer, rank_};
+    ranks_.trace().enter({cell.step, cell.layer, 0});
     const CellInputs inputs = job_.inputs.cell(cell, *host_);
     const Tensor& host_rows = inputs.hidden_states.tensor();
     const Buffer hidden_states = copy_of(host_rows, memory_);
     const Buffer router_logits = copy_of(recorded_rows(inputs, *host_).tensor(), memory_);
     const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
-    layers_[static_cast<std::size_t>(cell.layer)].forward(
+    layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
         hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
         output.tensor());
     const HostCopy result(output.tensor(), memory_);
     check_poison(
-        cell, RowsOf::output, result.tensor(),
-        [&](Count row) { return token_text(provenance_tag(rank_, row)); }, watch_.ledger);
+        watch_.cell, RowsOf::output, result.tensor(),
+        [&](Count row) { return text("token ", row, " of rank ", cell.rank); }, watch_.ledger);
     if (!output.guards_intact() || !hidden_states.guards_intact()) {
-      watch_.ledger.found("POISON", moment_of(cell, 1),
-                          text(place_text(cell),
+      watch_.ledger.found("POISON", moment_of(watch_.cell, 1),
+                          text(place_text(watch_.cell),
                                ", combine: a guard row of the layer's "
                                "input or output was overwritten"));
     }
@@ -154,8 +178,10 @@ class RankProgram {
       report_.mismatches += judgement.comparison.mismatches;
       ++report_.differing_cells;
       if (report_.findings.size() < findings_kept) {
+        const bool is_copy = deployment_.sizes.num_ranks() > deployment_.sizes.dp;
         report_.findings.push_back(
-            {cell, judgement.finding, judgement.comparison.first, judgement.sentence});
+            {cell, judgement.finding, judgement.comparison.first,
+             text(is_copy ? text("on rank ", rank_, " of the world: ") : "", judgement.sentence)});
       }
     }
     report_.judging += std::chrono::steady_clock::now() - begin;
@@ -165,14 +191,19 @@ class RankProgram {
   RankReport& report_;
   int rank_;
   Memory& memory_;
+  Deployment deployment_;
+  RankCoordinates at_;
+  FusedMoEParallelConfig parallel_;
   std::unique_ptr<Memory> host_;
   std::unique_ptr<Kernels> kernels_;
   ExpertMap expert_map_;
   LayerWatch watch_;
-  ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities};
-  TracedCommunicator* trace_ = nullptr;
-  std::unique_ptr<Communicator> group_;
-  std::vector<MoeLayer> layers_;
+  RankGroups ranks_;
+  ParallelGroups groups_;
+  LayerRange stage_;  // the layers that run here
+  ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities, parallel_,
+                           layer_moves_rows(job_.backend, job_.line.dispatch_site)};
+  std::vector<MoeRunner> layers_;
 };
 
 RankFailure failure(FailureKind kind, const std::string& message) {

@@ -14,6 +14,7 @@
 #include "sim/json_document.h"
 #include "sim/layer_watch.h"
 #include "sim/progress.h"
+#include "sim/rank_groups.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
 
@@ -25,6 +26,7 @@ struct RankJob {
   const WorldInputs& inputs;
   const golden::Golden* golden = nullptr;  // null: the oracle judges
   const Backend& backend;
+  const RunLine& line;
   const std::atomic<bool>& stop;  // true: leave at the next layer
   LineProgress* progress = nullptr;
 };
@@ -65,12 +67,6 @@ struct RankReport {
   std::chrono::nanoseconds judging{0};
   std::string last_operation;
   RankFailure failure;
-};
-
-// A rank's ways to the others. side may be null: a cheaper way for the checks' own words.
-struct RankWires {
-  std::unique_ptr<Communicator> wire;
-  std::unique_ptr<Communicator> side;
 };
 
 // Runs the rank over a communicator of its world. Never throws: failures are in the report. The

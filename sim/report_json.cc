@@ -26,9 +26,14 @@ JsonValue run_json(const Outcome& outcome) {
       {"ranks", line.ranks == RanksAre::threads ? "threads" : "processes"},
       {"profile", line.profile},
       {"platform", line.platform},
+      {"selection", name_of(line.selection)},
+      {"dispatch_site", name_of(line.dispatch_site)},
       {"world", JsonObject{{"dp", outcome.world.dp},
                            {"tp", outcome.world.tp},
-                           {"ep", outcome.world.expert_parallel ? outcome.world.num_ranks() : 1}}},
+                           {"pp", outcome.world.pp},
+                           {"pcp", outcome.world.pcp},
+                           {"ep", outcome.world.expert_parallel ? outcome.world.expert_ranks() : 1},
+                           {"sequence_parallel", outcome.world.sequence_parallel}}},
   };
 }
 

@@ -37,6 +37,17 @@ std::vector<FaultSpec> faults_of(const Scenario& scenario, const RunSettings& se
   return faults;
 }
 
+// Where the scenario writes that key of the line; its file where it writes no such line.
+std::string key_place(const Scenario& scenario, const RunLine& line, std::string_view key) {
+  for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
+    const RunLine& written = scenario.runs[i];
+    const bool is_it = written.backend == line.backend && written.selection == line.selection &&
+                       written.dispatch_site == line.dispatch_site;
+    if (is_it) return text(scenario.place_of(text("runs[", i, "].", key)), ": runs[", i, "].", key);
+  }
+  return scenario.path.empty() ? scenario.name : scenario.path;
+}
+
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
@@ -55,7 +66,17 @@ void refuse(const Scenario& scenario, const RunLine& line) {
   if (scenario.path.empty() && !is_trace && line.ranks == RanksAre::processes) {
     throw ScenarioError(text(where, ": a scenario without a file runs on threads only"));
   }
-  const Capabilities& capabilities = backend_named(line.backend).backend->capabilities;
+  const Backend& backend = *backend_named(line.backend).backend;
+  const Capabilities& capabilities = backend.capabilities;
+  if (line.selection == Selection::monolithic && !capabilities.takes_router_logits) {
+    throw ScenarioError(text(key_place(scenario, line, "selection"), ": backend ", line.backend,
+                             " does not carry router logits, so that experts cannot select"));
+  }
+  if (line.dispatch_site == DispatchSite::runner && scenario.world.dp > 1 &&
+      backend.make_manager == nullptr) {
+    throw ScenarioError(text(key_place(scenario, line, "dispatch_site"), ": backend ", line.backend,
+                             " has no dispatch outside its kernel for the runner to call"));
+  }
   if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
     throw ScenarioError(text(where, ": backend ", line.backend,
                              " moves nothing between DP ranks and needs world.dp 1, not ",
@@ -83,6 +104,13 @@ void log_ends(const std::vector<RankReport>& reports, const Log& log) {
               text("rank ", report.rank, " ", ended_well ? "finished" : report.failure.message,
                    ", rows judged: ", report.rows, ", last: ", report.last_operation));
   }
+}
+
+// Entries in the row counts of a dispatch.
+Count counts_of_dispatch(const WorldSpec& world) {
+  const FusedMoEParallelConfig parallel = make_parallel_config(world.deployment(), 0);
+  const std::vector<Count> tokens(static_cast<std::size_t>(world.dp), 0);
+  return std::ssize(dispatch_sizes(parallel, tokens));
 }
 
 // What the build lacks for the line: {word, reason}; the word is empty if it lacks nothing.
@@ -116,6 +144,7 @@ void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSett
   refuse(scenario, line);
   for (const FaultSpec& fault : faults_of(scenario, settings)) {
     check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
+                             .counts = counts_of_dispatch(scenario.world),
                              .experts = scenario.model.num_experts,
                              .steps = loaded.inputs.num_steps(),
                              .layers = loaded.inputs.num_layers(),
@@ -156,6 +185,7 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
                       loaded.inputs,
                       loaded.golden ? &*loaded.golden : nullptr,
                       *backend_named(line.backend).backend,
+                      line,
                       settings.stop,
                       shown.progress()};
     reports = run_threads(job, maker);

@@ -19,6 +19,7 @@ std::string own_communicator(const RunLine& line) {
 bool same_run(const RunLine& a, const RunLine& b) {
   return a.backend == b.backend && a.device == b.device && a.communicator == b.communicator &&
          a.ranks == b.ranks && a.profile == b.profile && a.platform == b.platform &&
+         a.selection == b.selection && a.dispatch_site == b.dispatch_site &&
          a.arrival_seed == b.arrival_seed;
 }
 

@@ -8,10 +8,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "backends/backend.h"
 #include "backends/placement/expert_placement.h"
 #include "golden/oracle.h"
 #include "kernels/base/activation.h"
@@ -22,12 +24,22 @@ namespace moe::sim {
 
 using golden::ExpertKernel;
 
+constexpr int ranks_max = 1024;
+
 struct WorldSpec {
   int dp = 1;
   int tp = 1;
+  int pp = 1;
+  int pcp = 1;
   bool expert_parallel = true;
+  bool sequence_parallel = false;
 
-  int num_ranks() const { return dp * tp; }
+  int num_ranks() const { return dp * pp * pcp * tp; }
+  // Ranks that share the experts of a layer out, whole or in shards.
+  int expert_ranks() const { return dp * pcp * tp; }
+  Deployment deployment() const {
+    return {{.dp = dp, .pp = pp, .pcp = pcp, .tp = tp}, expert_parallel, sequence_parallel};
+  }
 };
 
 // What one layer has of its own.
@@ -90,6 +102,15 @@ using RoutingSpec = std::variant<UniformRouting, SkewedRouting, OneHotExpertRout
 
 enum class RanksAre { threads, processes };
 
+// Who selects experts: the router before dispatch, or the experts after it.
+enum class Selection { modular, monolithic };
+
+// The words of scenario files, and back. REQUIRES a word that name_of gives.
+std::string_view name_of(Selection selection);
+std::string_view name_of(DispatchSite site);
+Selection selection_named(std::string_view word);
+DispatchSite dispatch_site_named(std::string_view word);
+
 // One line of `runs`.
 struct RunLine {
   std::string backend = "allgather_reducescatter";
@@ -98,6 +119,8 @@ struct RunLine {
   RanksAre ranks = RanksAre::threads;
   std::string profile = "post-40412";
   std::string platform = "cuda";
+  Selection selection = Selection::modular;
+  DispatchSite dispatch_site = DispatchSite::kernel;
   std::uint64_t arrival_seed = 0;
 };
 

@@ -32,12 +32,8 @@ std::vector<ScenarioKey> top_level_keys() {
 }
 
 std::vector<ScenarioKey> world_keys() {
-  return {{"world", "dp"},
-          {"world", "tp", KeyState::pending, {"1"}},
-          {"world", "pp", KeyState::pending, {"1"}},
-          {"world", "pcp", KeyState::pending, {"1"}},
-          {"world", "ep"},
-          {"world", "sequence_parallel", KeyState::pending, {"false"}}};
+  return {{"world", "dp"},  {"world", "tp"}, {"world", "pp"},
+          {"world", "pcp"}, {"world", "ep"}, {"world", "sequence_parallel"}};
 }
 
 std::vector<ScenarioKey> model_keys() {
@@ -101,8 +97,8 @@ std::vector<ScenarioKey> run_keys() {
            {"post-40412", "v0.9", "pre-33724", "post-33724", "post-36294", "post-36286",
             "post-39107", "post-33728", "late-2026"}},
           {"runs", "platform", KeyState::read, {"cuda", "rocm", "cpu", "xpu"}},
-          {"runs", "selection", KeyState::pending, {"modular"}},
-          {"runs", "dispatch_site", KeyState::pending, {"kernel"}},
+          {"runs", "selection", KeyState::read, {"modular", "monolithic"}},
+          {"runs", "dispatch_site", KeyState::read, {"kernel", "runner"}},
           {"runs", "arrival_seed"}};
 }
 

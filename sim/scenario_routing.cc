@@ -29,7 +29,7 @@ OneHotExpertRouting one_hot_expert_of(const ScenarioMap& map, const Scenario& sc
 }
 
 HotRankRouting hot_rank_of(const ScenarioMap& map, const Scenario& scenario) {
-  const int num_ranks = scenario.world.num_ranks();
+  const int num_ranks = scenario.world.expert_ranks();
   HotRankRouting routing;
   routing.rank = static_cast<int>(map.integer("rank", {0, num_ranks - 1}, routing.rank));
   routing.share = map.number("share", 1.0, routing.share);

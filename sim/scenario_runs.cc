@@ -48,6 +48,8 @@ RunLine run_line(const YamlNode& node, const std::string& name, Scenario& scenar
       map.word("ranks", "threads") == "processes" ? RanksAre::processes : RanksAre::threads;
   line.profile = map.word("profile", line.profile);
   line.platform = map.word("platform", line.platform);
+  line.selection = selection_named(map.word("selection", "modular"));
+  line.dispatch_site = dispatch_site_named(map.word("dispatch_site", "kernel"));
   line.arrival_seed = static_cast<std::uint64_t>(map.integer("arrival_seed", {0, seed_max}, 0));
   check_communicator(map, line);
   return line;
@@ -115,6 +117,11 @@ FaultSpec fault_of(const YamlNode& node, const std::string& where) {
 void read_world(const YamlNode& node, Scenario& scenario) {
   const ScenarioMap map(node, "world", "world", scenario);
   scenario.world.dp = static_cast<int>(map.integer("dp", {1, ranks_max}, scenario.world.dp));
+  scenario.world.tp = static_cast<int>(map.integer("tp", {1, ranks_max}, scenario.world.tp));
+  scenario.world.pp = static_cast<int>(map.integer("pp", {1, ranks_max}, scenario.world.pp));
+  scenario.world.pcp = static_cast<int>(map.integer("pcp", {1, ranks_max}, scenario.world.pcp));
+  scenario.world.sequence_parallel =
+      map.boolean("sequence_parallel", scenario.world.sequence_parallel);
   scenario.world.expert_parallel = map.boolean("ep", scenario.world.expert_parallel);
 }
 

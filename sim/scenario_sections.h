@@ -12,7 +12,6 @@
 
 namespace moe::sim {
 
-constexpr int ranks_max = 1024;
 constexpr int experts_max = 32'767;  // ids are i16 in traces
 constexpr Count width_max = 1 << 20;
 

@@ -33,6 +33,7 @@ class WorldInputs {
 
   int num_steps() const { return static_cast<int>(tokens_.size()); }
   int num_layers() const { return num_layers_; }
+  int top_k() const { return scenario_.model.top_k; }
 
   // Rows of every rank in a step (steps count from 0 within the scenario's selection).
   RowCounts tokens(int step) const { return tokens_[static_cast<std::size_t>(step)]; }

@@ -12,10 +12,14 @@ namespace moe {
 enum class IdSpace { logical, physical, local };
 
 // topk_ids [tokens, top_k] i32 or i64, -1 is a masked choice; topk_weights [tokens, top_k] f32.
+// Or, where whoever receives the rows selects, router_logits in their place.
 struct Routing {
-  Tensor topk_ids;
-  Tensor topk_weights;
+  Tensor topk_ids = {};
+  Tensor topk_weights = {};
   IdSpace space = IdSpace::logical;
+  Tensor router_logits = {};  // [tokens, one column for each expert]; columns 0: selected
+
+  bool is_selected() const { return router_logits.columns == 0; }
 };
 
 // Owner of a routing.
@@ -23,8 +27,9 @@ struct RoutingBuffers {
   Buffer topk_ids;
   Buffer topk_weights;
   IdSpace space = IdSpace::logical;
+  Tensor router_logits = {};  // LIFETIME: the caller's
 
-  Routing view() const { return {topk_ids.tensor(), topk_weights.tensor(), space}; }
+  Routing view() const { return {topk_ids.tensor(), topk_weights.tensor(), space, router_logits}; }
 };
 
 // Where a row came from, in one number that travels beside it in a side tensor [rows, 1] i64.

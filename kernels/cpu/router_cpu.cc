@@ -68,7 +68,7 @@ void recorded_routing(const Tensor& recorded, const Routing& chosen) {
   const auto weights = elements_of<float>(chosen.topk_weights);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::size_t at = i / top_k * 2 * top_k + i % top_k;
-    ids[i] = static_cast<std::int32_t>(from[at]);
+    ids[i] = static_cast<std::int32_t>(from[at]) + static_cast<std::int32_t>(i % top_k);
     weights[i] = from[at + top_k];
   }
 }

@@ -30,7 +30,8 @@ class Results(Program):
         self.assertEqual(lines[-1], {"summary": counts})
         first = lines[0]
         self.assertEqual(first["verdict"], "passed")
-        self.assertEqual(first["run"]["world"], {"dp": 2, "tp": 1, "ep": 2})
+        self.assertEqual(first["run"]["world"], {"dp": 2, "tp": 1, "pp": 1, "pcp": 1, "ep": 2,
+                                                 "sequence_parallel": False})
         self.assertEqual(first["judge"], "golden")
         # 14 tokens of rank 0 and 12 of rank 1, each a row out (hidden bf16, 2 ids, 2 weights), and
         # as many partial rows back: 26 * (64*2 + 2*4 + 2*4) + 26 * 64*2.

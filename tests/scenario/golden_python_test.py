@@ -321,7 +321,7 @@ class GoldenTest(TreeCase):
                            (2, "routing: {ids: [[2]]}"),
                            (2, "routing: {one_hot_expert: {expert: 2}}"),
                            (2, "routing: {masked: {share: 2}}"), (2, "sed: 1"), (2, "values: rael"),
-                           (2, "routing: {hot_rank: {rank: 1, share: 0.5}}"), (2, "world: {pp: 2}"),
+                           (2, "routing: {hot_rank: {rank: 1, share: 0.5}}"), (2, "world: {pp: 0}"),
                            (2, "seed: 1\nseed: 2"), (2, "name: other")):
             lines = [*good]
             lines[place] = bad

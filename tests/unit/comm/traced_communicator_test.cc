@@ -207,11 +207,37 @@ TEST_CASE("traced: the last operation as a sentence, and a split group that agre
   const std::vector<std::string> expected = {
       "no operation yet", "operation 0 (barrier, step 0 layer 4 combine)",
       "operation 1 (split, step 0 layer 4 combine)",
-      "operation 0 (all_gather_v): rank 0 says rows_per_rank [1, 1], rank 1 says [2, 1]"};
+      "operation 0 (all_gather_v, step 0 layer 4 combine): rank 0 says rows_per_rank [1, 1], "
+      "rank 1 says [2, 1]"};
   REQUIRE(outcomes[0].value);
   CHECK(*outcomes[0].value == expected);
   REQUIRE(outcomes[2].value);
   CHECK(outcomes[2].value->size() == 3);
+}
+
+TEST_CASE("traced: a group with words says its name and the world's numbers, and shares the log") {
+  const Wire wire = GENERATE(from_range(wires()));
+  const auto outcomes = run_traced({wire, 4}, [](TracedCommunicator& world) {
+    const int column = world.rank() % 2;
+    const auto group =
+        world.split_as({column == 0 ? "dp [0, 2]" : "dp [1, 3]", {column, column + 2}}, column, 0);
+    world.enter({1, 0, 0});
+    gather(*group, {1, 2});
+    std::vector<std::string> said = {world.last_operation(), text(world.traffic().rows)};
+    said.push_back(outcome_of<bool>([&] {
+                     gather(*group, world.rank() == 3 ? Counts{3, 2} : Counts{1, 2});
+                     return true;
+                   }).error);
+    return said;
+  });
+  REQUIRE(outcomes[3].value);
+  CHECK(*outcomes[3].value ==
+        std::vector<std::string>{
+            "operation 0 of group dp [1, 3] (all_gather_v, step 1 layer 0 dispatch)", "2",
+            "operation 1 of group dp [1, 3] (all_gather_v, step 1 layer 0 dispatch): rank 1 says "
+            "rows_per_rank [1, 2], rank 3 says [3, 2]"});
+  REQUIRE(outcomes[0].value);
+  CHECK(outcomes[0].value->at(2) == "");  // the other column works on
 }
 
 }  // namespace moe::test

@@ -66,10 +66,10 @@ TEST_CASE("topk_softmax: more choices than experts are refused") {
   CHECK_THROWS_AS(chosen_by({1, 2}, 3, {}), ContractError);
 }
 
-TEST_CASE("recorded_routing: ids, then weights") {
+TEST_CASE("recorded_routing: ids less their slot, then weights") {
   const auto memory = make_host_memory(Poison::on);
   const auto kernels = make_cpu_kernels(*memory);
-  const Buffer rows = rows_with(*memory, {2, 4, DType::f32}, {3, -1, .5, 2, 0, 7, 1, 1.5});
+  const Buffer rows = rows_with(*memory, {2, 4, DType::f32}, {3, -2, .5, 2, 0, 6, 1, 1.5});
   const RoutingBuffers routing{Buffer(*memory, {2, 2, DType::i32}),
                                Buffer(*memory, {2, 2, DType::f32})};
   kernels->recorded_routing(rows.tensor(), routing.view());

@@ -86,7 +86,7 @@ TEST_CASE("scenario: every key that is taken") {
   const Scenario scenario = scenario_from(root, R"(name: s
 seed: 12
 tags: [full, teaching, own-word]
-world: {dp: 3, tp: 1, pp: 1, pcp: 1, ep: false, sequence_parallel: false}
+world: {dp: 3, tp: 2, pp: 2, pcp: 1, ep: false, sequence_parallel: false}
 model: {experts: 10, top_k: 3, hidden: 16, intermediate: 24, layers: 4, dtype: f32,
         kernel: exact_gemm, placement: round_robin, scoring: softmax, renormalize: true,
         groups: 1, topk_group: 1, scale: 1, correction_bias: false, shared_experts: 0,
@@ -104,14 +104,19 @@ micro_batches: {}
 dp_chunking: {}
 runs:
   - {device: xpu, communicator: gloo, path: reference, ranks: processes, platform: rocm,
-     selection: modular, dispatch_site: kernel, arrival_seed: 9}
+     selection: monolithic, dispatch_site: runner, arrival_seed: 9}
   - {device: cuda, communicator: nccl, ranks: processes}
   - {device: cuda, communicator: local, platform: cpu}
 )");
   CHECK(scenario.seed == 12);
   CHECK(scenario.tags.size() == 3);
   CHECK_FALSE(scenario.world.expert_parallel);
-  CHECK(scenario.world.num_ranks() == 3);
+  CHECK(scenario.world.num_ranks() == 12);
+  CHECK(scenario.world.expert_ranks() == 6);
+  CHECK(scenario.runs[0].selection == Selection::monolithic);
+  CHECK(scenario.runs[0].dispatch_site == DispatchSite::runner);
+  CHECK(scenario.runs[1].selection == Selection::modular);
+  CHECK(scenario.runs[1].dispatch_site == DispatchSite::kernel);
   CHECK(scenario.model.num_layers == 4);
   CHECK(scenario.model.dtype == DType::f32);
   CHECK(scenario.model.kernel == ExpertKernel::exact_gemm);

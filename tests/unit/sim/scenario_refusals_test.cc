@@ -105,15 +105,34 @@ TEST_CASE("scenario: world") {
       {"name: s\nworld: {dp: +2}", ":2:13: world.dp: '+2' is not an integer"},
       {"name: s\nworld: {dp: 0x2}", ":2:13: world.dp: '0x2' is not an integer"},
       {"name: s\nworld: {dp: [2]}", ":2:13: world.dp: a list is not an integer"},
-      {"name: s\nworld: {tp: 2}", ":2:13: world.tp: 2 is not supported yet (only 1)"},
-      {"name: s\nworld: {pp: 2}", ":2:13: world.pp: 2 is not supported yet (only 1)"},
-      {"name: s\nworld: {pcp: 4}", ":2:14: world.pcp: 4 is not supported yet (only 1)"},
-      {"name: s\nworld: {sequence_parallel: true}",
-       ":2:28: world.sequence_parallel: true is not supported yet (only false)"},
+      {"name: s\nworld: {tp: 0}", ":2:13: world.tp: '0' is not an integer from 1 to 1024"},
+      {"name: s\nworld: {pp: two}", ":2:13: world.pp: 'two' is not an integer"},
+      {"name: s\nworld: {pcp: 2000}", ":2:14: world.pcp: '2000' is not an integer"},
+      {"name: s\nworld: {sequence_parallel: 1}",
+       ":2:28: world.sequence_parallel: '1' is not true or false"},
       {"name: s\nworld: {ep: yes}", ":2:13: world.ep: 'yes' is not true or false"},
       {"name: s\nworld: {dq: 2}",
        ":2:9: world: unknown key 'dq'; known: dp, tp, pp, pcp, ep, "
        "sequence_parallel; did you mean 'dp'?"},
+  });
+}
+
+TEST_CASE("scenario: worlds that cannot be") {
+  const auto world = [](const std::string& keys, const std::string& more = "") {
+    return "name: s\nsteps: [[1, 1]]\nworld: {dp: 2, " + keys + "}\n" + more;
+  };
+  check_refusals({
+      {world("tp: 64, pp: 64"), ":3:8: world: dp 2, tp 64, pp 64, pcp 1 are 8192 ranks, more than"},
+      {world("pcp: 2"), ":3:21: world.pcp: pcp 2 and dp 2: PCP beside data parallelism"},
+      {world("sequence_parallel: true"),
+       ":3:35: world.sequence_parallel: needs ep, tp above 1 and dp above 1, here ep true, dp 2, "
+       "tp 1"},
+      {world("tp: 2, ep: false, sequence_parallel: true"),
+       ":3:53: world.sequence_parallel: needs ep, tp above 1 and dp above 1, here ep false"},
+      {world("pp: 2"), ":3:20: world.pp: 2 stages for 1 layers: a stage would have none"},
+      {world("tp: 2, ep: false", "model: {intermediate: 6}"),
+       ":4:23: model.intermediate: without ep the 4 ranks of dp x pcp x tp share every expert, and "
+       "6 does not divide by them"},
   });
 }
 
@@ -281,11 +300,10 @@ TEST_CASE("scenario: faults and runs") {
       {with_steps("runs: [{platform: tpu}]"),
        ":4:19: runs[0].platform: 'tpu' is not one of cuda, "
        "rocm, cpu, xpu"},
-      {with_steps("runs: [{selection: monolithic}]"),
-       ":4:20: runs[0].selection: monolithic is not "
-       "supported yet (only modular)"},
-      {with_steps("runs: [{dispatch_site: runner}]"),
-       ":4:24: runs[0].dispatch_site: runner is not"},
+      {with_steps("runs: [{selection: late}]"),
+       ":4:20: runs[0].selection: 'late' is not one of modular, monolithic"},
+      {with_steps("runs: [{dispatch_site: running}]"),
+       ":4:24: runs[0].dispatch_site: 'running' is not one of kernel, runner"},
       {with_steps("runs: [{arrival_seed: -1}]"), ":4:23: runs[0].arrival_seed: '-1' is not"},
   });
 }

@@ -1,0 +1,46 @@
+// MoeRunner: the steps around a MoeLayer on one rank (vLLM: fused_moe/runner/moe_runner.py;
+// distribution-layer.md, 11.1 and 11.2): which rows are this rank's, dispatch in line where the
+// layer has none of its own, and the reduction over TP.
+
+#pragma once
+
+#include "backends/backend.h"
+
+namespace moe {
+
+// LIFETIME: the references outlive the runner.
+struct MoeRunnerConfig {
+  const ParallelGroups& groups;
+  FusedMoEParallelConfig parallel;
+  Memory& memory;
+  bool output_is_reduced = false;  // the layer's capability
+};
+
+class MoeRunner {
+ public:
+  // in_line: null where the layer dispatches (make_in_line_manager).
+  MoeRunner(const MoeRunnerConfig& config, MoeLayer layer, std::unique_ptr<All2AllManager> in_line);
+
+  // hidden_states [tokens of this DP rank, hidden_size] → output, the same shape and the same rows
+  // on all ranks of a TP and a PCP group. router_logits has one row per token.
+  void forward(const Tensor& hidden_states, const Tensor& router_logits,
+               RowCounts num_tokens_across_dp, const Tensor& output);
+
+ private:
+  // What goes on the way from all tokens of the DP rank to the layer, in step with its logits.
+  struct Rows {
+    Tensor hidden_states;
+    Tensor router_logits;
+  };
+
+  // The group whose ranks hold a part each of the DP rank's tokens; null: all hold them all.
+  Communicator* sharing_group() const;
+  void forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output);
+  void reduce(const Tensor& output);
+
+  MoeRunnerConfig config_;
+  MoeLayer layer_;
+  std::unique_ptr<All2AllManager> in_line_;
+};
+
+}  // namespace moe

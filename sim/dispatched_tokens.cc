@@ -1,0 +1,53 @@
+// Runs of rows in the order in which a dispatch gathers them: DP first, then the ranks that share a
+// DP rank's tokens.
+
+#include "sim/dispatched_tokens.h"
+
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+
+DispatchedTokens::DispatchedTokens(const FusedMoEParallelConfig& parallel,
+                                   RowCounts num_tokens_across_dp, bool layer_moves_rows)
+    : num_tokens_(num_tokens_across_dp.begin(), num_tokens_across_dp.end()) {
+  const std::vector<Count> sizes = dispatch_sizes(parallel, num_tokens_across_dp);
+  const std::size_t shares = sizes.size() / num_tokens_.size();
+  for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
+    const auto share = static_cast<Count>(rank % shares);
+    runs_.push_back({static_cast<int>(rank / shares), share * sizes[rank], sizes[rank]});
+  }
+  rows_per_rank_ = layer_moves_rows ? sizes : std::vector<Count>{total_rows(sizes)};
+}
+
+bool DispatchedTokens::contains(std::int64_t tag) const {
+  const int rank = rank_of_tag(tag);
+  return rank >= 0 && rank < std::ssize(rows_per_rank_) &&
+         row_of_tag(tag) < rows_per_rank_[static_cast<std::size_t>(rank)];
+}
+
+std::size_t DispatchedTokens::index_of(std::int64_t tag) const {
+  return static_cast<std::size_t>(rows_before(rows_per_rank_, rank_of_tag(tag)) + row_of_tag(tag));
+}
+
+std::optional<TokenOf> DispatchedTokens::token_of(std::int64_t tag) const {
+  auto row = static_cast<Count>(index_of(tag));
+  for (const Run& run : runs_) {
+    if (row >= run.num_rows) {
+      row -= run.num_rows;
+      continue;
+    }
+    const Count token = run.first_token + row;
+    if (token >= num_tokens_[static_cast<std::size_t>(run.dp_rank)]) return std::nullopt;
+    return TokenOf{run.dp_rank, token};
+  }
+  return std::nullopt;
+}
+
+std::string DispatchedTokens::words(std::int64_t tag) const {
+  const auto token = contains(tag) ? token_of(tag) : std::nullopt;
+  if (token) return text("token ", token->token, " of rank ", token->dp_rank);
+  const std::string_view what = contains(tag) ? "padding row " : "no row ";
+  return text(what, row_of_tag(tag), " of rank ", rank_of_tag(tag));
+}
+
+}  // namespace moe::sim

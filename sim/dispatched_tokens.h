@@ -1,0 +1,54 @@
+// Which token of the world each row is that a layer's dispatch hands out: rows carry tags of their
+// place in the dispatch, and with sequence parallelism or PCP a rank's rows are a part of its
+// tokens and padding. Pure arithmetic on counts; read by the checks.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/backend.h"
+
+namespace moe::sim {
+
+// A token of a DP rank.
+struct TokenOf {
+  int dp_rank = 0;
+  Count token = 0;
+};
+
+class DispatchedTokens {
+ public:
+  // layer_moves_rows: whether the layer's dispatch sees each rank's rows apart, or all that it gets
+  // as its own.
+  DispatchedTokens(const FusedMoEParallelConfig& parallel, RowCounts num_tokens_across_dp,
+                   bool layer_moves_rows);
+
+  // Rows by the rank that their tags name.
+  RowCounts rows_per_rank() const { return rows_per_rank_; }
+
+  // Whether the tag names a row of this dispatch.
+  bool contains(std::int64_t tag) const;
+  // The row's place among all, ranks ascending. REQUIRES contains(tag).
+  std::size_t index_of(std::int64_t tag) const;
+  // Nothing for padding.
+  std::optional<TokenOf> token_of(std::int64_t tag) const;
+
+  // "token 17 of rank 2", "padding row 3 of rank 1".
+  std::string words(std::int64_t tag) const;
+
+ private:
+  // Rows of one source: tokens of a DP rank from first_token on; beyond its last one padding.
+  struct Run {
+    int dp_rank = 0;
+    Count first_token = 0;
+    Count num_rows = 0;
+  };
+
+  std::vector<Count> num_tokens_;
+  std::vector<Count> rows_per_rank_;
+  std::vector<Run> runs_;  // one after the other over all rows
+};
+
+}  // namespace moe::sim

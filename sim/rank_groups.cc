@@ -1,0 +1,62 @@
+// Splits in one order on all ranks: which kinds share members follows from the sizes alone.
+// Called by rank_program.cc.
+
+#include "sim/rank_groups.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+#include "sim/layer_watch.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr std::array<GroupKind, 4> kinds = {GroupKind::tp, GroupKind::pcp, GroupKind::dp,
+                                            GroupKind::ep};
+
+}  // namespace
+
+RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
+                       const std::vector<FaultSpec>& faults)
+    : sizes_(sizes), rank_(wires.wire->rank()) {
+  MOE_CHECK(wires.wire->size() == sizes.num_ranks(),
+            text(wires.wire->size(), " ranks for a world of ", sizes.num_ranks()));
+  auto traced = std::make_unique<TracedCommunicator>(
+      std::move(wires.wire), Agreement::checked, StageNames(stage_names.begin(), stage_names.end()),
+      LastTensor::side, std::move(wires.side));
+  world_trace_ = traced.get();
+  std::vector<int> all(static_cast<std::size_t>(sizes.num_ranks()));
+  std::iota(all.begin(), all.end(), 0);
+  members_.push_back({with_faults(std::move(traced), rank_, faults), world_trace_, all});
+  for (const GroupKind kind : kinds) split(kind, faults);
+}
+
+void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
+  const OwnGroup own = own_group(kind, sizes_, rank_);
+  const auto is_it = [&own](const Member& known) { return known.ranks == own.members; };
+  if (std::ranges::any_of(members_, is_it)) return;
+  GroupWords words{text(name_of(kind), " [", joined(own.members), "]"), own.members};
+  auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
+  TracedCommunicator* trace = traced.get();
+  members_.push_back({with_faults(std::move(traced), rank_, faults), trace, own.members});
+}
+
+Communicator& RankGroups::of(GroupKind kind) const {
+  const std::vector<int> ranks = own_group(kind, sizes_, rank_).members;
+  return *std::ranges::find(members_, ranks, &Member::ranks)->group;
+}
+
+ParallelGroups RankGroups::groups() const {
+  return {of(GroupKind::tp), of(GroupKind::pcp), of(GroupKind::dp), of(GroupKind::ep)};
+}
+
+void RankGroups::finish() {
+  for (auto member = members_.rbegin(); member != members_.rend(); ++member) {
+    member->trace->finish();
+  }
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,51 @@
+// The groups of one rank of a world: TP, PCP, DP and EP, split from the world's communicator, each
+// traced and as faulty as the run asks for. Kinds with the same members share one endpoint, and one
+// that holds all ranks is the world's own.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/parallel/parallel_config.h"
+#include "comm/traced_communicator.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+// A rank's ways to the others. side may be null: a cheaper way for the checks' own words.
+struct RankWires {
+  std::unique_ptr<Communicator> wire;
+  std::unique_ptr<Communicator> side;
+};
+
+class RankGroups {
+ public:
+  // Collective over the world.
+  RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults);
+
+  ParallelGroups groups() const;
+  TracedCommunicator& trace() { return *world_trace_; }
+
+  // The last word of this rank in all of its groups. Collective.
+  void finish();
+
+ private:
+  // A communicator, and what traces it inside.
+  struct Member {
+    std::unique_ptr<Communicator> group;
+    TracedCommunicator* trace = nullptr;
+    std::vector<int> ranks;
+  };
+
+  Communicator& of(GroupKind kind) const;
+  void split(GroupKind kind, const std::vector<FaultSpec>& faults);
+
+  ParallelSizes sizes_;
+  int rank_ = 0;
+  std::vector<Member> members_;  // the world first; later ones do not outlive it
+  TracedCommunicator* world_trace_ = nullptr;
+};
+
+}  // namespace moe::sim

@@ -1,0 +1,132 @@
+// Every way to lay up to 8 ranks out over DP, TP, PCP and PP, with and without EP, sequence
+// parallel or not, on every backend that takes it, however experts are selected and wherever rows
+// are dispatched: the judge agrees, the checks are silent. Ranks are threads on the local
+// communicator.
+
+#include "kernels/base/text.h"
+#include "sim/registry.h"
+#include "sim/run.h"
+#include "tests/catch.h"
+
+using namespace moe;
+using namespace moe::sim;
+
+namespace {
+
+const std::atomic<bool> never_stop{false};
+
+std::string words_of(const WorldSpec& world, const RunLine& line) {
+  return text(line.backend, " dp ", world.dp, " tp ", world.tp, " pp ", world.pp, " pcp ",
+              world.pcp, " ep ", world.expert_parallel, " sp ", world.sequence_parallel, " ",
+              name_of(line.selection), " ", name_of(line.dispatch_site));
+}
+
+// What went wrong, empty if nothing did.
+std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
+  const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+  std::string found = word_of(outcome.verdict) == "passed" ? "" : reason_of(outcome.verdict);
+  for (const auto& [check, said] : outcome.checks) {
+    if (said != "ok") found += text(" ", check, ": ", said);
+  }
+  if (outcome.checks.size() != all_checks().size()) found += " a check did not look";
+  return found;
+}
+
+// The run lines that a world can have.
+std::vector<RunLine> lines_in(const WorldSpec& world) {
+  std::vector<RunLine> lines;
+  for (const RegistryRow& row : registry()) {
+    for (const auto selection : {Selection::modular, Selection::monolithic}) {
+      for (const auto site : {DispatchSite::kernel, DispatchSite::runner}) {
+        const bool moves = row.backend->capabilities.moves_between_dp_ranks;
+        const bool in_line = site == DispatchSite::kernel || row.backend->make_manager != nullptr;
+        if (world.dp > 1 && (!moves || !in_line)) continue;
+        RunLine line;
+        line.backend = row.name;
+        line.communicator = "local";
+        line.selection = selection;
+        line.dispatch_site = site;
+        lines.push_back(line);
+      }
+    }
+  }
+  return lines;
+}
+
+std::vector<WorldSpec> small_worlds() {
+  std::vector<WorldSpec> worlds;
+  for (int code = 0; code < 8 * 8 * 8 * 2 * 4; ++code) {
+    const WorldSpec world{.dp = 1 + code % 8,
+                          .tp = 1 + code / 8 % 8,
+                          .pp = 1 + code / 512 % 2,
+                          .pcp = 1 + code / 64 % 8,
+                          .expert_parallel = code / 1024 % 2 == 0,
+                          .sequence_parallel = code / 2048 == 1};
+    const bool is_split = world.dp > 1 && world.tp > 1 && world.expert_parallel;
+    if (world.num_ranks() > 8 || (world.sequence_parallel && !is_split)) continue;
+    if (world.pcp > 1 && world.dp > 1) continue;
+    worlds.push_back(world);
+  }
+  return worlds;
+}
+
+Scenario scenario_in(const WorldSpec& world, ExpertKernel kernel) {
+  Scenario scenario;
+  scenario.name = "rank world";
+  scenario.world = world;
+  scenario.model = {.num_experts = 5,
+                    .top_k = 2,
+                    .hidden_size = 11,
+                    .intermediate_size = 840,  // every number of ranks up to 8 divides it
+                    .num_layers = 2,
+                    .kernel = kernel};
+  scenario.routing = MaskedRouting{0.2};
+  scenario.steps = {{}, {}, {}};
+  for (int rank = 0; rank < world.dp; ++rank) {
+    scenario.steps[0].push_back(3 + rank);
+    scenario.steps[1].push_back(rank == 0 ? 1 : 0);
+    scenario.steps[2].push_back(rank % 2 == 0 ? 0 : 5);
+  }
+  return scenario;
+}
+
+}  // namespace
+
+TEST_CASE("rank worlds: every layout of up to 8 ranks gives the oracle's bytes") {
+  std::vector<std::string> troubles;
+  int num_runs = 0;
+  const std::vector<WorldSpec> worlds = small_worlds();
+  for (const WorldSpec& world : worlds) {
+    const ExpertKernel kernel =
+        world.num_ranks() % 2 == 0 ? ExpertKernel::probe : ExpertKernel::exact_gemm;
+    const LoadedScenario loaded(scenario_in(world, kernel));
+    for (const RunLine& line : lines_in(world)) {
+      ++num_runs;
+      const std::string found = trouble(loaded, line);
+      if (!found.empty()) troubles.push_back(text(words_of(world, line), ": ", found));
+    }
+  }
+  CHECK(troubles == std::vector<std::string>{});
+  CHECK(worlds.size() == 94);
+  CHECK(num_runs >= 900);
+}
+
+TEST_CASE("rank worlds: sharded experts through the real products on an even world") {
+  WorldSpec world{.dp = 2, .tp = 2, .expert_parallel = false};
+  const LoadedScenario loaded(scenario_in(world, ExpertKernel::exact_gemm));
+  for (const RunLine& line : lines_in(world)) CHECK(trouble(loaded, line) == "");
+}
+
+TEST_CASE("rank worlds: a runner cannot dispatch with a backend that has no dispatch in line") {
+  Scenario scenario = scenario_in({.dp = 2}, ExpertKernel::probe);
+  RunLine line;
+  line.backend = "skeleton";
+  line.communicator = "local";
+  line.dispatch_site = DispatchSite::runner;
+  scenario.runs = {line};
+  scenario.written["runs[0].dispatch_site"] = {"s.yaml:9:5", "runner"};
+  const LoadedScenario loaded(scenario);
+  CHECK_THROWS_WITH(trouble(loaded, line),
+                    Catch::Contains("s.yaml:9:5: runs[0].dispatch_site: backend skeleton has no "
+                                    "dispatch outside its kernel"));
+}
