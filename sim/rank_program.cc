@@ -8,7 +8,9 @@
 
 #include "backends/routers.h"
 #include "kernels/base/text.h"
+#include "sim/exact_weights.h"
 #include "sim/faults.h"
+#include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/poison_check.h"
 
@@ -86,10 +88,18 @@ class RankProgram {
     return local;
   }
 
+  bool has_logits() const { return std::holds_alternative<LogitsRouting>(job_.scenario.routing); }
+
+  // The layer's own router where there are logits, else one that repeats what was written down.
+  std::unique_ptr<Router> layer_router(int layer) {
+    if (!has_logits()) return make_recorded_router(*kernels_, job_.scenario.model.top_k);
+    return with_exact_weights(make_router(*kernels_, router_spec(job_.scenario, layer)),
+                              job_.inputs, watch_.cell, memory_);
+  }
+
   void build_layer(int layer) {
     const std::vector<int> local = local_experts();
     const FaultSite site{rank_, layer, memory_, local};
-    auto router = make_recorded_router(*kernels_, job_.scenario.model.top_k);
     auto prepare_finalize = with_faults(
         job_.backend.make({*group_, memory_, expert_map_, Provenance::travels}), site, job_.faults);
     auto experts = with_faults(
@@ -97,7 +107,7 @@ class RankProgram {
             {*kernels_, local, expert_map_.num_local_experts[static_cast<std::size_t>(rank_)]},
             job_.inputs.expert_weights(layer, expert_map_, rank_, memory_)),
         site, job_.faults);
-    layers_.emplace_back(watched(std::move(router), watch_),
+    layers_.emplace_back(watched(layer_router(layer), watch_),
                          watched(std::move(prepare_finalize), watch_, *trace_),
                          watched(std::move(experts), watch_, facts_, memory_));
   }
@@ -107,7 +117,9 @@ class RankProgram {
     const CellInputs inputs = job_.inputs.cell(cell, *host_);
     const Tensor& host_rows = inputs.hidden_states.tensor();
     const Buffer hidden_states = copy_of(host_rows, memory_);
-    const Buffer router_logits = copy_of(recorded_rows(inputs, *host_).tensor(), memory_);
+    const Buffer host_logits =
+        has_logits() ? job_.inputs.router_logits(cell, *host_) : recorded_rows(inputs, *host_);
+    const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
     const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
     layers_[static_cast<std::size_t>(cell.layer)].forward(
         hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),

@@ -30,6 +30,23 @@ Count integer_limit(DType dtype) {
   return 0;
 }
 
+// Groups that divide the experts must hold enough of them; others are vLLM's to fall back from.
+void check_groups(const Scenario& scenario) {
+  const ModelSpec& model = scenario.model;
+  const int groups = model.num_expert_groups;
+  const std::string where = scenario.place_of("model.topk_group");
+  if (model.topk_group > groups) {
+    throw ScenarioError(
+        text(where, ": model.topk_group: ", model.topk_group, " of ", groups, " groups"));
+  }
+  const bool divides = model.num_experts > groups && model.num_experts % groups == 0;
+  const int reachable = model.topk_group * (model.num_experts / groups);
+  if (groups > 1 && divides && model.top_k > reachable) {
+    throw ScenarioError(text(where, ": model.topk_group: ", model.topk_group, " groups hold ",
+                             reachable, " experts, a token chooses ", model.top_k));
+  }
+}
+
 }  // namespace
 
 std::string Scenario::place_of(const std::string& key) const {
@@ -56,6 +73,7 @@ void check_world(const Scenario& scenario) {
     throw ScenarioError(text(scenario.place_of(key), ": ", key, ": a token cannot choose ",
                              model.top_k, " of ", model.num_experts, " experts"));
   }
+  if (std::holds_alternative<LogitsRouting>(scenario.routing)) check_groups(scenario);
   const ExactBound bound = exact_bound(model);
   if (bound.reached > bound.limit) {
     throw ScenarioError(text(scenario.place_of("model.top_k"), ": model.top_k: with ", model.top_k,

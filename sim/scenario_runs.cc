@@ -78,6 +78,16 @@ FaultSpec fault_of(const YamlNode& node, const std::string& where) {
   return fault;
 }
 
+void read_router(const ScenarioMap& map, ModelSpec& model) {
+  model.scoring = map.word("scoring", "softmax") == "sigmoid" ? Scoring::sigmoid : Scoring::softmax;
+  model.renormalize = map.boolean("renormalize", model.renormalize);
+  model.num_expert_groups =
+      static_cast<int>(map.integer("groups", {1, experts_max}, model.num_expert_groups));
+  model.topk_group =
+      static_cast<int>(map.integer("topk_group", {1, experts_max}, model.topk_group));
+  model.correction_bias = map.boolean("correction_bias", model.correction_bias);
+}
+
 }  // namespace
 
 void read_world(const YamlNode& node, Scenario& scenario) {
@@ -103,6 +113,7 @@ void read_model(const YamlNode& node, Scenario& scenario) {
       map.word("kernel", "probe") == "probe" ? ExpertKernel::probe : ExpertKernel::exact_gemm;
   model.placement =
       map.word("placement", "linear") == "linear" ? Placement::linear : Placement::round_robin;
+  read_router(map, model);
 }
 
 void read_faults(const YamlNode& node, Scenario& scenario) {
