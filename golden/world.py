@@ -18,8 +18,7 @@ from routing_trace import ScenarioError, read_trace, told_by
 # Where and how a layer runs, and what is done to it, changes nothing about what is true.
 FREE_KEYS = ("why", "tags", "runs", "expect", "capacity", "faults", "defects", "eplb",
              "micro_batches", "dp_chunking")
-FREE_MODEL_KEYS = ("scoring", "renormalize", "groups", "topk_group", "correction_bias", "placement",
-                   "redundant_experts")
+FREE_MODEL_KEYS = ("renormalize", "placement", "redundant_experts")
 # These would change rows, and the contract of oracle.py has no rule for other values yet.
 FIXED_MODEL_KEYS = {"quantization": "none"}
 ACTIVATIONS = ("silu", "gelu", "swigluoai", "relu2_no_mul", "silu_no_mul", "gelu_no_mul")
@@ -121,6 +120,16 @@ class Model(NamedTuple):
     top_k: int
     layers: int
     dtype: str
+    router: oracle.Router
+
+
+def read_router(section):
+    def count(key):
+        return section.take(key, 1, is_count, "a number above 0")
+    return oracle.Router(
+        section.take("scoring", "softmax", ("softmax", "sigmoid").__contains__, "softmax, sigmoid"),
+        count("groups"), count("topk_group"),
+        section.take("correction_bias", False, lambda v: isinstance(v, bool), "true, false"))
 
 
 def read_layers(section, hidden, intermediate):
@@ -162,6 +171,7 @@ def read_model(section, seed, told, is_real=False):
                                         ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
     if forms["weight_on_input"] and top_k != 1:
         raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")
+    router = read_router(section)
     for key in FREE_MODEL_KEYS:
         section.take(key, None, anything, "")
     for key, value in FIXED_MODEL_KEYS.items():
@@ -174,7 +184,7 @@ def read_model(section, seed, told, is_real=False):
     if top_k > num_experts:
         raise ScenarioError(f"{section.where}: top_k {top_k} of {num_experts} experts")
     experts = oracle.Experts(kernel, seed, num_experts, hidden, intermediate or 0, **forms)
-    return Model(experts, top_k, layers, dtype)
+    return Model(experts, top_k, layers, dtype, router)
 
 
 class Ranks(NamedTuple):
@@ -227,9 +237,29 @@ def _ids(section, rows, draws):
     return lambda layer, tokens: oracle.repeated_ids(rows, tokens)
 
 
+def _logits(section, value, draws, router):
+    def sixteenths(least, most):
+        return lambda v: type(v) in (int, float) and least <= v <= most and v * 16 == int(v * 16)
+    inner = Section(f"{section.where}: logits", value or {})
+    made = oracle.Logits(
+        inner.take("spread", 4.0, sixteenths(0.0625, 16), "whole sixteenths in [0.0625, 16]"),
+        inner.take("shift", 0.0, sixteenths(-64, 64), "whole sixteenths in [-64, 64]"),
+        inner.take("ties", 0.0, is_share, "a share in [0, 1]"),
+        inner.take("nan", 0.0, is_share, "a share in [0, 1]"))
+    inner.done()
+    if router.scoring == "sigmoid" and abs(made.shift) + made.spread > 8:
+        raise ScenarioError(f"{inner.where}: sigmoid tells scores apart up to 8")
+    size = draws.num_experts // router.groups
+    divides = size > 1 and draws.num_experts % router.groups == 0
+    if router.topk_group > router.groups or divides and draws.top_k > router.topk_group * size:
+        raise ScenarioError(f"{inner.where}: top_k {draws.top_k} of {router.topk_group} of "
+                            f"{router.groups} groups")
+    return lambda layer, tokens: oracle.routed(draws, layer, tokens, router, made)
+
+
 def generated_routing(section, model, ranks):
     seed = section.take("seed", 1, is_seed, "a number in [0, 2^64)")
-    kinds = ("uniform", "skewed", "one_hot_expert", "hot_rank", "masked", "ids")
+    kinds = ("uniform", "skewed", "one_hot_expert", "hot_rank", "masked", "ids", "logits")
     given = {kind: section.take(kind, None, anything, "") for kind in kinds if kind in section.left}
     section.known.extend(kinds)
     section.done()
@@ -242,6 +272,8 @@ def generated_routing(section, model, ranks):
         return lambda layer, tokens: oracle.uniform(draws, layer, tokens)
     if kind == "hot_rank":
         return _hot_rank(section, value, draws, ranks)
+    if kind == "logits":
+        return _logits(section, value, draws, model.router)
     if kind == "ids":
         return _ids(section, value, draws)
     name, fits, what = {

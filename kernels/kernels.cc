@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/base/bits.h"
@@ -21,15 +22,63 @@ void check_routing(const Routing& chosen, Count rows) {
                  " and ", name_of(chosen.topk_weights.dtype)));
 }
 
-}  // namespace
-
-void Kernels::topk_softmax(const Tensor& router_logits, TopkSettings settings,
-                           const Routing& chosen) {
+void check_logits(const Tensor& router_logits, const Routing& chosen) {
   check_routing(chosen, router_logits.rows);
   MOE_CHECK(is_row_type(router_logits.dtype), "router logits of " + shape_text(router_logits));
   MOE_CHECK(chosen.topk_ids.columns <= router_logits.columns,
             text("top-", chosen.topk_ids.columns, " of ", router_logits.columns, " experts"));
-  do_topk_softmax(router_logits, settings, chosen);
+}
+
+void check_bias(const TopkSettings& settings, Count num_experts) {
+  const Tensor& bias = settings.correction_bias;
+  MOE_CHECK(bias.columns == 0 ||
+                (bias.rows == 1 && bias.columns == num_experts && bias.dtype == DType::f32),
+            text("a correction bias is [1, ", num_experts, "] f32, not ", shape_text(bias)));
+}
+
+AlignedBlocksBuffers empty_blocks(Memory& memory, Count length, int block_size) {
+  return {Buffer(memory, {length, 1, DType::i32}),
+          Buffer(memory, {(length + block_size - 1) / block_size, 1, DType::i32}),
+          Buffer(memory, {1, 1, DType::i32})};
+}
+
+}  // namespace
+
+Count sorted_ids_length(Count num_choices, const BlockAlignSettings& settings) {
+  const Count block = settings.block_size;
+  Count length = num_choices + settings.num_experts * (block - 1);
+  if (settings.length == SortedIdsLength::whole_blocks) {
+    length = (length + block - 1) / block * block;
+  }
+  return num_choices < settings.num_experts ? std::min(num_choices * block, length) : length;
+}
+
+void Kernels::fused_topk(const Tensor& router_logits, const TopkSettings& settings,
+                         const Routing& chosen) {
+  check_logits(router_logits, chosen);
+  check_bias(settings, router_logits.columns);
+  do_fused_topk(router_logits, settings, chosen);
+}
+
+void Kernels::grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
+                           const Routing& chosen) {
+  check_logits(router_logits, chosen);
+  check_bias(settings.topk, router_logits.columns);
+  const Count num_experts = router_logits.columns;
+  const int groups = settings.num_expert_group;
+  const std::string given = text(num_experts, " experts in ", groups, " groups");
+  MOE_CHECK(groups > 0 && num_experts % groups == 0 && (groups == 1 || num_experts > groups),
+            given + ": not two or more each");
+  MOE_CHECK(settings.topk_group > 0 && settings.topk_group <= groups &&
+                chosen.topk_ids.columns <= settings.topk_group * (num_experts / groups),
+            text("top-", chosen.topk_ids.columns, " of ", settings.topk_group, " groups; ", given));
+  do_grouped_topk(router_logits, settings, chosen);
+}
+
+void Kernels::topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
+                              const Routing& chosen) {
+  check_logits(router_logits, chosen);
+  do_topk_then_score(router_logits, settings, chosen);
 }
 
 void Kernels::recorded_routing(const Tensor& recorded, const Routing& chosen) {
@@ -57,6 +106,55 @@ Buffer Kernels::permute(const Tensor& hidden_states, const RowPlan& plan) {
   MOE_CHECK(plan.row_of.rows == hidden_states.rows,
             text("a plan for ", plan.row_of.rows, " rows and ", shape_text(hidden_states)));
   return do_permute(hidden_states, plan);
+}
+
+AlignedBlocksBuffers Kernels::moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
+                                                   const BlockAlignSettings& settings) {
+  MOE_CHECK(topk_ids.dtype == DType::i32, "ids are i32, not " + shape_text(topk_ids));
+  MOE_CHECK(settings.block_size > 0 && settings.num_experts > 0,
+            text("blocks of ", settings.block_size, " for ", settings.num_experts, " experts"));
+  MOE_CHECK(expert_map.columns == 0 || (expert_map.dtype == DType::i32 && expert_map.columns == 1 &&
+                                        expert_map.rows == settings.num_experts),
+            text("a map of ", settings.num_experts, " experts: ", shape_text(expert_map)));
+  const Count length = sorted_ids_length(topk_ids.rows * topk_ids.columns, settings);
+  AlignedBlocksBuffers blocks = empty_blocks(memory(), length, settings.block_size);
+  do_moe_align_block_size(topk_ids, expert_map, settings, blocks.view());
+  return blocks;
+}
+
+AlignedBlocksBuffers Kernels::batched_moe_align_block_size(const Tensor& expert_num_tokens,
+                                                           Count capacity, int block_size) {
+  MOE_CHECK(expert_num_tokens.dtype == DType::i32 && expert_num_tokens.columns == 1,
+            "expert_num_tokens is [experts, 1] i32, not " + shape_text(expert_num_tokens));
+  MOE_CHECK(block_size > 0 && capacity >= 0,
+            text("blocks of ", block_size, ", capacity ", capacity));
+  const Count each = (capacity + block_size - 1) / block_size * block_size;
+  AlignedBlocksBuffers blocks = empty_blocks(memory(), expert_num_tokens.rows * each, block_size);
+  do_batched_moe_align_block_size(expert_num_tokens, capacity, block_size, blocks.view());
+  return blocks;
+}
+
+BatchedRowsBuffers Kernels::to_batched_experts(const Tensor& rows, const Tensor& first_row,
+                                               Count capacity) {
+  MOE_CHECK(first_row.dtype == DType::i32 && first_row.rows > 0 && capacity >= 0,
+            text("first rows ", shape_text(first_row), ", capacity ", capacity));
+  const Count num_experts = first_row.rows - 1;
+  BatchedRowsBuffers batched{
+      Buffer(memory(), {num_experts * capacity, rows.columns, rows.dtype}),
+      Buffer(memory(), {num_experts, 1, DType::i32}),
+  };
+  do_to_batched_experts(rows, first_row, capacity, batched.view());
+  return batched;
+}
+
+Buffer Kernels::from_batched_experts(const BatchedRows& batched, const Tensor& first_row) {
+  const Count num_experts = first_row.rows - 1;
+  MOE_CHECK(first_row.dtype == DType::i32 && batched.expert_num_tokens.dtype == DType::i32 &&
+                batched.expert_num_tokens.rows == num_experts &&
+                (num_experts == 0 || batched.hidden_states.rows % num_experts == 0),
+            text("batched rows ", shape_text(batched.hidden_states), ", counts ",
+                 shape_text(batched.expert_num_tokens), ", first rows ", shape_text(first_row)));
+  return do_from_batched_experts(batched, first_row);
 }
 
 void Kernels::probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) {

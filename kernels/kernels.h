@@ -8,12 +8,10 @@
 #include "kernels/base/activation.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/routing.h"
+#include "kernels/block_alignment.h"
+#include "kernels/router_settings.h"
 
 namespace moe {
-
-struct TopkSettings {
-  bool renormalize = true;
-};
 
 // Where each choice's row stands once rows are grouped by local expert (vLLM: moe_permute).
 struct RowPlan {
@@ -29,6 +27,20 @@ struct RowPlanBuffers {
   Buffer first_row;
 
   RowPlan view() const { return {row_of.tensor(), source_of.tensor(), first_row.tensor()}; }
+};
+
+// The batched_experts format: the rows of local expert e are rows [e * capacity, e * capacity +
+// expert_num_tokens[e]) of hidden_states; the others hold whatever was there.
+struct BatchedRows {
+  Tensor hidden_states;      // [num_local_experts * capacity, hidden]
+  Tensor expert_num_tokens;  // [num_local_experts, 1] i32
+};
+
+struct BatchedRowsBuffers {
+  Buffer hidden_states;
+  Buffer expert_num_tokens;
+
+  BatchedRows view() const { return {hidden_states.tensor(), expert_num_tokens.tensor()}; }
 };
 
 // The weights of every local expert, each row an output channel (vLLM's w13_weight, w2_weight): w13
@@ -62,11 +74,23 @@ class Kernels {
 
   virtual Memory& memory() = 0;
 
-  // Softmax over each row of router_logits [tokens, num_experts] f32, bf16 or f16, then the top_k
-  // best. A score that is not finite counts as 0; ties go to the lower expert; ORDER: best first.
-  // renormalize divides by the sum in that order, by 1 if the sum is not positive
+  // Scores every logit of router_logits [tokens, num_experts] f32, bf16 or f16 in float32, then
+  // takes the top_k best of score + correction_bias; the weight is the score. A score that is not
+  // finite counts as 0; ties go to the lower expert; ORDER: best first. renormalize divides by the
+  // sum in that order, by 1 if the sum is not positive
   // (vLLM: csrc/moe/topk_softmax_kernels.cu; experts-and-oracles.md, 3.2).
-  void topk_softmax(const Tensor& router_logits, TopkSettings settings, const Routing& chosen);
+  void fused_topk(const Tensor& router_logits, const TopkSettings& settings, const Routing& chosen);
+
+  // The same within the topk_group best groups of experts: a group's score is the sum of its two
+  // best where there is a correction_bias, else its best. Ties between groups and experts go to the
+  // lower one; ORDER: best first (experts-and-oracles.md, 3.3).
+  void grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
+                    const Routing& chosen);
+
+  // The top_k largest logits, then their scores among themselves. ORDER: largest first, the lower
+  // expert of equals (experts-and-oracles.md, 1.3 Renormalize, 3.4 Llama-4).
+  void topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
+                       const Routing& chosen);
 
   // A routing that was written down: rows [tokens, 2 * top_k] f32 hold the ids, each less its slot,
   // then the weights. A row of zeros thus chooses the experts that softmax chooses from one.
@@ -79,6 +103,24 @@ class Kernels {
 
   // The dispatched rows in grouped order: [first_row's end, hidden].
   Buffer permute(const Tensor& hidden_states, const RowPlan& plan);
+
+  // Blocks of block_size places for each expert that topk_ids [rows, top_k] i32 chose, experts
+  // ascending; a masked choice has no place. expert_map as plan_rows takes it, or without columns:
+  // every expert is here. expert_ids are local where there is a map. ORDER: places ascending within
+  // an expert (vLLM promises none: compare sets).
+  AlignedBlocksBuffers moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
+                                            const BlockAlignSettings& settings);
+
+  // The same for the batched_experts format: the places are rows [expert * capacity + slot].
+  // expert_num_tokens [num_local_experts, 1] i32, none above capacity.
+  AlignedBlocksBuffers batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacity,
+                                                    int block_size);
+
+  // Grouped rows, as permute makes them, into the batched_experts format and back. An expert with
+  // more rows than capacity is refused.
+  BatchedRowsBuffers to_batched_experts(const Tensor& rows, const Tensor& first_row,
+                                        Count capacity);
+  Buffer from_batched_experts(const BatchedRows& batched, const Tensor& first_row);
 
   // rows[r, h] · signs[e, h] for the rows of each expert, in place. signs [num_local_experts,
   // hidden] i8 of -1 and +1, and 0 where the column is another shard's.
@@ -93,12 +135,24 @@ class Kernels {
                          const Tensor& out);
 
  private:
-  virtual void do_topk_softmax(const Tensor& router_logits, TopkSettings settings,
+  virtual void do_fused_topk(const Tensor& router_logits, const TopkSettings& settings,
+                             const Routing& chosen) = 0;
+  virtual void do_grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
                                const Routing& chosen) = 0;
+  virtual void do_topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
+                                  const Routing& chosen) = 0;
   virtual void do_recorded_routing(const Tensor& recorded, const Routing& chosen) = 0;
   virtual void do_plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
                             const RowPlan& plan) = 0;
   virtual Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) = 0;
+  virtual void do_moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
+                                       const BlockAlignSettings& settings,
+                                       const AlignedBlocks& blocks) = 0;
+  virtual void do_batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacity,
+                                               int block_size, const AlignedBlocks& blocks) = 0;
+  virtual void do_to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
+                                     const BatchedRows& batched) = 0;
+  virtual Buffer do_from_batched_experts(const BatchedRows& batched, const Tensor& first_row) = 0;
   virtual void do_probe_experts(const Tensor& rows, const Tensor& first_row,
                                 const Tensor& signs) = 0;
   virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,

@@ -8,6 +8,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/mix.h"
+#include "sim/generated_logits.h"
 
 namespace moe::sim {
 namespace {
@@ -125,6 +126,10 @@ class Generator {
 
   std::vector<int> choices_of(const ListedRouting& routing, const Draws& draws) const {
     return routing.ids[static_cast<std::size_t>(draws.token) % routing.ids.size()];
+  }
+
+  std::vector<int> choices_of(const LogitsRouting&, const Draws& draws) const {
+    return plainly_chosen(scenario_, draws.layer, draws.token);
   }
 
   std::vector<int> choices_of(const TraceRouting&, const Draws&) const {

@@ -11,7 +11,9 @@
 #include "backends/placement/tensor_shard.h"
 #include "backends/routers.h"
 #include "kernels/base/text.h"
+#include "sim/exact_weights.h"
 #include "sim/faults.h"
+#include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/poison_check.h"
 
@@ -107,6 +109,23 @@ class RankProgram {
                     {parallel_.tp_rank, parallel_.tp_size}, memory_);
   }
 
+  bool has_logits() const { return std::holds_alternative<LogitsRouting>(job_.scenario.routing); }
+
+  // The layer's own router where there are logits, else one that repeats what was written down.
+  std::unique_ptr<Router> layer_router(int layer) {
+    const int top_k = job_.scenario.model.top_k;
+    if (!has_logits()) return make_recorded_router(*kernels_, top_k);
+    return with_exact_weights(make_router(*kernels_, router_spec(job_.scenario, layer)), top_k,
+                              memory_);
+  }
+
+  // What the layer's router reads, [tokens, …] in host memory.
+  Buffer router_rows(golden::Cell cell, const CellInputs& inputs) {
+    if (!has_logits()) return recorded_rows(inputs, *host_);
+    return logits_beside_weights(job_.inputs.router_logits(cell, *host_).tensor(),
+                                 inputs.topk_weights.tensor(), *host_);
+  }
+
   void build_layer(int layer) {
     const bool is_late = job_.line.selection == Selection::monolithic;
     const DispatchSite where = job_.line.dispatch_site;
@@ -116,7 +135,7 @@ class RankProgram {
                                        Provenance::travels};
     const int num_local =
         expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
-    auto router = make_recorded_router(*kernels_, job_.scenario.model.top_k);
+    auto router = layer_router(layer);
     auto experts =
         watched(with_faults(make_standard_experts({*kernels_, local, num_local}, weights_of(layer)),
                             site, job_.faults),
@@ -142,7 +161,8 @@ class RankProgram {
     const CellInputs inputs = job_.inputs.cell(cell, *host_);
     const Tensor& host_rows = inputs.hidden_states.tensor();
     const Buffer hidden_states = copy_of(host_rows, memory_);
-    const Buffer router_logits = copy_of(recorded_rows(inputs, *host_).tensor(), memory_);
+    const Buffer host_logits = router_rows(cell, inputs);
+    const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
     const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
     layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
         hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),

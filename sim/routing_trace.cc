@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <optional>
 
@@ -21,15 +20,6 @@ namespace {
   throw ScenarioError(text(trace.path, ": ", why));
 }
 
-void require_shape(const SafetensorsHeader& header, const std::string& name,
-                   const std::string& dtype, const std::vector<Count>& shape) {
-  const SafetensorsTensor& tensor = require_tensor(header, name, dtype, shape.size());
-  if (tensor.shape != shape) {
-    throw ScenarioError(text(header.path, ": ", name, " is ", shape_text(tensor.shape),
-                             ", the metadata and the other tensors make it ", shape_text(shape)));
-  }
-}
-
 void check_shapes(const SafetensorsHeader& header, const RoutingTrace& trace) {
   const Count layers = trace.num_layers;
   const Count tokens = require_tensor(header, "topk_ids", "I16", 3).shape[0];
@@ -40,14 +30,6 @@ void check_shapes(const SafetensorsHeader& header, const RoutingTrace& trace) {
   require_shape(header, "request_id", "I32", {tokens});
   require_shape(header, "position", "I32", {tokens});
   require_shape(header, "phase", "U8", {tokens});
-}
-
-template <typename T>
-std::vector<T> values_of(const SafetensorsFile& file, const std::string& name) {
-  const std::span<const std::byte> bytes = file.entries().at(name).bytes;
-  std::vector<T> values(bytes.size() / sizeof(T));
-  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
 }
 
 // "topk_ids: token 17, layer 3, slot 1: "
@@ -129,12 +111,12 @@ RoutingTrace read_routing_trace(const std::string& path) {
   const SafetensorsFile file(path);
   RoutingTrace trace = trace_from_metadata(file.header());
   check_shapes(file.header(), trace);
-  trace.topk_ids = values_of<std::int16_t>(file, "topk_ids");
-  trace.topk_weights = values_of<float>(file, "topk_weights");
-  trace.num_tokens = values_of<std::int32_t>(file, "num_tokens");
-  trace.request_id = values_of<std::int32_t>(file, "request_id");
-  trace.position = values_of<std::int32_t>(file, "position");
-  trace.phase = values_of<std::uint8_t>(file, "phase");
+  trace.topk_ids = tensor_values<std::int16_t>(file, "topk_ids");
+  trace.topk_weights = tensor_values<float>(file, "topk_weights");
+  trace.num_tokens = tensor_values<std::int32_t>(file, "num_tokens");
+  trace.request_id = tensor_values<std::int32_t>(file, "request_id");
+  trace.position = tensor_values<std::int32_t>(file, "position");
+  trace.phase = tensor_values<std::uint8_t>(file, "phase");
   check_ids(trace);
   check_no_duplicates(trace);
   check_weights(trace);

@@ -264,4 +264,13 @@ const SafetensorsEntry& SafetensorsFile::require(const std::string& name, const 
   return entries_.at(name);
 }
 
+void require_shape(const SafetensorsHeader& header, const std::string& name,
+                   const std::string& dtype, const std::vector<Count>& shape) {
+  const SafetensorsTensor& tensor = require_tensor(header, name, dtype, shape.size());
+  if (tensor.shape != shape) {
+    throw ScenarioError(text(header.path, ": ", name, " is ", shape_text(tensor.shape),
+                             ", the metadata and the other tensors make it ", shape_text(shape)));
+  }
+}
+
 }  // namespace moe::sim

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <map>
 #include <span>
 #include <string>
@@ -38,6 +39,10 @@ SafetensorsHeader read_safetensors_header(const std::string& path);
 const SafetensorsTensor& require_tensor(const SafetensorsHeader& header, const std::string& name,
                                         const std::string& dtype, std::size_t dimensions);
 
+// Throws ScenarioError unless the tensor has that dtype and shape.
+void require_shape(const SafetensorsHeader& header, const std::string& name,
+                   const std::string& dtype, const std::vector<Count>& shape);
+
 struct SafetensorsEntry {
   std::string dtype;
   std::vector<Count> shape;
@@ -67,6 +72,15 @@ class SafetensorsFile {
   std::vector<std::byte> content_;
   std::map<std::string, SafetensorsEntry> entries_;
 };
+
+// A tensor's values, copied. REQUIRES that it was held against T's dtype.
+template <typename T>
+std::vector<T> tensor_values(const SafetensorsFile& file, const std::string& name) {
+  const std::span<const std::byte> bytes = file.entries().at(name).bytes;
+  std::vector<T> values(bytes.size() / sizeof(T));
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
 
 // "[3, 4]", for messages.
 std::string shape_text(const std::vector<Count>& shape);

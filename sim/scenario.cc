@@ -69,6 +69,23 @@ void check_ranks(const Scenario& scenario) {
   }
 }
 
+// Groups that divide the experts must hold enough of them; others are vLLM's to fall back from.
+void check_groups(const Scenario& scenario) {
+  const ModelSpec& model = scenario.model;
+  const int groups = model.num_expert_groups;
+  const std::string where = scenario.place_of("model.topk_group");
+  if (model.topk_group > groups) {
+    throw ScenarioError(
+        text(where, ": model.topk_group: ", model.topk_group, " of ", groups, " groups"));
+  }
+  const bool divides = model.num_experts > groups && model.num_experts % groups == 0;
+  const int reachable = model.topk_group * (model.num_experts / groups);
+  if (groups > 1 && divides && model.top_k > reachable) {
+    throw ScenarioError(text(where, ": model.topk_group: ", model.topk_group, " groups hold ",
+                             reachable, " experts, a token chooses ", model.top_k));
+  }
+}
+
 }  // namespace
 
 std::string_view name_of(Selection selection) {
@@ -151,6 +168,10 @@ void check_real_world(const Scenario& scenario) {
   if (scenario.expect == Expectation::same_bytes && scenario.says("expect")) {
     refuse(scenario, "expect", "real worlds are judged by derived bounds: say derived");
   }
+  if (std::holds_alternative<LogitsRouting>(scenario.routing)) {
+    refuse(scenario, "routing.logits",
+           "a router's own weights are not bounded yet: real worlds take recorded or made-up ones");
+  }
   if (scenario.model.scale != 1 && std::holds_alternative<TraceRouting>(scenario.routing)) {
     refuse(scenario, "model.scale",
            "recorded weights contain the routed scaling factor already (leave the key out)");
@@ -173,6 +194,7 @@ void check_world(const Scenario& scenario) {
     refuse(scenario, "model.router_weight_on_input",
            text("a weight on the input needs top_k 1, not ", model.top_k));
   }
+  if (std::holds_alternative<LogitsRouting>(scenario.routing)) check_groups(scenario);
   if (model.scale <= 0) refuse(scenario, "model.scale", "must be above 0");
   scenario.values == Values::integers ? check_exact_world(scenario) : check_real_world(scenario);
 }

@@ -19,6 +19,7 @@
 #include "kernels/base/activation.h"
 #include "kernels/base/device.h"
 #include "kernels/base/dtype.h"
+#include "kernels/router_settings.h"
 
 namespace moe::sim {
 
@@ -68,6 +69,11 @@ struct ModelSpec {
     if (layers.empty()) return {hidden_size, intermediate_size};
     return layers[static_cast<std::size_t>(number)];
   }
+  Scoring scoring = Scoring::softmax;
+  bool renormalize = true;
+  int num_expert_groups = 1;
+  int topk_group = 1;
+  bool correction_bias = false;  // of mix (golden/oracle.py)
 };
 
 struct UniformRouting {};
@@ -87,6 +93,14 @@ struct MaskedRouting {
 struct ListedRouting {
   std::vector<std::vector<int>> ids;
 };
+// The layer's own router decides, on made-up logits: spread and shift are whole sixteenths, ties is
+// the share of tokens whose logits are whole numbers, nan that of tokens whose logits are all NaN.
+struct LogitsRouting {
+  double spread = 4.0;
+  double shift = 0.0;
+  double ties = 0.0;
+  double nan = 0.0;
+};
 
 // A recorded trace: its file (as given, and as found), and half-open ranges of layers and steps,
 // which are always there once the trace has been adopted (scenario_reader.h).
@@ -98,7 +112,7 @@ struct TraceRouting {
 };
 
 using RoutingSpec = std::variant<UniformRouting, SkewedRouting, OneHotExpertRouting, HotRankRouting,
-                                 MaskedRouting, ListedRouting, TraceRouting>;
+                                 MaskedRouting, ListedRouting, LogitsRouting, TraceRouting>;
 
 enum class RanksAre { threads, processes };
 

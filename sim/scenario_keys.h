@@ -9,8 +9,9 @@
 namespace moe::sim {
 
 // read: the reader takes it. pending: known, but only the values in choices are supported so far.
-// traced: as pending, but with a trace any value that agrees with it.
-enum class KeyState { read, pending, traced };
+// traced: as pending, but with a trace any value that agrees with it. router: the first choice
+// alone, but with router logits any value, and with a trace any that agrees with it.
+enum class KeyState { read, pending, traced, router };
 
 struct ScenarioKey {
   std::string section;  // "", world, model, routing, routing.skewed, …, capacity, runs

@@ -137,14 +137,18 @@ std::int64_t ScenarioMap::integer(const std::string& key, Bounds bounds,
 }
 
 double ScenarioMap::number(const std::string& key, double largest, double otherwise) const {
+  return number(key, NumberBounds{0.0, largest}, otherwise);
+}
+
+double ScenarioMap::number(const std::string& key, NumberBounds bounds, double otherwise) const {
   const YamlNode* value = find(key);
   if (value == nullptr) return otherwise;
   const bool good = is_plain(*value) && is_number_text(value->scalar);
-  const double number = good ? number_in(value->scalar) : -1.0;
-  if (!(number >= 0.0 && number <= largest)) {
-    refuse_at(
-        *value, full_name(key),
-        text(described(*value), " is not a number from 0 to ", largest, ", written like 1 or 0.5"));
+  const double number = good ? number_in(value->scalar) : std::numeric_limits<double>::quiet_NaN();
+  if (!(number >= bounds.smallest && number <= bounds.largest)) {
+    refuse_at(*value, full_name(key),
+              text(described(*value), " is not a number from ", bounds.smallest, " to ",
+                   bounds.largest, ", written like 1 or 0.5"));
   }
   return number;
 }

@@ -26,6 +26,11 @@ struct Bounds {
   std::int64_t largest = 0;
 };
 
+struct NumberBounds {
+  double smallest = 0;
+  double largest = 0;
+};
+
 class ScenarioMap {
  public:
   // name: the map's own, "" for the file, "runs[0]" for a run; section: its keys in the table. An
@@ -41,6 +46,7 @@ class ScenarioMap {
   // The key's value, or the default if it is not written.
   std::int64_t integer(const std::string& key, Bounds bounds, std::int64_t otherwise) const;
   double number(const std::string& key, double largest, double otherwise) const;  // from 0
+  double number(const std::string& key, NumberBounds bounds, double otherwise) const;
   bool boolean(const std::string& key, bool otherwise) const;
   std::string line_of_text(const std::string& key, const std::string& otherwise) const;
   // One of the table's choices for the key.

@@ -2,6 +2,7 @@
 // Called by read_scenario after world and model.
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "backends/placement/expert_placement.h"
@@ -72,6 +73,28 @@ ListedRouting listed_of(const YamlNode& node, const Scenario& scenario) {
   return routing;
 }
 
+// The bounds keep every logit's score apart from its neighbours' in float: a softmax of 32 apart,
+// a sigmoid that neither saturates nor, by way of tanh, cancels.
+LogitsRouting logits_of(const ScenarioMap& map, const Scenario& scenario) {
+  LogitsRouting routing;
+  routing.spread = map.number("spread", NumberBounds{0.0625, 16.0}, routing.spread);
+  routing.shift = map.number("shift", NumberBounds{-64.0, 64.0}, routing.shift);
+  routing.ties = map.number("ties", 1.0, routing.ties);
+  routing.nan = map.number("nan", 1.0, routing.nan);
+  for (const char* key : {"spread", "shift"}) {
+    const double value = key == std::string("spread") ? routing.spread : routing.shift;
+    if (value * 16 == std::floor(value * 16)) continue;
+    refuse_at(*map.find(key), map.full_name(key),
+              text(value, " is not whole sixteenths, like 4.0 or 0.0625"));
+  }
+  const double largest = std::abs(routing.shift) + routing.spread;
+  if (scenario.model.scoring == Scoring::sigmoid && largest > 8) {
+    refuse_at(map.node(), map.full_name("spread"),
+              text("logits reach ", largest, ", sigmoid tells scores apart up to 8"));
+  }
+  return routing;
+}
+
 // A file below root, named without leaving it. A missing one is answered with the nearest.
 TraceRouting trace_of(const ScenarioMap& map, const std::filesystem::path& root) {
   TraceRouting routing;
@@ -117,6 +140,7 @@ RoutingSpec routing_of_form(const std::string& form, const ScenarioMap& map,
   if (form == "skewed") return SkewedRouting{inner.number("exponent", exponent_max, 1.0)};
   if (form == "one_hot_expert") return one_hot_expert_of(inner, scenario);
   if (form == "hot_rank") return hot_rank_of(inner, scenario);
+  if (form == "logits") return logits_of(inner, scenario);
   if (form == "masked") return MaskedRouting{inner.number("share", 1.0, MaskedRouting{}.share)};
   return UniformRouting{};
 }

@@ -112,6 +112,16 @@ FaultSpec fault_of(const YamlNode& node, const std::string& where) {
   return fault;
 }
 
+void read_router(const ScenarioMap& map, ModelSpec& model) {
+  model.scoring = map.word("scoring", "softmax") == "sigmoid" ? Scoring::sigmoid : Scoring::softmax;
+  model.renormalize = map.boolean("renormalize", model.renormalize);
+  model.num_expert_groups =
+      static_cast<int>(map.integer("groups", {1, experts_max}, model.num_expert_groups));
+  model.topk_group =
+      static_cast<int>(map.integer("topk_group", {1, experts_max}, model.topk_group));
+  model.correction_bias = map.boolean("correction_bias", model.correction_bias);
+}
+
 }  // namespace
 
 void read_world(const YamlNode& node, Scenario& scenario) {
@@ -144,6 +154,7 @@ void read_model(const YamlNode& node, Scenario& scenario) {
       static_cast<int>(map.integer("shared_experts", {0, shared_experts_max}, 0));
   model.scale = map.number("scale", scale_max, model.scale);
   model.router_weight_on_input = map.boolean("router_weight_on_input", false);
+  read_router(map, model);
 }
 
 void read_faults(const YamlNode& node, Scenario& scenario) {

@@ -30,7 +30,7 @@ void read_steps(const YamlNode& node, Scenario& scenario);
 // Throws for a key of the model that says something else than the trace.
 void check_trace_agrees(const Scenario& scenario, const RoutingTrace& trace);
 
-// Throws for keys that only a trace may set to anything but their default.
+// Throws for keys that only a trace, or router logits, may set to anything but their default.
 void check_traced_defaults(const Scenario& scenario);
 
 // Sets what a trace sets: dp, the model, and the ends of open ranges. REQUIRES scenario.routing to

@@ -77,6 +77,10 @@ void forget_replaced_keys(Scenario& scenario, const RoutingTrace& trace) {
 }  // namespace
 
 void check_trace_agrees(const Scenario& scenario, const RoutingTrace& trace) {
+  if (scenario.model.correction_bias) {
+    throw ScenarioError(text(scenario.place_of("model.correction_bias"),
+                             ": model.correction_bias: a trace has chosen already"));
+  }
   const TraceRouting& routing = std::get<TraceRouting>(scenario.routing);
   for (const KeyAndValue& traced : traced_keys(trace, chosen_layers(routing, trace))) {
     const auto found = scenario.written.find(traced.key);
@@ -90,8 +94,15 @@ void check_traced_defaults(const Scenario& scenario) {
   for (const ScenarioKey& key : scenario_keys()) {
     const std::string name = text(key.section, ".", key.name);
     const auto found = scenario.written.find(name);
-    if (key.state != KeyState::traced || found == scenario.written.end()) continue;
+    const bool is_router = key.state == KeyState::router;
+    if ((!is_router && key.state != KeyState::traced) || found == scenario.written.end()) continue;
     if (found->second.value == key.choices.front()) continue;
+    if (is_router) {
+      if (std::holds_alternative<LogitsRouting>(scenario.routing)) continue;
+      throw ScenarioError(text(found->second.place, ": ", name, ": '", found->second.value,
+                               "' decides nothing without routing: {logits: …} or a trace (only ",
+                               key.choices.front(), ")"));
+    }
     throw ScenarioError(text(found->second.place, ": ", name, ": '", found->second.value,
                              "' is not supported yet (only ", key.choices.front(), ")"));
   }
@@ -111,6 +122,10 @@ void take_from_trace(Scenario& scenario, const RoutingTrace& trace) {
   model.num_layers = *routing.last_layer - *routing.first_layer;
   model.num_shared_experts = trace.num_shared_experts;
   model.layers.clear();
+  model.scoring = trace.scoring == "sigmoid" ? Scoring::sigmoid : Scoring::softmax;
+  model.renormalize = trace.renormalize;
+  model.num_expert_groups = trace.num_expert_groups;
+  model.topk_group = trace.topk_group;
   if (!scenario.says("model.hidden")) model.hidden_size = trace.hidden_size;
   if (!scenario.says("model.intermediate")) model.intermediate_size = trace.intermediate_size;
 }

@@ -119,6 +119,9 @@ std::string routing_text(const RoutingSpec& routing) {
             return text("uniform, a share of ", masked.share, " masked");
           },
           [](const ListedRouting& listed) { return text("listed, ", listed.ids.size(), " rows"); },
+          [](const LogitsRouting& logits) {
+            return text("router logits of spread ", logits.spread, ", shift ", logits.shift);
+          },
           [](const TraceRouting& trace) { return text("the trace ", trace.file); }},
       routing);
 }

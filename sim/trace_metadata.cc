@@ -15,6 +15,7 @@ namespace moe::sim {
 namespace {
 
 constexpr const char* trace_format = "moe-routing-trace/1";
+constexpr const char* logits_format = "moe-router-logits/1";
 
 class Metadata {
  public:
@@ -69,12 +70,10 @@ class Metadata {
   const SafetensorsHeader& header_;
 };
 
-}  // namespace
-
-RoutingTrace trace_from_metadata(const SafetensorsHeader& header) {
+RoutingTrace trace_of(const SafetensorsHeader& header, const char* format) {
   constexpr int steps_max = std::numeric_limits<int>::max();
   const Metadata metadata(header);
-  metadata.one_of("format", {trace_format});
+  metadata.one_of("format", {format});
   RoutingTrace trace;
   trace.path = header.path;
   trace.metadata = header.metadata;
@@ -97,6 +96,28 @@ RoutingTrace trace_from_metadata(const SafetensorsHeader& header) {
   trace.routed_scaling_factor = metadata.positive_number("routed_scaling_factor");
   trace.max_num_batched_tokens = metadata.count("max_num_batched_tokens", 1, Count{1} << 40);
   return trace;
+}
+
+}  // namespace
+
+RoutingTrace trace_from_metadata(const SafetensorsHeader& header) {
+  return trace_of(header, trace_format);
+}
+
+RouterLogits logits_from_metadata(const SafetensorsHeader& header) {
+  const RoutingTrace trace = trace_of(header, logits_format);
+  const Metadata metadata(header);
+  return {.path = trace.path,
+          .model = trace.model,
+          .note = metadata.word("note"),
+          .layer = metadata.integer("layer", 0, trace.num_layers - 1),
+          .num_experts = trace.num_experts,
+          .top_k = trace.top_k,
+          .scoring = trace.scoring,
+          .renormalize = trace.renormalize,
+          .num_expert_groups = trace.num_expert_groups,
+          .topk_group = trace.topk_group,
+          .routed_scaling_factor = trace.routed_scaling_factor};
 }
 
 }  // namespace moe::sim

@@ -10,6 +10,7 @@
 #include "kernels/base/bits.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/mix.h"
+#include "sim/generated_logits.h"
 #include "sim/generated_routing.h"
 
 namespace moe::sim {
@@ -150,6 +151,17 @@ CellInputs WorldInputs::cell(golden::Cell cell, Memory& memory) const {
     write_weights(global, cell.layer, weights.subspan(at, top_k));
   }
   return inputs;
+}
+
+Buffer WorldInputs::router_logits(golden::Cell cell, Memory& memory) const {
+  const Count rows = tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
+  Buffer logits(memory, {rows, scenario_.model.num_experts, DType::f32});
+  auto to = elements_of<float>(logits.tensor()).begin();
+  for (Count token = 0; token < rows; ++token) {
+    const Count global = global_token(cell.step, cell.rank, token);
+    to = std::ranges::copy(generated_logits(scenario_, cell.layer, global), to).out;
+  }
+  return logits;
 }
 
 ExpertWeights WorldInputs::expert_weights(int layer, const ExpertMap& map, int rank,

@@ -43,6 +43,9 @@ class WorldInputs {
 
   CellInputs cell(golden::Cell cell, Memory& memory) const;
 
+  // The cell's router logits [tokens, num_experts] f32. REQUIRES a LogitsRouting.
+  Buffer router_logits(golden::Cell cell, Memory& memory) const;
+
   // One row of hidden_states, as bytes of the model's dtype.
   void hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const;
 

@@ -15,9 +15,19 @@ class CpuKernels final : public Kernels {
   Memory& memory() override { return memory_; }
 
  private:
-  void do_topk_softmax(const Tensor& router_logits, TopkSettings settings,
+  void do_fused_topk(const Tensor& router_logits, const TopkSettings& settings,
+                     const Routing& chosen) override {
+    cpu::fused_topk(router_logits, settings, chosen);
+  }
+
+  void do_grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
                        const Routing& chosen) override {
-    cpu::topk_softmax(router_logits, settings, chosen);
+    cpu::grouped_topk(router_logits, settings, chosen);
+  }
+
+  void do_topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
+                          const Routing& chosen) override {
+    cpu::topk_then_score(router_logits, settings, chosen);
   }
 
   void do_recorded_routing(const Tensor& recorded, const Routing& chosen) override {
@@ -33,6 +43,29 @@ class CpuKernels final : public Kernels {
     const Count num_rows = elements_of<std::int32_t>(plan.first_row).back();
     Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
     cpu::permute(hidden_states, plan, rows.tensor());
+    return rows;
+  }
+
+  void do_moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
+                               const BlockAlignSettings& settings,
+                               const AlignedBlocks& blocks) override {
+    cpu::moe_align_block_size(topk_ids, expert_map, settings, blocks);
+  }
+
+  void do_batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacity,
+                                       int block_size, const AlignedBlocks& blocks) override {
+    cpu::batched_moe_align_block_size(expert_num_tokens, capacity, block_size, blocks);
+  }
+
+  void do_to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
+                             const BatchedRows& batched) override {
+    cpu::to_batched_experts(rows, first_row, capacity, batched);
+  }
+
+  Buffer do_from_batched_experts(const BatchedRows& batched, const Tensor& first_row) override {
+    const Tensor& from = batched.hidden_states;
+    Buffer rows(memory_, {elements_of<std::int32_t>(first_row).back(), from.columns, from.dtype});
+    cpu::from_batched_experts(batched, first_row, rows.tensor());
     return rows;
   }
 

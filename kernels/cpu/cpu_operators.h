@@ -7,10 +7,21 @@
 
 namespace moe::cpu {
 
-void topk_softmax(const Tensor& router_logits, TopkSettings settings, const Routing& chosen);
+void fused_topk(const Tensor& router_logits, const TopkSettings& settings, const Routing& chosen);
+void grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
+                  const Routing& chosen);
+void topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
+                     const Routing& chosen);
 void recorded_routing(const Tensor& recorded, const Routing& chosen);
 void plan_rows(const Tensor& topk_ids, const Tensor& expert_map, const RowPlan& plan);
 void permute(const Tensor& hidden_states, const RowPlan& plan, const Tensor& out);
+void moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
+                          const BlockAlignSettings& settings, const AlignedBlocks& blocks);
+void batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacity, int block_size,
+                                  const AlignedBlocks& blocks);
+void to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
+                        const BatchedRows& batched);
+void from_batched_experts(const BatchedRows& batched, const Tensor& first_row, const Tensor& out);
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
 // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).

@@ -316,7 +316,7 @@ class GoldenTest(TreeCase):
                            (0, "model: {experts: 2, top_k: true, hidden: 2}"),
                            (0, "model: {experts: 2, top_k: 1, hidden: 2, depth: 3}"),
                            (1, "steps: [[1, 2]]"), (1, "steps: [[-1]]"), (1, ""),
-                           (2, "routing: {logits: {}}"), (2, "routing: {skewed: {}}"),
+                           (2, "routing: {logits: {spread: 0}}"), (2, "routing: {skewed: {}}"),
                            (2, "routing: {skewed: {exponent: 1}, uniform: {}}"),
                            (2, "routing: {ids: [[2]]}"),
                            (2, "routing: {one_hot_expert: {expert: 2}}"),

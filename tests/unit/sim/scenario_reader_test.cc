@@ -81,6 +81,27 @@ TEST_CASE("scenario: what is left out has its default") {
   CHECK(scenario.faults.empty());
 }
 
+TEST_CASE("scenario: router logits, and the keys that decide with them") {
+  const TemporaryFolder root;
+  const Scenario scenario = scenario_from(root, R"(name: s
+model: {experts: 32, top_k: 4, scoring: sigmoid, renormalize: false, groups: 4, topk_group: 2,
+        correction_bias: true}
+routing: {logits: {spread: 2.5, shift: -1.25, ties: 0.5, nan: 0.25}, seed: 3}
+steps: [[1]]
+)");
+  const auto& logits = std::get<LogitsRouting>(scenario.routing);
+  CHECK(logits.spread == 2.5);
+  CHECK(logits.shift == -1.25);
+  CHECK(logits.ties == 0.5);
+  CHECK(logits.nan == 0.25);
+  CHECK(scenario.routing_seed == 3);
+  CHECK(scenario.model.scoring == Scoring::sigmoid);
+  CHECK_FALSE(scenario.model.renormalize);
+  CHECK(scenario.model.num_expert_groups == 4);
+  CHECK(scenario.model.topk_group == 2);
+  CHECK(scenario.model.correction_bias);
+}
+
 TEST_CASE("scenario: every key that is taken") {
   const TemporaryFolder root;
   const Scenario scenario = scenario_from(root, R"(name: s
