@@ -10,8 +10,12 @@
 namespace moe {
 
 MoeRunner::MoeRunner(const MoeRunnerConfig& config, MoeLayer layer,
-                     std::unique_ptr<All2AllManager> in_line)
-    : config_(config), layer_(std::move(layer)), in_line_(std::move(in_line)) {}
+                     std::unique_ptr<All2AllManager> in_line,
+                     std::unique_ptr<SharedExperts> shared_experts)
+    : config_(config),
+      layer_(std::move(layer)),
+      in_line_(std::move(in_line)),
+      shared_experts_(std::move(shared_experts)) {}
 
 void MoeRunner::forward(const Tensor& hidden_states, const Tensor& router_logits,
                         RowCounts num_tokens_across_dp, const Tensor& output) {
@@ -31,6 +35,8 @@ void MoeRunner::forward(const Tensor& hidden_states, const Tensor& router_logits
 
 // Rows of this rank → their results, complete on every rank of a TP group.
 void MoeRunner::forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output) {
+  Buffer shared;
+  if (shared_experts_ != nullptr) shared = shared_experts_->apply(own.hidden_states);
   if (in_line_ == nullptr) {
     layer_.forward(own.hidden_states, own.router_logits, sizes, output);
   } else {
@@ -43,19 +49,41 @@ void MoeRunner::forward_dispatched(const Rows& own, RowCounts sizes, const Tenso
     dispatched.handle.use();
     in_line_->combine(partial.tensor(), sizes, output);
   }
-  // The routed scaling factor multiplies the routed output here (experts-and-oracles.md, 0, 8).
-  // Shared experts add theirs here, while it is as partial as this one (11.2).
+  scale(output, shared.tensor());
+  if (shared_experts_ == nullptr) return reduce(output);
+  if (!is_partial()) {  // the routed output is complete: so must the shared one be
+    reduce_over_tp(shared.tensor());
+    return config_.kernels.add_rows(shared.tensor(), output);
+  }
+  config_.kernels.add_rows(shared.tensor(), output);
   reduce(output);
 }
 
-// One all-reduce over TP, where the sum is still partial (11.2).
-void MoeRunner::reduce(const Tensor& output) {
-  const FusedMoEParallelConfig& parallel = config_.parallel;
-  const bool is_partial = !config_.output_is_reduced && !parallel.is_sequence_parallel() &&
-                          (parallel.tp_size > 1 || parallel.ep_size > 1);
-  if (is_partial && config_.groups.tp.size() > 1) {
-    config_.groups.tp.all_reduce(output, ReduceOp::sum, output);
+// The factor of the routed output. fp16 with shared experts divides those instead, lest the product
+// overflow; the decoder layer makes up for it (experts-and-oracles.md, 0, step 8).
+void MoeRunner::scale(const Tensor& output, const Tensor& shared) {
+  const float factor = config_.routed_scaling_factor;
+  if (factor == 1) return;
+  if (output.dtype == DType::f16 && shared.data != nullptr) {
+    return config_.kernels.scale_rows(shared, 1 / factor);
   }
+  config_.kernels.scale_rows(output, factor);
+}
+
+// Whether every rank of the TP group holds a part of the sum (11.2).
+bool MoeRunner::is_partial() const {
+  const FusedMoEParallelConfig& parallel = config_.parallel;
+  return !config_.output_is_reduced && !parallel.is_sequence_parallel() &&
+         (parallel.tp_size > 1 || parallel.ep_size > 1);
+}
+
+void MoeRunner::reduce(const Tensor& output) {
+  if (is_partial()) reduce_over_tp(output);
+}
+
+void MoeRunner::reduce_over_tp(const Tensor& rows) {
+  if (config_.groups.tp.size() == 1 || config_.parallel.is_sequence_parallel()) return;
+  config_.groups.tp.all_reduce(rows, ReduceOp::sum, rows);
 }
 
 Communicator* MoeRunner::sharing_group() const {

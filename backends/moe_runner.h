@@ -1,10 +1,11 @@
 // MoeRunner: the steps around a MoeLayer on one rank (vLLM: fused_moe/runner/moe_runner.py;
 // distribution-layer.md, 11.1 and 11.2): which rows are this rank's, dispatch in line where the
-// layer has none of its own, and the reduction over TP.
+// layer has none of its own, the routed scaling factor, shared experts, and the reduction over TP.
 
 #pragma once
 
 #include "backends/backend.h"
+#include "backends/shared_experts.h"
 
 namespace moe {
 
@@ -13,13 +14,18 @@ struct MoeRunnerConfig {
   const ParallelGroups& groups;
   FusedMoEParallelConfig parallel;
   Memory& memory;
-  bool output_is_reduced = false;  // the layer's capability
+  Kernels& kernels;
+  bool output_is_reduced = false;   // the layer's capability
+  float routed_scaling_factor = 1;  // of the routed output
 };
 
 class MoeRunner {
  public:
-  // in_line: null where the layer dispatches (make_in_line_manager).
-  MoeRunner(const MoeRunnerConfig& config, MoeLayer layer, std::unique_ptr<All2AllManager> in_line);
+  // in_line: null where the layer dispatches (make_in_line_manager). shared_experts: null where
+  // there are none; whole under sequence parallelism, whose ranks hold different tokens, else this
+  // rank's TP shard.
+  MoeRunner(const MoeRunnerConfig& config, MoeLayer layer, std::unique_ptr<All2AllManager> in_line,
+            std::unique_ptr<SharedExperts> shared_experts = nullptr);
 
   // hidden_states [tokens of this DP rank, hidden_size] → output, the same shape and the same rows
   // on all ranks of a TP and a PCP group. router_logits has one row per token.
@@ -36,11 +42,15 @@ class MoeRunner {
   // The group whose ranks hold a part each of the DP rank's tokens; null: all hold them all.
   Communicator* sharing_group() const;
   void forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output);
+  void scale(const Tensor& output, const Tensor& shared);
   void reduce(const Tensor& output);
+  void reduce_over_tp(const Tensor& rows);
+  bool is_partial() const;
 
   MoeRunnerConfig config_;
   MoeLayer layer_;
   std::unique_ptr<All2AllManager> in_line_;
+  std::unique_ptr<SharedExperts> shared_experts_;
 };
 
 }  // namespace moe

@@ -11,7 +11,8 @@ namespace {
 class StandardExperts final : public Experts {
  public:
   StandardExperts(const ExpertsConfig& config, ExpertWeights weights)
-      : kernels_(config.kernels), num_local_experts_(config.num_local_experts) {
+      : kernels_(config.kernels), num_local_experts_(config.num_local_experts),
+        router_weight_(config.router_weight) {
     if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
       gemm_ = kernels_.gemm_experts(std::move(*gemm), num_local_experts_);
     } else {
@@ -31,12 +32,23 @@ class StandardExperts final : public Experts {
     const Tensor output = dispatched.handle.keep(Buffer(
         kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
     const Tensor& result = computed.tensor().columns > 0 ? computed.tensor() : rows.tensor();
-    kernels_.weight_and_reduce(result, plan.row_of.tensor(), dispatched.routing.topk_weights,
-                               output);
+    const Buffer ones = router_weight_ == RouterWeight::on_input
+                            ? ones_like(dispatched.routing.topk_weights)
+                            : Buffer();
+    kernels_.weight_and_reduce(
+        result, plan.row_of.tensor(),
+        router_weight_ == RouterWeight::on_input ? ones.tensor() : dispatched.routing.topk_weights,
+        output);
     return output;
   }
 
  private:
+  Buffer ones_like(const Tensor& weights) {
+    const std::vector<float> ones(static_cast<std::size_t>(weights.rows * weights.columns), 1.0F);
+    return copy_of({const_cast<float*>(ones.data()), weights.rows, weights.columns, DType::f32, {}},
+                   kernels_.memory());
+  }
+
   // Probes work in place: an empty buffer says that the result is in rows.
   Buffer compute(const Buffer& rows, const Tensor& first_row) {
     if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
@@ -46,6 +58,7 @@ class StandardExperts final : public Experts {
 
   Kernels& kernels_;
   int num_local_experts_;
+  RouterWeight router_weight_ = RouterWeight::on_output;
   Buffer signs_;
   std::unique_ptr<GemmExperts> gemm_;  // null: probes
   Buffer expert_map_;

@@ -20,10 +20,15 @@ struct ProbeWeights {
 // Signs, or the weights of two products with an activation between them (kernels.h).
 using ExpertWeights = std::variant<ProbeWeights, GemmWeights>;
 
+// Where a choice's router weight is applied, once: to the expert's output, or before dispatch to
+// its input (weighted_input.h).
+enum class RouterWeight { on_output, on_input };
+
 struct ExpertsConfig {
   Kernels& kernels;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
   int num_local_experts = 0;
+  RouterWeight router_weight = RouterWeight::on_output;
 };
 
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights);

@@ -169,7 +169,7 @@ void add_real(const ExpertOutput& output, const std::vector<Choice>& chosen, Sum
       const double value = output.values[i * hidden + h];
       sums.values[to + h] += weight * value;
       sums.errors[to + h] += std::abs(weight) * output.errors[i * hidden + h];
-      sums.magnitudes[to + h] += std::abs(weight * value);
+      sums.magnitudes[to + h] += std::abs(weight) * output.magnitudes[i * hidden + h];
     }
   }
 }
@@ -205,7 +205,9 @@ Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
     if (!is_real) {
       return add_exact(model_, experts_->columns(layer, expert), std::move(rows), chosen, sums);
     }
-    add_real(expert_output(experts_->real(layer, expert), model_.activation, rows), chosen, sums);
+    const Parts parts = model_.is_sharded ? Parts::sharded : Parts::whole;
+    add_real(expert_output(experts_->real(layer, expert), model_.activation, parts, rows), chosen,
+             sums);
   };
   auto choices = choices_by_expert(tokens, model_.num_experts);
   for (int expert = 0; expert < model_.num_experts; ++expert) {
@@ -216,18 +218,22 @@ Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
     }
     add(expert, std::move(rows), chosen);
   }
-  multiply(model_.scale, sums);
+  const bool divides_shared = model_.dtype == DType::f16 && model_.num_shared_experts > 0;
+  if (!divides_shared) multiply(model_.scale, sums);
   if (model_.num_shared_experts > 0) {
-    const std::vector<Choice> all = every_token(tokens.hidden_states.rows);
+    std::vector<Choice> all = every_token(tokens.hidden_states.rows);
     OracleModel plain = model_;
     plain.router_weight_on_input = false;
-    add(shared_expert, inputs_of(plain, tokens, all), all);
+    std::vector<double> rows = inputs_of(plain, tokens, all);
+    for (Choice& one : all) one.weight = divides_shared ? 1 / model_.scale : 1;
+    add(shared_expert, std::move(rows), all);
   }
   return {.values = std::move(sums.values),
           .errors = std::move(sums.errors),
           .magnitudes = std::move(sums.magnitudes),
           .roundoff = roundoff_of(model_.dtype),
-          .num_additions = tokens.topk_ids.columns};
+          .num_additions = tokens.topk_ids.columns,
+          .is_sharded = model_.is_sharded};
 }
 
 std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows) const {
@@ -238,7 +244,8 @@ std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows) c
   plain.router_weight_on_input = false;
   std::vector<double> inputs = inputs_of(plain, {rows, {}, {}}, all);
   if (model_.kernel == ExpertKernel::real) {
-    return expert_output(experts_->real(layer, expert), model_.activation, inputs).values;
+    return expert_output(experts_->real(layer, expert), model_.activation, Parts::whole, inputs)
+        .values;
   }
   Sums sums{std::vector<double>(inputs.size()), {}, {}};
   add_exact(model_, experts_->columns(layer, expert), std::move(inputs), all, sums);

@@ -29,8 +29,10 @@ struct OracleModel {
   DType dtype = DType::bf16;                 // of rows and weights
   Activation activation = Activation::silu;  // real only
   bool has_bias = false;                     // real only
-  double scale = 1;                          // of the routed sum
+  double scale = 1;                          // of the routed sum; f16 with shared experts divides
+                                             // those by it instead
   bool router_weight_on_input = false;
+  bool is_sharded = false;  // ranks of a TP group hold parts of an expert, and round their parts
 };
 
 // The tokens of one cell. Views in host memory.
@@ -59,6 +61,7 @@ struct Expected {
   std::vector<double> magnitudes = {};  // sums of absolute weighted outputs
   Roundoff roundoff = {};
   Count num_additions = 0;  // of a token's choices
+  bool is_sharded = false;  // then bounds are wider than a golden's
 
   bool has_bounds() const { return !errors.empty(); }
 

@@ -40,7 +40,8 @@ Output
   out[h] = scale * (sum over the slots that are not masked of weight * (the expert's output at h))
   + (the shared expert's output at h), in model.dtype (bf16, f32, f16), which must hold it exactly.
   A zero is +0. router_weight_on_input (top_k 1): the expert is given weight * x, and its output
-  counts once. How a tensor-parallel group shards an expert changes no output.
+  counts once. How a tensor-parallel group shards an expert changes no output. f16 with
+  shared experts: the shared output is divided by scale, the routed one is not multiplied.
   Digest: xxh64, seed 0, of the [tokens, hidden] bytes, row-major, little-endian.
 
 Real worlds (values: real) have no digest; real.py computes samples of them
@@ -48,7 +49,7 @@ Real worlds (values: real) have no digest; real.py computes samples of them
   standard normal one. Every such number is rounded to float32, then to model.dtype.
   hidden_states: near(mix(seed, 1, layer, t, column)).
   topk_weights: a trace's own, which contain everything; without a trace float32 parts: p(slot) =
-  1 + mix(seed, 2, layer, t, slot) % 255 over their sum over all slots.
+  1 + mix(seed, 2, layer, t, slot) % 255 over their sum over all slots, over 256 where top_k is 1.
   W13[row, h] = near(mix(seed, 3, e, row, h)) / sqrt(H) with 2 I rows where the activation has a
   gate ([gate; up], interleaved for swigluoai), else I; W2[h, i] = near(mix(seed, 4, e, h, i)) /
   sqrt(I). The division is one: by 37837 * sqrt(columns). bias: near(mix(seed, 13, e, row)) / 2 for

@@ -25,7 +25,7 @@ def held(values, dtype):
     """Doubles as the dtype holds them: rounded to float32, then to the dtype."""
     out = numpy.asarray(values).astype(numpy.float32)
     if dtype == "bf16":
-        bits = out.view(numpy.uint32).astype(numpy.uint64)
+        bits = out.view(numpy.uint32).astype(numpy.int64)
         bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
         out = bits.astype(numpy.uint32).view(numpy.float32)
     elif dtype == "f16":
@@ -59,7 +59,8 @@ def topk_weights(experts, layer, tokens, top_k):
     """[tokens, top_k] float32 where no trace has any."""
     z = mix(experts.seed, oracle.WEIGHT, layer, tokens[:, None], numpy.arange(top_k))
     parts = (1 + oracle.remainder(z, 255)).astype(numpy.float32)
-    return parts / parts.sum(axis=1, dtype=numpy.float32, keepdims=True)
+    total = parts.sum(axis=1, dtype=numpy.float32, keepdims=True)
+    return parts / (total if top_k > 1 else numpy.float32(256))
 
 
 def gamma(n):
@@ -161,10 +162,13 @@ def expected(experts, layer, tokens, choices, columns):
             out = expert_output(experts, layer * experts.num_experts + expert, given, columns)
             total[:, row] += numpy.stack([weight * out.value[0], abs(weight) * out.error[0],
                                           abs(weight * out.value[0])])
-    total *= numpy.asarray([experts.scale, abs(experts.scale), abs(experts.scale)])[:, None, None]
+    scale, shared_scale = experts.scale, 1.0
+    if dtype == "f16" and experts.shared:
+        scale, shared_scale = 1.0, 1 / experts.scale
+    total *= scale
     if experts.shared:
         out = expert_output(experts, layer, inputs, columns, True)
-        total += numpy.stack([out.value, out.error, abs(out.value)])
+        total += shared_scale * numpy.stack([out.value, out.error, abs(out.value)])
     values, errors, magnitudes = total
     reached = magnitudes + errors
     additions = gamma(choices.topk_ids.shape[1] + STORED_ROUNDINGS + 8)

@@ -161,9 +161,11 @@ class Activator {
 // Everything about n rows of one expert while it is computed. Two rows of a weight at a time.
 class ExpertRun {
  public:
-  ExpertRun(const RealExpert& expert, Activation activation, const std::vector<double>& rows)
+  ExpertRun(const RealExpert& expert, Activation activation, Parts parts,
+            const std::vector<double>& rows)
       : expert_(expert),
         activation_(activation),
+        parts_(parts),
         roundoff_(roundoff_of(expert.dtype)),
         hidden_(static_cast<std::size_t>(expert.hidden_size)),
         intermediate_(static_cast<std::size_t>(expert.intermediate_size)),
@@ -177,7 +179,13 @@ class ExpertRun {
 
   ExpertOutput output() {
     activate();
-    ExpertOutput out{std::vector<double>(count_ * hidden_), std::vector<double>(count_ * hidden_)};
+    for (std::size_t row = 0; row < count_ && parts_ == Parts::sharded; ++row) {
+      activated_norms_.push_back(
+          norm(std::span(activated_).subspan(row * intermediate_, intermediate_)));
+    }
+    const std::size_t size = count_ * hidden_;
+    ExpertOutput out{std::vector<double>(size), std::vector<double>(size),
+                     std::vector<double>(size)};
     Rows w2(expert_.w2, expert_.intermediate_size, expert_.dtype);
     const std::vector<double> bias = all_of(expert_.w2_bias, expert_.dtype);
     std::vector<double> absolute;
@@ -189,23 +197,42 @@ class ExpertRun {
       std::ranges::transform(weights, absolute.begin(), [](double w) { return std::abs(w); });
       multiply_({count_, 2, intermediate_}, activated_.data(), weights.data(), pair_.data());
       multiply_({count_, 2, intermediate_}, errors_.data(), absolute.data(), errors.data());
-      for (const std::size_t column : {h, next}) {
-        write_column(column, bias.empty() ? 0 : bias[column], column - h, errors, out);
+      for (const std::size_t which : {std::size_t{0}, next - h}) {
+        const auto row = std::span(weights).subspan(which * intermediate_, intermediate_);
+        const Column column{h + which, which, bias.empty() ? 0 : bias[h + which],
+                            parts_ == Parts::sharded ? norm(row) : 0};
+        write_column(column, errors, out);
       }
     }
     return out;
   }
 
  private:
-  void write_column(std::size_t column, double bias, std::size_t which,
-                    const std::vector<double>& errors, ExpertOutput& out) const {
-    const double lost = gamma_of(expert_.intermediate_size + 1) * std::abs(bias);
+  // An output column, where in the pair of products it is, its bias and its weights' norm.
+  struct Column {
+    std::size_t number;
+    std::size_t which;
+    double bias;
+    double norm;
+  };
+
+  void write_column(const Column& column, const std::vector<double>& errors,
+                    ExpertOutput& out) const {
+    const double lost = gamma_of(expert_.intermediate_size + 1) * std::abs(column.bias);
     for (std::size_t row = 0; row < count_; ++row) {
-      const double value = pair_[2 * row + which] + bias;
-      const double error = errors[2 * row + which] + lost;
-      out.values[row * hidden_ + column] = value;
-      out.errors[row * hidden_ + column] = error + roundoff_.of(std::abs(value) + error);
+      const std::size_t at = row * hidden_ + column.number;
+      const double value = pair_[2 * row + column.which] + column.bias;
+      const double error = errors[2 * row + column.which] + lost;
+      const double parts = column.norm * activated_norm(row) + std::abs(column.bias);
+      const double magnitude = parts_ == Parts::sharded ? parts : std::abs(value);
+      out.values[at] = value;
+      out.errors[at] = error + roundoff_.of(magnitude + error);
+      out.magnitudes[at] = magnitude;
     }
+  }
+
+  double activated_norm(std::size_t row) const {
+    return activated_norms_.empty() ? 0 : activated_norms_[row];
   }
 
   // One of the pair of products that was computed last, with its bias: the sum of absolute products
@@ -251,6 +278,7 @@ class ExpertRun {
 
   const RealExpert& expert_;
   Activation activation_;
+  Parts parts_;
   Roundoff roundoff_;
   std::size_t hidden_;
   std::size_t intermediate_;
@@ -259,6 +287,7 @@ class ExpertRun {
   std::vector<double> pair_;  // [n, 2]
   std::vector<double> norms_;
   std::vector<double> activated_;
+  std::vector<double> activated_norms_;  // where parts are summed
   std::vector<double> errors_;
   Products multiply_ = chosen_products();
 };
@@ -300,9 +329,9 @@ RealExpert real_expert(const OracleModel& model, int layer, int expert) {
   return made;
 }
 
-ExpertOutput expert_output(const RealExpert& expert, Activation activation,
+ExpertOutput expert_output(const RealExpert& expert, Activation activation, Parts parts,
                            const std::vector<double>& rows) {
-  return ExpertRun(expert, activation, rows).output();
+  return ExpertRun(expert, activation, parts, rows).output();
 }
 
 }  // namespace moe::golden

@@ -25,15 +25,20 @@ RealExpert real_expert(const OracleModel& model, int layer, int expert);
 
 Roundoff roundoff_of(DType dtype);
 
-// Outputs of an expert [n, hidden], and how far a computed one may be from each.
+// Outputs of an expert [n, hidden], how far a computed one may be from each, and how large all of
+// its parts together may be: of a whole expert its absolute value.
 struct ExpertOutput {
   std::vector<double> values;
   std::vector<double> errors;
+  std::vector<double> magnitudes;
 };
+
+// Whether an expert is computed by one rank, or in parts that are rounded and then summed.
+enum class Parts { whole, sharded };
 
 // RETURNS the outputs of an expert for rows of doubles [n, hidden], and how far one that computes
 // in the dtype, with fp32 sums and a rounding after each step, may be from each.
-ExpertOutput expert_output(const RealExpert& expert, Activation activation,
+ExpertOutput expert_output(const RealExpert& expert, Activation activation, Parts parts,
                            const std::vector<double>& rows);
 
 }  // namespace moe::golden

@@ -184,6 +184,27 @@ std::unique_ptr<GemmExperts> Kernels::gemm_experts(GemmWeights weights, Count nu
   return do_gemm_experts(std::move(weights), num_local_experts);
 }
 
+Buffer Kernels::weight_rows(const Tensor& rows, const Tensor& weights) {
+  MOE_CHECK(is_row_type(rows.dtype) && weights.dtype == DType::f32 && weights.rows == rows.rows &&
+                weights.columns == 1,
+            text("weights ", shape_text(weights), " for rows ", shape_text(rows)));
+  Buffer out(memory(), {rows.rows, rows.columns, rows.dtype});
+  do_weight_rows(rows, weights, out.tensor());
+  return out;
+}
+
+void Kernels::scale_rows(const Tensor& rows, float factor) {
+  MOE_CHECK(is_row_type(rows.dtype), shape_text(rows));
+  do_scale_rows(rows, factor);
+}
+
+void Kernels::add_rows(const Tensor& rows, const Tensor& to) {
+  MOE_CHECK(is_row_type(rows.dtype) && rows.dtype == to.dtype && rows.rows == to.rows &&
+                rows.columns == to.columns,
+            text(shape_text(rows), " added to ", shape_text(to)));
+  do_add_rows(rows, to);
+}
+
 void Kernels::weight_and_reduce(const Tensor& rows, const Tensor& row_of,
                                 const Tensor& topk_weights, const Tensor& out) {
   MOE_CHECK(rows.dtype == out.dtype && is_row_type(out.dtype) && rows.columns == out.columns,

@@ -129,6 +129,16 @@ class Kernels {
   // Takes the weights over, in whatever form the products want them.
   std::unique_ptr<GemmExperts> gemm_experts(GemmWeights weights, Count num_local_experts);
 
+  // rows[r] · weights[r] for weights [rows, 1] f32, which are cast to the rows' type before the
+  // product (vLLM: apply_router_weight_on_input). RETURNS [rows, hidden].
+  Buffer weight_rows(const Tensor& rows, const Tensor& weights);
+
+  // rows · factor in place, the factor fp32 (vLLM: routed_scaling_factor on the output).
+  void scale_rows(const Tensor& rows, float factor);
+
+  // to + rows in to, both of one shape and type; the sum in fp32.
+  void add_rows(const Tensor& rows, const Tensor& to);
+
   // out[t] = round(Σ_k topk_weights[t, k] · rows[row_of[t, k]]): ORDER k ascending, fp32, the
   // product rounded, choices without a row left out, one rounding (numerics.md, 3).
   void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
@@ -157,6 +167,9 @@ class Kernels {
                                 const Tensor& signs) = 0;
   virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                        Count num_local_experts) = 0;
+  virtual void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) = 0;
+  virtual void do_scale_rows(const Tensor& rows, float factor) = 0;
+  virtual void do_add_rows(const Tensor& rows, const Tensor& to) = 0;
   virtual void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of,
                                     const Tensor& topk_weights, const Tensor& out) = 0;
 };

@@ -109,7 +109,8 @@ class DispatchCheck {
       if (!is_edge || !tokens_.contains(tags[row])) continue;
       std::ranges::fill(expected, std::byte{0});
       if (const auto token = tokens_.token_of(tags[row])) {
-        facts_.inputs.hidden_row({cell_.step, cell_.layer, token->dp_rank}, token->token, expected);
+        facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token,
+                                     expected);
       }
       const auto* actual = row_at(hidden.tensor(), static_cast<Count>(row));
       if (std::memcmp(actual, expected.data(), expected.size()) != 0) {

@@ -10,6 +10,7 @@
 #include "backends/monolithic.h"
 #include "backends/placement/tensor_shard.h"
 #include "backends/routers.h"
+#include "backends/weighted_input.h"
 #include "kernels/base/text.h"
 #include "sim/exact_weights.h"
 #include "sim/faults.h"
@@ -46,7 +47,8 @@ Buffer recorded_rows(const CellInputs& inputs, Memory& memory) {
 // recipe, and once for each later step of the layer.
 int num_roundings(const Scenario& scenario, const Capabilities& capabilities) {
   int roundings = static_cast<int>(capabilities.recipe.size());
-  if (scenario.world.tp > 1) ++roundings;  // the sum over TP
+  if (scenario.world.tp > 1) ++roundings;   // the sum over TP
+  if (scenario.world.pcp > 1) ++roundings;  // the runner's own reduce-scatter
   if (scenario.model.scale != 1) ++roundings;
   if (scenario.model.num_shared_experts > 0) ++roundings;
   return roundings;
@@ -109,6 +111,22 @@ class RankProgram {
                     {parallel_.tp_rank, parallel_.tp_size}, memory_);
   }
 
+  // This rank's shard of the shared experts, or all of them where ranks of a TP group hold
+  // different tokens; null without any.
+  std::unique_ptr<SharedExperts> shared_of(int layer) {
+    if (job_.scenario.model.num_shared_experts == 0) return nullptr;
+    const TensorShard shard = parallel_.is_sequence_parallel()
+                                  ? TensorShard{}
+                                  : TensorShard{groups_.tp.rank(), groups_.tp.size()};
+    return std::make_unique<SharedExperts>(
+        *kernels_, shard_of(job_.inputs.shared_expert_weights(layer, memory_), shard, memory_));
+  }
+
+  RouterWeight router_weight() const {
+    return job_.scenario.model.router_weight_on_input ? RouterWeight::on_input
+                                                      : RouterWeight::on_output;
+  }
+
   bool has_logits() const { return std::holds_alternative<LogitsRouting>(job_.scenario.routing); }
 
   // The layer's own router where there are logits, else one that repeats what was written down.
@@ -137,21 +155,27 @@ class RankProgram {
         expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
     auto router = layer_router(layer);
     auto experts =
-        watched(with_faults(make_standard_experts({*kernels_, local, num_local}, weights_of(layer)),
+        watched(with_faults(make_standard_experts({*kernels_, local, num_local, router_weight()},
+                                                  weights_of(layer)),
                             site, job_.faults),
                 watch_, facts_, memory_);
     if (is_late) {
       experts =
           make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
     }
+    auto moving = make_prepare_finalize(job_.backend, where, config);
+    if (router_weight() == RouterWeight::on_input) {
+      moving = with_weighted_input(std::move(moving), *kernels_);
+    }
     auto prepare_finalize =
-        watched(with_faults(make_prepare_finalize(job_.backend, where, config), site, job_.faults),
-                watch_, ranks_.trace());
+        watched(with_faults(std::move(moving), site, job_.faults), watch_, ranks_.trace());
     MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
                        std::move(experts));
     const bool is_reduced = job_.backend.capabilities.output_is_reduced;
-    layers_.emplace_back(MoeRunnerConfig{groups_, parallel_, memory_, is_reduced},
-                         std::move(moe_layer), make_in_line_manager(job_.backend, where, config));
+    const auto factor = static_cast<float>(job_.scenario.model.scale);
+    layers_.emplace_back(
+        MoeRunnerConfig{groups_, parallel_, memory_, *kernels_, is_reduced, factor},
+        std::move(moe_layer), make_in_line_manager(job_.backend, where, config), shared_of(layer));
   }
 
   // cell.rank is the DP rank whose tokens go in.

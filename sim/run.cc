@@ -82,6 +82,11 @@ void refuse(const Scenario& scenario, const RunLine& line) {
                              " moves nothing between DP ranks and needs world.dp 1, not ",
                              scenario.world.dp));
   }
+  if (line.selection == Selection::monolithic && scenario.model.router_weight_on_input) {
+    throw ScenarioError(text(key_place(scenario, line, "selection"),
+                             ": monolithic experts select after dispatch, too late for "
+                             "model.router_weight_on_input"));
+  }
 }
 
 // What the line will do, for whoever watches.

@@ -69,6 +69,21 @@ void check_ranks(const Scenario& scenario) {
   }
 }
 
+// The shared experts' MLP is cut over the TP group, but for probes, which are cut by column.
+void check_shared_experts(const Scenario& scenario) {
+  const ModelSpec& model = scenario.model;
+  const WorldSpec& world = scenario.world;
+  const bool is_cut = world.tp > 1 && !world.sequence_parallel;
+  if (model.num_shared_experts == 0 || !is_cut || model.kernel == ExpertKernel::probe) return;
+  for (int layer = 0; layer < model.num_layers; ++layer) {
+    const Count intermediate = model.num_shared_experts * model.layer(layer).intermediate_size;
+    if (intermediate % world.tp == 0) continue;
+    refuse(scenario, "model.intermediate",
+           text("the ", world.tp, " ranks of tp share the shared experts, and ", intermediate,
+                " does not divide by them"));
+  }
+}
+
 // Groups that divide the experts must hold enough of them; others are vLLM's to fall back from.
 void check_groups(const Scenario& scenario) {
   const ModelSpec& model = scenario.model;
@@ -148,6 +163,10 @@ void check_exact_world(const Scenario& scenario) {
     if (!scenario.says(key)) continue;
     refuse(scenario, key, "an exact world's experts have their own form; it needs values: real");
   }
+  if (model.scale != 1 && model.dtype == DType::f16 && model.num_shared_experts > 0) {
+    refuse(scenario, "model.scale",
+           "f16 divides the shared output by it, which is not exact: choose bf16 or f32");
+  }
   const ExactBound bound = exact_bound(model);
   if (!bound.is_exact) {
     refuse(scenario, "model.scale",
@@ -195,6 +214,7 @@ void check_world(const Scenario& scenario) {
            text("a weight on the input needs top_k 1, not ", model.top_k));
   }
   if (std::holds_alternative<LogitsRouting>(scenario.routing)) check_groups(scenario);
+  check_shared_experts(scenario);
   if (model.scale <= 0) refuse(scenario, "model.scale", "must be above 0");
   scenario.values == Values::integers ? check_exact_world(scenario) : check_real_world(scenario);
 }

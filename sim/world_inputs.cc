@@ -42,14 +42,37 @@ void write_row(std::uint64_t started, HiddenValues value, std::span<std::byte> r
   for (std::size_t h = 0; h < columns; ++h) round_to(value(mixed_with(started, h)), values[h]);
 }
 
-// Of a token in real worlds without recorded weights: parts of 1 to 255 over their sum.
+// Of a token in real worlds without recorded weights: parts of 1 to 255 over their sum, of a single
+// choice over 256.
 void write_parts(std::uint64_t started, std::span<float> weights) {
   float sum = 0;
   for (std::size_t slot = 0; slot < weights.size(); ++slot) {
     weights[slot] = static_cast<float>(1 + mixed_with(started, slot) % 255);
     sum += weights[slot];
   }
+  if (weights.size() == 1) sum = 256;
   for (float& weight : weights) weight /= sum;
+}
+
+// Whether any expert is computed in parts by the ranks of a group.
+bool is_sharded(const Scenario& scenario) {
+  const WorldSpec& world = scenario.world;
+  const bool routed = !world.expert_parallel && world.expert_ranks() > 1;
+  const bool shared =
+      scenario.model.num_shared_experts > 0 && world.tp > 1 && !world.sequence_parallel;
+  return routed || shared;
+}
+
+// A row times its router weight, both cast to the row's type.
+void weight_row(DType dtype, float weight, std::span<std::byte> row) {
+  for_row_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    T held;
+    round_to(weight, held);
+    for (T& value : std::span(reinterpret_cast<T*>(row.data()), row.size() / sizeof(T))) {
+      round_to(to_float(value) * to_float(held), value);
+    }
+  });
 }
 
 }  // namespace
@@ -132,6 +155,14 @@ void WorldInputs::hidden_row(golden::Cell cell, Count token, std::span<std::byte
   });
 }
 
+void WorldInputs::dispatched_row(golden::Cell cell, Count token, std::span<std::byte> row) const {
+  hidden_row(cell, token, row);
+  if (!scenario_.model.router_weight_on_input) return;
+  float weight = 0;
+  write_weights(global_token(cell.step, cell.rank, token), cell.layer, {&weight, 1});
+  weight_row(scenario_.model.dtype, weight, row);
+}
+
 CellInputs WorldInputs::cell(golden::Cell cell, Memory& memory) const {
   const Count rows = tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
   const ModelSpec& model = scenario_.model;
@@ -193,7 +224,8 @@ golden::OracleModel WorldInputs::oracle_model(int layer) const {
           .activation = model.activation,
           .has_bias = model.has_bias,
           .scale = model.scale,
-          .router_weight_on_input = model.router_weight_on_input};
+          .router_weight_on_input = model.router_weight_on_input,
+          .is_sharded = is_sharded(scenario_)};
 }
 
 std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Tensor& rows) const {

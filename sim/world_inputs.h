@@ -49,6 +49,9 @@ class WorldInputs {
   // One row of hidden_states, as bytes of the model's dtype.
   void hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const;
 
+  // The same as it is dispatched: weighted where the router weight is on the input.
+  void dispatched_row(golden::Cell cell, Count token, std::span<std::byte> row) const;
+
   // The weights of the experts that live on a rank, of one layer.
   ExpertWeights expert_weights(int layer, const ExpertMap& map, int rank, Memory& memory) const;
 

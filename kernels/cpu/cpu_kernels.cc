@@ -78,6 +78,14 @@ class CpuKernels final : public Kernels {
     return cpu::make_gemm_experts(memory_, std::move(weights), num_local_experts);
   }
 
+  void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) override {
+    cpu::weight_rows(rows, weights, out);
+  }
+
+  void do_scale_rows(const Tensor& rows, float factor) override { cpu::scale_rows(rows, factor); }
+
+  void do_add_rows(const Tensor& rows, const Tensor& to) override { cpu::add_rows(rows, to); }
+
   void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
                             const Tensor& out) override {
     cpu::weight_and_reduce(rows, row_of, topk_weights, out);

@@ -29,6 +29,9 @@ void activate(Activation activation, const Tensor& inner, const Tensor& out);
 
 std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
                                                Count num_local_experts);
+void weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out);
+void scale_rows(const Tensor& rows, float factor);
+void add_rows(const Tensor& rows, const Tensor& to);
 void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
                        const Tensor& out);
 

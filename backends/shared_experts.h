@@ -1,0 +1,26 @@
+// Shared experts: every token's, beside the routed ones, on the original hidden states (vLLM:
+// fused_moe/runner/shared_experts.py; distribution-layer.md, 11.2). One MLP, or this rank's TP
+// shard of it. Not the layer's: its runner calls them and adds what they give.
+
+#pragma once
+
+#include "backends/standard_experts.h"
+
+namespace moe {
+
+class SharedExperts {
+ public:
+  // weights: of one expert (num_local_experts 1), whole or a shard (tensor_shard.h).
+  SharedExperts(Kernels& kernels, ExpertWeights weights);
+
+  // RETURNS [tokens, hidden_size]: complete, or where the weights are a shard this rank's part of a
+  // sum over TP.
+  Buffer apply(const Tensor& hidden_states);
+
+ private:
+  Kernels& kernels_;
+  Buffer signs_;
+  std::unique_ptr<GemmExperts> gemm_;  // null: a probe
+};
+
+}  // namespace moe
