@@ -38,29 +38,35 @@ std::string rule(std::size_t columns) {
 }
 
 std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) {
-  const int rank = token.cell.rank;
-  const Count held = world.inputs.tokens(token.cell.step)[static_cast<std::size_t>(rank)];
-  return text("1. The token at home\n   Rank ", rank, " holds ", counted(held, "token"),
+  const auto dp_rank = static_cast<std::size_t>(token.cell.rank);
+  const Count held = world.inputs.tokens(token.cell.step)[dp_rank];
+  const std::string who =
+      token.homes.size() > 1
+          ? text("Each of the ranks ", joined(token.homes, " and "), " (one tensor-parallel group)")
+      : world.scenario.world.sequence_parallel
+          ? text("The tensor-parallel group of rank ", token.homes.front())
+          : text("Rank ", token.homes.front());
+  return text("1. The token at home\n   ", who, " holds ", counted(held, "token"),
               " in this step; this is its ", ordinal(token.token + 1),
-              ". The layer's input for it is one row,\n   its hidden state x. Only its first "
-              "columns are shown here, and all that is done to them.\n",
+              ".\n   The layer's input for it is one row, its hidden state x. Only its first "
+              "columns are shown here,\n   and all that is done to them.\n",
               column_heads(token.hidden_state.size()), row_text("x", token.hidden_state), "\n");
 }
 
-std::string choice_text(const ExplainedChoice& choice, int source) {
+std::string choice_text(const ExplainedChoice& choice, const std::vector<int>& homes) {
   const std::string start = text("   slot ", choice.slot, "   ");
   if (choice.expert < 0) return text(start, "masked: this choice counts for nothing\n");
   return text(start, padded(text("expert ", choice.expert), 13),
               padded(text("weight ", brief(static_cast<double>(choice.weight))), 17),
               "lives on rank ", choice.rank, " as its local expert ", choice.local_expert,
-              choice.rank == source ? "  (at home)" : "", "\n");
+              std::ranges::count(homes, choice.rank) > 0 ? "  (at home)" : "", "\n");
 }
 
 std::string router(const ExplainedWorld& world, const TokenExplanation& token) {
   std::string out =
       text("2. The router's choice, slot by slot: which of ", world.scenario.model.num_experts,
            " experts, and how much each counts (weight)\n");
-  for (const ExplainedChoice& choice : token.choices) out += choice_text(choice, token.cell.rank);
+  for (const ExplainedChoice& choice : token.choices) out += choice_text(choice, token.homes);
   return out + "\n";
 }
 
@@ -71,9 +77,9 @@ std::string arrival_text(const TokenExplanation& token, int rank) {
   }
   const std::string why =
       experts.empty() ? "no chosen expert lives there" : text("for expert ", joined(experts));
-  const std::string way = rank == token.cell.rank
-                              ? text("stays on rank ", rank)
-                              : text("rank ", token.cell.rank, " -> rank ", rank);
+  const int source = source_of(token, rank);
+  const std::string way =
+      rank == source ? text("stays on rank ", rank) : text("rank ", source, " -> rank ", rank);
   return text("   ", padded(way, 22), why, "\n");
 }
 
@@ -90,6 +96,10 @@ std::string expert_words(golden::ExpertKernel kernel) {
   if (kernel == golden::ExpertKernel::probe) {
     return "   (Experts here are probes: each flips the signs of its own set of columns, so a row "
            "that\n   met the wrong expert shows.)\n";
+  }
+  if (kernel == golden::ExpertKernel::real) {
+    return "   (Two matrices with an activation between them, full of numbers like those of a real "
+           "model.)\n";
   }
   return "   (Two matrices with relu squared between them, made so that all numbers stay whole.)\n";
 }
@@ -118,7 +128,16 @@ std::string weighting_words(Weighting weighting) {
   }
 }
 
-std::string stage_title(const ExplainedStage& stage, int source) {
+std::string stage_title(const ExplainedStage& stage, const TokenExplanation& token) {
+  const int source = token.homes.front();
+  if (stage.over_tp) {
+    return text("Ranks ", joined(token.homes, " and "),
+                " add their sums (an all-reduce over the tensor-parallel group)");
+  }
+  if (stage.stage.operands == Operands::ranks && token.homes.size() > 1) {
+    return text("Combine: each of the ranks ", joined(token.homes, " and "),
+                " adds the partial rows that come home to it");
+  }
   switch (stage.stage.operands) {
     case Operands::local_slots:
       return "Each rank weights and adds what its own experts made, slot by slot";
@@ -173,18 +192,40 @@ std::string stage_text(const ExplainedWorld& world, const TokenExplanation& toke
                        std::size_t index) {
   const ExplainedStage& stage = token.stages[index];
   const bool is_last = index + 1 == token.stages.size();
+  const bool is_output = token.runner.factor == 1 && token.runner.shared.empty();
   std::string out = text(
-      5 + index, ". ", stage_title(stage, token.cell.rank), "\n   (",
-      8 * size_of(stage.stage.accumulator), "-bit sums: ", weighting_words(stage.stage.weighting),
-      "; the result is stored as ", name_of(world.scenario.model.dtype), ")\n",
+      5 + index, ". ", stage_title(stage, token), "\n   (", 8 * size_of(stage.stage.accumulator),
+      "-bit sums: ", weighting_words(stage.stage.weighting), "; the result is stored as ",
+      name_of(world.scenario.model.dtype), ")\n",
       stage.stage.ordered ? "" : "   (the library that adds promises no order)\n",
       column_heads(token.hidden_state.size()));
   for (const ExplainedSum& sum : stage.sums) {
-    const std::string result =
-        is_last ? "output" : text("          partial row of rank ", sum.rank);
+    const std::string result = is_last ? (is_output ? "output" : "routed sum")
+                                       : text("          partial row of rank ", sum.rank);
     out += sum_text(token, stage, sum, result);
   }
   return out + "\n";
+}
+
+// What the runner does to the routed sum before it is the layer's output.
+std::string runner_text(const ExplainedWorld& world, const TokenExplanation& token) {
+  const ExplainedRunner& runner = token.runner;
+  if (runner.factor == 1 && runner.shared.empty()) return "";
+  const bool has_shared = !runner.shared.empty();
+  std::string out =
+      text(5 + token.stages.size(), ". The routed sum ",
+           runner.factor == 1 ? "" : text("times the model's factor ", brief(runner.factor)),
+           runner.factor != 1 && has_shared ? ", " : "",
+           has_shared ? "and the shared expert, which every token visits at home" : "", "\n   (",
+           "each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
+           column_heads(token.output.size()));
+  if (runner.factor != 1) {
+    out += row_text(has_shared ? text(brief(runner.factor), " x routed sum") : "output",
+                    runner.scaled);
+  }
+  if (!has_shared) return out + "\n";
+  return text(out, row_text("S(x), by the shared expert", runner.shared), rule(token.output.size()),
+              row_text("output", token.output), "\n");
 }
 
 std::string judgement(const TokenExplanation& token) {
@@ -207,7 +248,7 @@ std::string token_explanation_text(const ExplainedWorld& world, const TokenExpla
   for (std::size_t index = 0; index < token.stages.size(); ++index) {
     out += stage_text(world, token, index);
   }
-  return out + judgement(token);
+  return out + runner_text(world, token) + judgement(token);
 }
 
 }  // namespace moe::sim

@@ -79,28 +79,73 @@ std::vector<Addend> chosen_rows(const TokenExplanation& token, Operands operands
   return addends;
 }
 
+ExplainedSum summed(const ReductionStage& stage, int rank, std::vector<Addend> addends,
+                    const TokenExplanation& token, DType dtype) {
+  ExplainedSum sum{.rank = rank, .addends = std::move(addends)};
+  sum.result = replayed(stage, sum.addends, token, dtype);
+  return sum;
+}
+
+// The rows that a home adds: what the ranks made that its dispatch reached.
+std::vector<Addend> partial_rows(const TokenExplanation& token, int home) {
+  std::vector<Addend> addends;
+  if (token.stages.empty()) return addends;
+  for (const ExplainedSum& partial : token.stages.back().sums) {
+    if (source_of(token, partial.rank) == home) {
+      addends.push_back({-1, partial.rank, partial.result});
+    }
+  }
+  return addends;
+}
+
 ExplainedStage explained_stage(const ReductionStage& stage, const TokenExplanation& token,
                                DType dtype) {
   ExplainedStage explained{stage, {}};
-  std::vector<int> ranks = {token.cell.rank};
-  if (stage.operands == Operands::local_slots) ranks = token.reached;
-  for (const int rank : ranks) {
-    ExplainedSum sum{.rank = rank};
-    if (stage.operands != Operands::ranks) {
-      sum.addends = chosen_rows(token, stage.operands, rank);
-    } else if (!token.stages.empty()) {
-      for (const ExplainedSum& partial : token.stages.back().sums) {
-        sum.addends.push_back({-1, partial.rank, partial.result});
-      }
+  if (stage.operands == Operands::local_slots) {
+    for (const int rank : token.reached) {
+      explained.sums.push_back(
+          summed(stage, rank, chosen_rows(token, stage.operands, rank), token, dtype));
     }
-    sum.result = replayed(stage, sum.addends, token, dtype);
-    explained.sums.push_back(std::move(sum));
+    return explained;
+  }
+  for (const int home : token.homes) {
+    explained.sums.push_back(summed(stage, home,
+                                    stage.operands == Operands::ranks
+                                        ? partial_rows(token, home)
+                                        : chosen_rows(token, stage.operands, home),
+                                    token, dtype));
   }
   return explained;
 }
 
+// The runner's all-reduce over the homes' sums (distribution-layer.md, 11.2).
+ExplainedStage stage_over_tp(const TokenExplanation& token, DType dtype) {
+  ExplainedStage explained{{.operands = Operands::ranks}, {}, true};
+  std::vector<Addend> addends;
+  for (const ExplainedSum& sum : token.stages.back().sums) {
+    addends.push_back({-1, sum.rank, sum.result});
+  }
+  explained.sums.push_back(
+      summed(explained.stage, token.homes.front(), std::move(addends), token, dtype));
+  return explained;
+}
+
+// Ranks that hold a token of a DP rank: all of its TP group, or under sequence parallelism the one
+// whose share it is in (distribution-layer.md, 4.3).
+std::vector<int> home_ranks(const ExplainedWorld& world, int step, int dp_rank, Count token) {
+  const WorldSpec& ranks = world.scenario.world;
+  const int first = dp_rank * ranks.tp;
+  if (ranks.sequence_parallel) {
+    const Count held = world.inputs.tokens(step)[static_cast<std::size_t>(dp_rank)];
+    return {first + static_cast<int>(token / ((held + ranks.tp - 1) / ranks.tp))};
+  }
+  std::vector<int> homes;
+  for (int rank = first; rank < first + ranks.tp; ++rank) homes.push_back(rank);
+  return homes;
+}
+
 // Which ranks a token's row reaches, its own included where it stays there, ascending.
-std::vector<int> reached_ranks(const ExplainedWorld& world, int source,
+std::vector<int> reached_ranks(const ExplainedWorld& world, const std::vector<int>& homes,
                                std::span<const std::int16_t> ids) {
   std::vector<int> reached;
   for (int rank = 0; rank < world.expert_map.num_ranks(); ++rank) {
@@ -108,12 +153,49 @@ std::vector<int> reached_ranks(const ExplainedWorld& world, int source,
       return expert >= 0 && world.expert_map.rank_of[static_cast<std::size_t>(expert)] == rank;
     });
     const DispatchReach reach = world.capabilities.dispatch_reach;
-    const bool is_reached = reach == DispatchReach::every_rank ||
-                            (reach == DispatchReach::owner_ranks && owns_one) ||
-                            (reach == DispatchReach::own_rank && rank == source);
+    const bool is_reached =
+        reach == DispatchReach::every_rank || (reach == DispatchReach::owner_ranks && owns_one) ||
+        (reach == DispatchReach::own_rank && std::ranges::count(homes, rank) > 0);
     if (is_reached) reached.push_back(rank);
   }
   return reached;
+}
+
+// The factor and the shared expert, each rounded once (moe_runner.cc); output is what comes home.
+void run_home(const ExplainedWorld& world, const Tensor& hidden_state, TokenExplanation& token) {
+  const ModelSpec& model = world.scenario.model;
+  const bool divides_shared = model.dtype == DType::f16 && model.num_shared_experts > 0;
+  token.output = token.stages.back().sums.front().result;
+  token.runner.factor = divides_shared ? 1 : model.scale;
+  for (double& value : token.output) value = stored(value * token.runner.factor, model.dtype);
+  token.runner.scaled = token.output;
+  if (model.num_shared_experts == 0) return;
+  token.runner.shared = expert_row(world, token.cell, hidden_state, -1);
+  for (std::size_t h = 0; h < token.output.size(); ++h) {
+    double& shared = token.runner.shared[h];
+    if (divides_shared) shared = stored(shared / model.scale, model.dtype);
+    token.output[h] = stored(token.output[h] + shared, model.dtype);
+    token.expected[h] = stored(token.expected[h] * token.runner.factor + shared, model.dtype);
+  }
+}
+
+// What this cannot tell yet.
+void check_told(const ExplainedWorld& world) {
+  const WorldSpec& ranks = world.scenario.world;
+  const auto refuse = [](const std::string& why) {
+    throw ScenarioError(text("explain: ", why, ", which is not told yet"));
+  };
+  if (ranks.pcp > 1) refuse("the scenario has prefill context parallelism (world.pcp)");
+  if (!ranks.expert_parallel && ranks.num_ranks() > 1) {
+    refuse("every expert is cut over the ranks (world.ep: false)");
+  }
+  const bool is_cut = ranks.tp > 1 && !ranks.sequence_parallel;
+  if (is_cut && world.scenario.model.num_shared_experts > 0) {
+    refuse("the shared experts are cut over the ranks of world.tp");
+  }
+  if (world.scenario.model.router_weight_on_input) {
+    refuse("the router weight is on the input");
+  }
 }
 
 std::vector<ExplainedChoice> explained_choices(const ExplainedWorld& world,
@@ -144,10 +226,16 @@ ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inpu
                                const std::string& backend) {
   const ModelSpec& model = scenario.model;
   return {scenario, inputs, backend, backend_named(backend).backend->capabilities,
-          determine_expert_map(model.num_experts, scenario.world.num_ranks(), model.placement)};
+          determine_expert_map(model.num_experts, scenario.world.expert_ranks(), model.placement)};
+}
+
+int source_of(const TokenExplanation& token, int rank) {
+  const auto size = static_cast<int>(token.homes.size());
+  return token.homes[static_cast<std::size_t>(rank % size)];
 }
 
 TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, Count token) {
+  check_told(world);
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::off);
   const CellInputs inputs = world.inputs.cell(cell, *memory);
   const Tensor row = rows_of(inputs.hidden_states.tensor(), token, 1);
@@ -155,21 +243,25 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   explained.hidden_state.resize(static_cast<std::size_t>(row.columns));
   golden::read_row(row, 0, explained.hidden_state);
   explained.choices = explained_choices(world, inputs, cell, token);
-  explained.reached = reached_ranks(world, cell.rank,
+  explained.homes = home_ranks(world, cell.step, cell.rank, token);
+  explained.reached = reached_ranks(world, explained.homes,
                                     world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token));
+  const DType dtype = world.scenario.model.dtype;
   for (const ReductionStage& stage : world.capabilities.recipe) {
-    explained.stages.push_back(explained_stage(stage, explained, world.scenario.model.dtype));
+    explained.stages.push_back(explained_stage(stage, explained, dtype));
   }
+  if (explained.homes.size() > 1) explained.stages.push_back(stage_over_tp(explained, dtype));
   if (explained.stages.empty() || explained.stages.back().sums.size() != 1) {
     throw ScenarioError(
         text("explain: backend ", world.backend, " declares no recipe that ends in one row"));
   }
-  explained.output = explained.stages.back().sums.front().result;
   explained.expected = weighted_sum(world, explained);
+  run_home(world, row, explained);
   return explained;
 }
 
 StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
+  check_told(world);
   const auto num_ranks = static_cast<std::size_t>(world.expert_map.num_ranks());
   const RowCounts tokens = world.inputs.tokens(step);
   StepExplanation explained{.step = step, .layer = layer};
@@ -178,7 +270,6 @@ StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
   explained.met = explained.sent;
   explained.choices_of.resize(static_cast<std::size_t>(world.expert_map.num_experts()));
   const auto count_token = [&](int source, Count token) {
-    const auto from = static_cast<std::size_t>(source);
     const auto ids = world.inputs.topk_ids(step, layer, source, token);
     std::vector<bool> owns(num_ranks);
     for (const std::int16_t expert : ids) {
@@ -188,7 +279,10 @@ StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
       ++explained.choices_of[chosen];
       owns[static_cast<std::size_t>(world.expert_map.rank_of[chosen])] = true;
     }
-    for (const int to : reached_ranks(world, source, ids)) {
+    const std::vector<int> homes = home_ranks(world, step, source, token);
+    for (const int to : reached_ranks(world, homes, ids)) {
+      const auto size = static_cast<int>(homes.size());
+      const auto from = static_cast<std::size_t>(homes[static_cast<std::size_t>(to % size)]);
       const auto column = static_cast<std::size_t>(to);
       ++explained.sent[from][column];
       explained.met[from][column] += owns[column] ? 1 : 0;

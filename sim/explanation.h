@@ -50,10 +50,19 @@ struct ExplainedSum {
   std::vector<double> result = {};  // rounded to the rows' type
 };
 
-// One stage of the recipe with the sums that ranks make in it, ranks ascending.
+// One stage of the recipe with the sums that ranks make in it, ranks ascending; over_tp: the sum
+// over a TP group that the runner adds to the backend's recipe.
 struct ExplainedStage {
   ReductionStage stage;
   std::vector<ExplainedSum> sums;
+  bool over_tp = false;
+};
+
+// What the runner does to the routed sum: its factor, and the shared expert's row.
+struct ExplainedRunner {
+  double factor = 1;
+  std::vector<double> scaled = {};
+  std::vector<double> shared = {};  // empty: none
 };
 
 struct TokenExplanation {
@@ -61,13 +70,19 @@ struct TokenExplanation {
   Count token = 0;
   std::vector<double> hidden_state;
   std::vector<ExplainedChoice> choices;
+  std::vector<int> homes;    // ranks that hold the row: one, or those of a TP group
   std::vector<int> reached;  // ranks that receive the row, its own included
   std::vector<ExplainedStage> stages;
+  ExplainedRunner runner = {};
   std::vector<double> output;    // what comes home
   std::vector<double> expected;  // what the oracle says, rounded to the rows' type
 };
 
-// REQUIRES that the cell has the token. Throws ScenarioError for a recipe that nobody can replay.
+// The home whose dispatch reaches the rank: of a TP group's ranks the one in its column.
+int source_of(const TokenExplanation& token, int rank);
+
+// REQUIRES that the cell has the token; cell.rank is its DP rank. Throws ScenarioError for a recipe
+// that nobody can replay, and for experts that are cut over ranks.
 TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, Count token);
 
 // How rows travel in one step of one layer.

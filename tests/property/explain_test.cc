@@ -38,7 +38,7 @@ golden::Golden explained_golden(const ExplainedWorld& world) {
     golden::GoldenStep recorded{.tokens = {tokens.begin(), tokens.end()}};
     for (int layer = 0; layer < world.inputs.num_layers(); ++layer) {
       recorded.digests.emplace_back();
-      for (int rank = 0; rank < world.expert_map.num_ranks(); ++rank) {
+      for (int rank = 0; rank < static_cast<int>(tokens.size()); ++rank) {
         recorded.digests.back().push_back(digest_of(explained_bytes(world, {step, layer, rank})));
       }
     }
@@ -67,6 +67,23 @@ TEST_CASE("explain: what is explained is what the layer does, in every byte") {
     }
   }
   CHECK(judged >= 80);
+}
+
+TEST_CASE("explain: tensor and sequence parallelism, factors and shared experts are told as done") {
+  for (const bool is_sequence_parallel : {false, true}) {
+    for (const int num_shared : {0, 1}) {
+      Scenario made = plain_small_world({.ranks = 2, .experts = 5, .top_k = 2});
+      made.world.tp = 2;
+      made.world.sequence_parallel = is_sequence_parallel;
+      made.model.num_shared_experts = is_sequence_parallel ? num_shared : 0;
+      made.model.scale = num_shared == 0 ? 1 : 2.5;
+      made.steps = {{5, 2}, {1, 0}};
+      LoadedScenario loaded(std::move(made));
+      RunLine line;
+      line.communicator = "local";
+      CHECK(word_of(judged_by_explanations(loaded, line).verdict) == "passed");
+    }
+  }
 }
 
 TEST_CASE("explain: a golden of explanations can fail") {
