@@ -128,9 +128,11 @@ options::options_description run_description() {
       ("values", word()->value_name("KIND"),
        "integers or real in the scenario's place; the oracle judges")  //
       ("dtype", word()->value_name("TYPE"),
-       "bf16, f16, f32 in the scenario's place; the oracle judges")                        //
-      ("profile", word()->value_name("NAME"), "a profile in the run lines' place")         //
-      ("platform", word()->value_name("NAME"), "cuda, rocm, cpu, xpu: whose rules apply")  //
+       "bf16, f16, f32 in the scenario's place; the oracle judges")                              //
+      ("profile", word()->value_name("NAME"), "a profile in the run lines' place")               //
+      ("platform", word()->value_name("NAME"), "cuda, rocm, cpu, xpu: whose rules apply")        //
+      ("selection", word()->value_name("HOW"), "modular or monolithic in the run lines' place")  //
+      ("dispatch-site", word()->value_name("WHO"), "kernel or runner in the run lines' place")   //
       ("trace", word()->value_name("FILE"),
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
@@ -234,6 +236,12 @@ RunOverrides overrides_of(const options::variables_map& given) {
   }
   if (const auto word = given_value<std::string>(given, "ranks")) {
     overrides.ranks = static_cast<RanksAre>(place_of("--ranks", *word, {"threads", "processes"}));
+  }
+  if (const auto word = chosen_word(given, "selection", {"modular", "monolithic"})) {
+    overrides.selection = selection_named(*word);
+  }
+  if (const auto word = chosen_word(given, "dispatch-site", {"kernel", "runner"})) {
+    overrides.dispatch_site = dispatch_site_named(*word);
   }
   overrides.communicator = chosen_word(given, "communicator", {"local", "gloo", "nccl"});
   overrides.profile = given_value<std::string>(given, "profile");

@@ -157,6 +157,14 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
         {"--ranks", ranks}}) {
     outcome.reproduce.insert(outcome.reproduce.end(), {std::string(option), std::string(value)});
   }
+  if (line.selection != RunLine{}.selection) {
+    outcome.reproduce.insert(outcome.reproduce.end(),
+                             {"--selection", std::string(name_of(line.selection))});
+  }
+  if (line.dispatch_site != RunLine{}.dispatch_site) {
+    outcome.reproduce.insert(outcome.reproduce.end(),
+                             {"--dispatch-site", std::string(name_of(line.dispatch_site))});
+  }
   if (source.values) {
     const std::string_view values = *source.values == Values::real ? "real" : "integers";
     outcome.reproduce.insert(outcome.reproduce.end(), {"--values", std::string(values)});

@@ -29,6 +29,8 @@ RunLine overridden(RunLine line, const RunOverrides& overrides) {
   line.ranks = overrides.ranks.value_or(line.ranks);
   line.profile = overrides.profile.value_or(line.profile);
   line.platform = overrides.platform.value_or(line.platform);
+  line.selection = overrides.selection.value_or(line.selection);
+  line.dispatch_site = overrides.dispatch_site.value_or(line.dispatch_site);
   line.communicator = own_communicator(line);
   return line;
 }

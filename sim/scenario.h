@@ -189,6 +189,8 @@ struct RunOverrides {
   std::optional<RanksAre> ranks;
   std::optional<std::string> profile;
   std::optional<std::string> platform;
+  std::optional<Selection> selection;
+  std::optional<DispatchSite> dispatch_site;
 };
 
 // The largest absolute value of an exact world's hidden states: probes 8, exact_gemm 2; with a
