@@ -34,6 +34,7 @@ constexpr const char* overview =
     "  explain PATH  one token's way and one step's traffic, with real numbers, for students\n"
     "  list WHAT     what exists and what this build lacks: backends, communicators, devices,\n"
     "                profiles, checks, faults, scenarios\n"
+    "  bench         measure dispatch, experts, combine and the layer, beside their limits\n"
     "\n"
     "  moebius COMMAND --help    the options of a command\n"
     "  moebius --version         commit, compiler, libraries\n"
@@ -340,6 +341,12 @@ Command list_command(const Words& arguments) {
   return ListCommand{what.front(), report_options(given)};
 }
 
+Command bench_command_line(const Words& arguments) {
+  const std::optional<BenchCommand> bench = bench_options(arguments);
+  if (!bench) return PrintCommand{bench_help()};
+  return *bench;
+}
+
 Command rank_command(const Words& arguments) {
   options::options_description description("usage: started by moebius itself, not by people");
   description.add_options()("store", options::value<std::string>()->required(), "")(
@@ -368,10 +375,12 @@ Command parsed_command_line(const std::vector<std::string>& arguments) {
   if (arguments[0] == "explain") return explain_command(rest);
   if (arguments[0] == "list") return list_command(rest);
   if (arguments[0] == "rank") return rank_command(rest);
-  const std::string near = nearest(arguments[0], {"run", "explain", "list"});
+  if (arguments[0] == "bench") return bench_command_line(rest);
+  if (arguments[0] == "bench-rank") return bench_rank_options(rest);
+  const std::string near = nearest(arguments[0], {"run", "explain", "list", "bench"});
   throw ScenarioError(text("unknown command '", arguments[0], "'",
                            near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; commands: run, explain, list (moebius --help)"));
+                           "; commands: run, explain, list, bench (moebius --help)"));
 }
 
 }  // namespace moe::sim

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/store.h"
+#include "sim/bench_options.h"
 #include "sim/log.h"
 #include "sim/rank_worlds.h"
 #include "sim/scenario.h"
@@ -64,8 +65,9 @@ struct PrintCommand {
   std::string words;
 };
 
-// rank: a process that another moebius started; not for people.
-using Command = std::variant<RunCommand, ExplainCommand, ListCommand, PrintCommand, RankPlace>;
+// rank, bench-rank: a process that another moebius started; not for people.
+using Command = std::variant<RunCommand, ExplainCommand, ListCommand, BenchCommand, PrintCommand,
+                             RankPlace, BenchRankPlace>;
 
 // arguments without the program's name. Throws ScenarioError with what is valid.
 Command parsed_command_line(const std::vector<std::string>& arguments);

@@ -25,6 +25,7 @@ struct Surroundings {
 int run_command(const RunCommand& command, const Surroundings& surroundings);
 int run_worlds(const RunCommand& command, const Surroundings& surroundings);  // run --worlds
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
+int bench_command(const BenchCommand& bench, const Surroundings& surroundings);
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

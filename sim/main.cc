@@ -60,14 +60,17 @@ int do_command(const Command& command) {
                         stop_requested};
   };
   return std::visit(
-      Cases{[](const PrintCommand& print) {
-              std::cout << print.words;
-              return 0;
-            },
-            [&](const RunCommand& run) { return run_command(run, surroundings()); },
-            [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
-            [&](const ListCommand& list) { return list_command(list, surroundings()); },
-            [](const RankPlace& place) { return rank_process(place, stop_requested); }},
+      Cases{
+          [](const PrintCommand& print) {
+            std::cout << print.words;
+            return 0;
+          },
+          [&](const RunCommand& run) { return run_command(run, surroundings()); },
+          [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
+          [&](const ListCommand& list) { return list_command(list, surroundings()); },
+          [&](const BenchCommand& bench) { return bench_command(bench, surroundings()); },
+          [](const BenchRankPlace& at) { return bench_rank_process(at.store, at.token, at.rank); },
+          [](const RankPlace& place) { return rank_process(place, stop_requested); }},
       command);
 }
 

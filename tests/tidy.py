@@ -57,6 +57,7 @@ FOREIGN = [(start, files) for starts, files in (  # header prefixes, the files t
 ) for start in starts.split()]
 TOP_LEVEL = set("CMakeLists.txt CMakePresets.json README.md run.sh test.sh "
                 "sim comm backends kernels scenarios golden tests".split())
+AS_GIVEN = ("tests/bench/peer_torch_gloo.py",)  # a peer as its times were taken, not rewrapped
 BANNED_WORDS = {"utils", "util", "helpers", "helper", "common", "misc", "impl2"}
 BANNED_TYPE = (r"\b(?:class|struct)\s+(?:\[\[.*?\]\]\s*)?(\w*(?:Manager|Handler|Base|Helper|Utils"
                r"|Context2))\s*(?:final\b\s*)?(?:\{|:(?!:))")
@@ -161,6 +162,8 @@ def registry_reader(tree):
 
 def limit_line(tree):
     for path in tree.cpp_files + tree.script_files:
+        if path in AS_GIVEN:
+            continue
         for line, words in enumerate(tree.lines(path), 1):
             if len(words) > COLUMNS_MAX:
                 yield path, line, f"{len(words)} columns, the limit is {COLUMNS_MAX}: break it"

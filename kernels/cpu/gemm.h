@@ -4,22 +4,37 @@
 
 #pragma once
 
+#include <memory>
+
 #include "kernels/base/buffer.h"
 
 namespace moe::cpu {
 
-// multiply: out [m, n] = rows [m, k] · weight [n, k] transposed + bias [1, n], all of one type
-// (bf16, f16 or f32), accumulated in fp32, the bias added there, one rounding, on the calling
-// thread. A null bias adds nothing. multiply is null where a build has no library.
-struct Product {
-  Tensor rows;
-  Tensor weight;
-  Tensor bias;
+// Weights of equal shape, one after another: weights [count * n, k] and their biases [count, n], or
+// no bias.
+struct WeightStack {
+  Buffer weights;
+  Buffer bias;
+  Count count = 0;
 };
 
+// A stack of weights in the library's own layout.
+class PackedWeights {
+ public:
+  virtual ~PackedWeights() = default;
+
+  // out [m, n] = rows [m, k] · weights[index] transposed + bias[index], all of one type (bf16, f16
+  // or f32), accumulated in fp32, the bias added there, one rounding, on the calling thread.
+  // A row's result does not depend on the rows beside it: promised to the byte for bf16, f16 and
+  // f32 (numerics.md, 4; gemm_test.cc holds oneDNN to it).
+  virtual void multiply(Count index, const Tensor& rows, const Tensor& out) = 0;
+};
+
+// pack takes the weights over and frees their plain form. It is null where a build has no library,
+// and absence says why.
 struct GemmLibrary {
   const char* name;
-  void (*multiply)(const Product& product, const Tensor& out, Memory& memory);
+  std::unique_ptr<PackedWeights> (*pack)(WeightStack stack, Memory& memory);
   const char* absence;
 };
 

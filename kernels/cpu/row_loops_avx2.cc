@@ -1,0 +1,10 @@
+// The loops for AVX2; CMake gives this file its instruction set.
+// Nothing but the body may be compiled here.
+
+#include "kernels/cpu/row_loops_body.h"
+
+namespace moe::cpu {
+
+const RowLoops row_loops_avx2 = {"avx2", activate_row, add_weighted_row, round_sums};
+
+}  // namespace moe::cpu

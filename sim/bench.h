@@ -1,0 +1,119 @@
+// moebius bench: measured times of one layer's stages on real ranks, beside what this machine could
+// do at best and, on demand, beside a peer. Times, never verdicts: what is right is `moebius
+// run`'s.
+
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/store.h"
+#include "sim/json_document.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+struct BenchShape {
+  std::string name;
+  Count hidden_size = 2048;
+  Count intermediate_size = 512;
+  int num_experts = 32;
+  int top_k = 4;
+};
+
+enum class Pinning { none, one_core_each };
+
+struct BenchSettings {
+  BenchShape shape;
+  Count num_tokens = 512;  // of each rank
+  int world_size = 2;
+  std::string backend = "allgather_reducescatter";
+  std::string communicator = "gloo";
+  RanksAre ranks = RanksAre::processes;
+  DType dtype = DType::bf16;
+  Pinning pinning = Pinning::none;
+  int iterations = 30;
+};
+
+// What is timed. bare_…: the same calls or products alone, on buffers that are kept; checked_layer:
+// the layer with poison, guard rows, agreement and provenance.
+enum class BenchStage {
+  route,
+  dispatch,
+  experts,
+  combine,
+  layer,
+  bare_dispatch,
+  bare_experts,
+  bare_combine,
+  checked_layer
+};
+inline constexpr std::array<std::string_view, 9> bench_stage_names = {
+    "route",         "dispatch",     "experts",      "combine",      "layer",
+    "bare_dispatch", "bare_experts", "bare_combine", "checked_layer"};
+
+// Microseconds, an entry per iteration. The same stages and lengths on every rank.
+using BenchSamples = std::array<std::vector<double>, bench_stage_names.size()>;
+
+struct BenchReport {
+  int rank = 0;
+  BenchSamples samples;
+  Count dispatch_bytes = 0;  // that this rank sends in a layer
+  Count combine_bytes = 0;
+  std::string failure;  // empty: none
+};
+
+// What one rank does, in a thread or a process. settings.pinning has been obeyed by then.
+BenchReport run_bench_rank(const BenchSettings& settings, std::unique_ptr<Communicator> wire);
+
+// All ranks of one world. program: this program's own file, for ranks as processes. Throws
+// SystemError when a rank failed.
+std::vector<BenchReport> run_bench_world(const BenchSettings& settings, const std::string& program,
+                                         const std::atomic<bool>& stop);
+
+// A process that run_bench_world started. RETURNS its exit code.
+int bench_rank_process(const StoreAddress& store, const std::string& token, int rank);
+
+JsonValue to_json(const BenchSettings& settings);
+BenchSettings bench_settings_from(const JsonValue& value);
+JsonValue to_json(const BenchReport& report);
+BenchReport bench_report_from(const JsonValue& value);
+
+// The largest over ranks of each iteration, a world's samples.
+BenchSamples largest_of_ranks(const std::vector<BenchReport>& reports);
+
+// Percentile of samples, which are not empty; share 0 is the least.
+double percentile(std::vector<double> samples, double share);
+
+// One configuration of the peer, as its script reports it.
+struct PeerRow {
+  std::string method;
+  double layer_us = 0;  // median
+  double layer_min_us = 0;
+};
+
+// One turn of the peer over all its methods. Throws SystemError when it fails.
+std::vector<PeerRow> run_peer(const BenchSettings& settings, const std::string& script);
+
+// Why the peer cannot run here; nothing: it can.
+std::optional<std::string> peer_absence();
+
+// What a bench found.
+struct BenchResult {
+  BenchSettings settings;
+  BenchSamples samples;
+  Count dispatch_bytes = 0;  // of all ranks
+  Count combine_bytes = 0;
+  std::vector<PeerRow> peer;  // the median turn's medians, the least minima; empty: none asked for
+  std::string peer_absence;
+};
+
+JsonValue to_json(const BenchResult& result);
+std::string bench_text(const BenchResult& result);
+
+}  // namespace moe::sim

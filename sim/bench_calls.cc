@@ -1,0 +1,114 @@
+// Each call passes unchanged, and leaves a closure with buffers of the same shapes behind.
+// Buffers are zeroed: pages are there before anything is timed.
+
+#include "sim/bench_calls.h"
+
+#include <utility>
+
+namespace moe::sim {
+namespace {
+
+using Counts = std::vector<Count>;
+
+// Buffers like tensors, and their views in one list.
+class KeptTensors {
+ public:
+  KeptTensors(Memory& memory, Tensors like) {
+    for (const Tensor& tensor : like) {
+      buffers_.emplace_back(memory, Shape{tensor.rows, tensor.columns, tensor.dtype});
+      views_.push_back(buffers_.back().tensor());
+      memory.fill(views_.back(), 0);
+    }
+  }
+
+  Tensors views() const { return views_; }
+
+ private:
+  std::vector<Buffer> buffers_;
+  std::vector<Tensor> views_;
+};
+
+template <typename Function>
+class CallOf final : public BareCall {
+ public:
+  explicit CallOf(Function function) : function_(std::move(function)) {}
+  void make() const override { function_(); }
+
+ private:
+  Function function_;
+};
+
+template <typename Function>
+std::unique_ptr<BareCall> call(Function function) {
+  return std::make_unique<CallOf<Function>>(std::move(function));
+}
+
+KeptTensors kept(Memory& memory, Tensors like) { return {memory, like}; }
+
+Counts counts(RowCounts given) { return {given.begin(), given.end()}; }
+
+}  // namespace
+
+void RememberedCalls::do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) {
+  inner_.all_gather_v(rows, rows_per_rank, gathered);
+  calls_.push_back(
+      call([&inner = inner_, from = kept(memory(), rows), to = kept(memory(), gathered),
+            each = counts(rows_per_rank)] { inner.all_gather_v(from.views(), each, to.views()); }));
+}
+
+void RememberedCalls::do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
+                                          const Tensor& own) {
+  inner_.reduce_scatter_v(rows, rows_per_rank, own);
+  const Tensor parts{nullptr, own.rows * size(), own.columns, own.dtype, own.device};
+  calls_.push_back(call([&inner = inner_, from = kept(memory(), {&rows, 1}),
+                         to = kept(memory(), {&parts, 1}), each = counts(rows_per_rank),
+                         own_rows = Counts(static_cast<std::size_t>(size()), own.rows)] {
+    inner.all_to_all_v(from.views(), each, own_rows, to.views());
+  }));
+}
+
+void RememberedCalls::do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
+                                      Tensors received) {
+  inner_.all_to_all_v(sent, rows_to, rows_from, received);
+  calls_.push_back(
+      call([&inner = inner_, from = kept(memory(), sent), to = kept(memory(), received),
+            out = counts(rows_to),
+            in = counts(rows_from)] { inner.all_to_all_v(from.views(), out, in, to.views()); }));
+}
+
+void RememberedCalls::do_broadcast(Tensors rows, int root) {
+  inner_.broadcast(rows, root);
+  calls_.push_back(call(
+      [&inner = inner_, at = kept(memory(), rows), root] { inner.broadcast(at.views(), root); }));
+}
+
+void RememberedCalls::do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) {
+  inner_.all_reduce(in, op, out);
+  calls_.push_back(
+      call([&inner = inner_, from = kept(memory(), {&in, 1}), to = kept(memory(), {&out, 1}), op] {
+        inner.all_reduce(from.views()[0], op, to.views()[0]);
+      }));
+}
+
+void RememberedCalls::do_send(Tensors rows, int to) {
+  inner_.send(rows, to);
+  calls_.push_back(
+      call([&inner = inner_, from = kept(memory(), rows), to] { inner.send(from.views(), to); }));
+}
+
+void RememberedCalls::do_recv(Tensors rows, int from) {
+  inner_.recv(rows, from);
+  calls_.push_back(
+      call([&inner = inner_, to = kept(memory(), rows), from] { inner.recv(to.views(), from); }));
+}
+
+void RememberedCalls::do_barrier() {
+  inner_.barrier();
+  calls_.push_back(call([&inner = inner_] { inner.barrier(); }));
+}
+
+std::unique_ptr<Communicator> RememberedCalls::do_split(int color, int key) {
+  return inner_.split(color, key);
+}
+
+}  // namespace moe::sim

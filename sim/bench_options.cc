@@ -1,0 +1,209 @@
+// One table of options: word, value, help, and what it sets. Shapes have names, so that nobody has
+// to remember a model's numbers (experts-and-oracles.md, 16).
+
+#include "sim/bench_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "comm/makers.h"
+#include "kernels/base/text.h"
+#include "sim/registry.h"
+#include "sim/row_named.h"
+
+namespace moe::sim {
+namespace {
+
+const std::vector<BenchShape>& named_shapes() {
+  static const std::vector<BenchShape> shapes = {
+      {"small", 2048, 512, 32, 4},
+      {"mixtral", 4096, 14336, 8, 2},
+      {"deepseek-v2-lite", 2048, 1408, 64, 6},
+      {"deepseek-v3", 7168, 2048, 256, 8},
+      {"qwen3", 2048, 768, 128, 8},
+      {"qwen3-235b", 4096, 1536, 128, 8},
+      {"gpt-oss-20b", 2880, 2880, 32, 4},
+      {"olmoe", 2048, 1024, 64, 8},
+      {"granite", 1024, 512, 32, 8},
+  };
+  return shapes;
+}
+
+std::vector<std::string> shape_names() {
+  std::vector<std::string> names;
+  for (const BenchShape& shape : named_shapes()) names.push_back(shape.name);
+  return names;
+}
+
+int number(const std::string& option, const std::string& word, int most) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc() || end != word.data() + word.size() || value < 1 || value > most) {
+    throw ScenarioError(text(option, ": '", word, "' is no number from 1 to ", most));
+  }
+  return value;
+}
+
+// A name, or hidden x intermediate x experts x top_k.
+BenchShape shape_of(const std::string& word) {
+  for (const BenchShape& shape : named_shapes()) {
+    if (shape.name == word) return shape;
+  }
+  std::vector<int> sizes;
+  std::istringstream parts(word);
+  const bool has_sizes = !word.empty() && word.front() >= '0' && word.front() <= '9';
+  for (std::string part; has_sizes && std::getline(parts, part, 'x');) {
+    sizes.push_back(number("--shape " + word, part, 1 << 20));
+  }
+  if (sizes.size() != 4) {
+    if (!has_sizes) chosen("--shape", word, shape_names());
+    throw ScenarioError(text("--shape ", word, ": four numbers, hidden x intermediate x experts x ",
+                             "top_k as in 2048x512x32x4, or one of ", joined(shape_names())));
+  }
+  if (sizes[3] > sizes[2]) {
+    throw ScenarioError(text("--shape ", word, ": top-", sizes[3], " of ", sizes[2], " experts"));
+  }
+  return {word, sizes[0], sizes[1], sizes[2], sizes[3]};
+}
+
+struct Option {
+  std::string word;
+  std::string value;  // empty: takes none
+  std::string help;
+  void (*set)(BenchCommand& bench, const std::string& word);
+};
+
+template <typename Rows>
+std::string name_in(const std::string& what, const Rows& rows, const std::string& word) {
+  return std::string(row_named(what, rows, word).name);
+}
+
+RanksAre ranks_named(const std::string& word) {
+  return chosen("--ranks", word, {"threads", "processes"}) == "threads" ? RanksAre::threads
+                                                                        : RanksAre::processes;
+}
+
+const std::vector<Option>& options() {
+  static const std::vector<Option> all = {
+      {"--shape", "SHAPE", "hidden x intermediate x experts x top_k as in 2048x512x32x4, or a name",
+       [](BenchCommand& b, const std::string& w) { b.settings.shape = shape_of(w); }},
+      {"--tokens", "N", "rows of each rank (512)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.num_tokens = number("--tokens", w, 1 << 20);
+       }},
+      {"--world-size", "N", "ranks (2)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.world_size = number("--world-size", w, 64);
+       }},
+      {"--backend", "NAME", "all2all backend (allgather_reducescatter)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.backend = name_in("backend", registry(), w);
+       }},
+      {"--communicator", "NAME", "local, gloo (gloo)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.communicator = name_in("communicator", communicator_makers(), w);
+       }},
+      {"--ranks", "HOW", "threads, processes (gloo: processes; local: threads)",
+       [](BenchCommand& b, const std::string& w) { b.settings.ranks = ranks_named(w); }},
+      {"--dtype", "TYPE", "bf16, f16, f32 (bf16)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.dtype = dtype_named(chosen("--dtype", w, {"bf16", "f16", "f32"})).value();
+       }},
+      {"--pin", "", "rank r on core r, modulo the cores",
+       [](BenchCommand& b, const std::string&) { b.settings.pinning = Pinning::one_core_each; }},
+      {"--iterations", "N", "samples of each stage (30)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.iterations = number("--iterations", w, 1000000);
+       }},
+      {"--peer", "torch",
+       "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
+       [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},
+      {"--json", "FILE|-", "write one JSON object; - is standard output",
+       [](BenchCommand& b, const std::string& w) { b.json = w; }},
+  };
+  return all;
+}
+
+const Option& option_named(const std::string& word) {
+  std::vector<std::string> known;
+  for (const Option& option : options()) {
+    if (option.word == word) return option;
+    known.push_back(option.word);
+  }
+  chosen("unknown option", word, known);
+  throw ScenarioError("unknown option " + word);
+}
+
+// Options that must fit one another.
+void check_together(BenchCommand& bench, bool says_ranks) {
+  BenchSettings& settings = bench.settings;
+  const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
+  if (maker.make == nullptr || maker.device != DeviceKind::cpu) {
+    throw ScenarioError(text("--communicator ", settings.communicator, ": ",
+                             maker.make == nullptr ? maker.absence : "moves no host memory"));
+  }
+  if (!maker.needs_store && !says_ranks) settings.ranks = RanksAre::threads;
+  if (!maker.needs_store && settings.ranks == RanksAre::processes) {
+    throw ScenarioError(text("--communicator ", settings.communicator, " needs --ranks threads"));
+  }
+  if (settings.shape.num_experts < settings.world_size) {
+    throw ScenarioError(text(settings.shape.num_experts, " experts on ", settings.world_size,
+                             " ranks: bench wants one for each"));
+  }
+  if (bench.peer.empty()) return;
+  if (settings.dtype == DType::f16) throw ScenarioError("--peer torch knows bf16 and f32");
+  if (settings.shape.num_experts % settings.world_size != 0) {
+    throw ScenarioError(text("--peer torch wants as many experts on every rank, not ",
+                             settings.shape.num_experts, " on ", settings.world_size));
+  }
+}
+
+}  // namespace
+
+std::string bench_help() {
+  std::ostringstream out;
+  out << "usage: moebius bench [options]\n\n"
+         "Times route, dispatch, experts, combine and the whole layer on real ranks, checks and\n"
+         "poison off. A sample starts after a barrier and is the largest over the ranks. Limits\n"
+         "are measured in the same run: the same collective calls on kept buffers, the same\n"
+         "products without a layer around them.\n\noptions\n";
+  for (const Option& option : options()) {
+    const std::string left = option.value.empty() ? option.word : option.word + " " + option.value;
+    out << "  " << left << std::string(left.size() < 22 ? 22 - left.size() : 1, ' ') << option.help
+        << "\n";
+  }
+  out << "  --help                print this\n\nshapes: " << joined(shape_names()) << "\n";
+  return out.str();
+}
+
+std::optional<BenchCommand> bench_options(const std::vector<std::string>& arguments) {
+  BenchCommand bench;
+  bench.settings.shape = named_shapes().front();
+  for (auto word = arguments.begin(); word != arguments.end(); ++word) {
+    if (*word == "--help") return std::nullopt;
+    const std::size_t equals = word->find('=');
+    const Option& option = option_named(word->substr(0, equals));
+    std::string value;
+    if (equals != std::string::npos) {
+      value = word->substr(equals + 1);
+    } else if (!option.value.empty()) {
+      if (++word == arguments.end()) {
+        throw ScenarioError(text(option.word, ": the value is missing, ", option.value));
+      }
+      value = *word;
+    }
+    option.set(bench, value);
+  }
+  check_together(bench, std::ranges::any_of(arguments, [](const std::string& word) {
+                   return word.starts_with("--ranks");
+                 }));
+  return bench;
+}
+
+BenchRankPlace bench_rank_options(const std::vector<std::string>& arguments) {
+  if (arguments.size() != 3) throw ScenarioError("bench-rank: started by moebius bench itself");
+  return {store_address(arguments[0]), arguments[1], number("rank", arguments[2], 1 << 20) - 1};
+}
+
+}  // namespace moe::sim

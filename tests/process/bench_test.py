@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+"""bench_test.py MOEBIUS: moebius bench as its users meet it, on tiny worlds.
+
+The shape of what it prints, what it counts, and what it says where the peer is absent. Asserts no
+time.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+MOEBIUS = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else "build/cpu/sim/moebius"
+TINY = ["--shape", "64x32x8x2", "--tokens", "16", "--iterations", "3"]
+
+
+def bench(*words, **environment):
+    done = subprocess.run([MOEBIUS, "bench", *TINY, *words], text=True, capture_output=True,
+                          timeout=200, env={**os.environ, **environment})
+    return done.returncode, done.stdout, done.stderr
+
+
+def measured(*words, **environment):
+    code, out, err = bench(*words, "--json", "-", **environment)
+    assert code == 0, err
+    return json.loads(out)
+
+
+class Bench(unittest.TestCase):
+    def test_every_stage_is_measured_and_traffic_counted(self):
+        for words in ([], ["--communicator", "local"], ["--ranks", "threads"],
+                      ["--dtype", "f32"], ["--dtype", "f16"], ["--world-size", "3"]):
+            result = measured(*words)
+            self.assertEqual(result["samples"], 3)
+            self.assertEqual(list(result["stages"]), ["route", "dispatch", "experts", "combine",
+                                                      "layer", "checked_layer"])
+            for stage, times in result["stages"].items():
+                self.assertGreater(times["min_us"], 0, stage)
+                self.assertLessEqual(times["min_us"], times["p50_us"], stage)
+                self.assertLessEqual(times["p50_us"], times["p99_us"], stage)
+            self.assertIsNone(result["peer"])
+
+    def test_wire_bytes_are_those_of_the_rows(self):
+        # each of 2 ranks sends 16 rows: 64 bf16 values, 2 ids, 2 weights; and 16 rows back
+        self.assertEqual(measured()["wire_bytes"], {"dispatch": 2 * 16 * (128 + 8 + 8),
+                                                    "combine": 2 * 16 * 128})
+
+    def test_pinned_table_names_what_was_measured(self):
+        code, out, _ = bench("--pin")
+        self.assertEqual(code, 0)
+        self.assertIn("2 processes over gloo, one core each, 16 tokens a rank, bf16", out)
+        self.assertIn("checked_layer", out)
+
+    def test_json_goes_to_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "bench.json"
+            code, out, _ = bench("--json", str(file))
+            self.assertEqual(code, 0)
+            self.assertIn("layer", out)
+            self.assertEqual(json.loads(file.read_text())["bench"]["shape"], "64x32x8x2")
+
+    def test_an_absent_peer_is_said_and_ours_is_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "torch.py").write_text("raise ImportError('not here')\n")
+            code, out, _ = bench("--peer", "torch", PYTHONPATH=folder)
+            self.assertEqual(code, 0)
+            self.assertIn("peer torch: not measured: /usr/bin/python3 has no torch", out)
+            result = measured("--peer", "torch", PYTHONPATH=folder)
+            self.assertIsNone(result["peer"])
+            self.assertIn("apt-get install python3-torch", result["peer_absence"])
+
+    def test_bad_words_and_too_large_shapes_are_refused(self):
+        for words, part in ((["--shape", "nothing"], "deepseek-v3"), (["--pinned"], "--pin"),
+                            (["--shape", "1000000x1000000x8x2"], "GiB")):
+            code, _, err = bench(*words)
+            self.assertEqual(code, 2, words)
+            self.assertIn(part, err)
+
+    def test_help(self):
+        code, out, _ = bench("--help")
+        self.assertEqual(code, 0)
+        self.assertIn("--peer torch", out)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
