@@ -62,6 +62,9 @@ std::vector<Tensor> All2AllManager::move(std::vector<Tensor> list, Extras extras
   MOE_CHECK(std::ssize(tokens) == group().size() && tokens[rank] == list[0].rows,
             text(shape_text(list[0]), " to dispatch from rank ", rank, " where the counts say [",
                  joined(tokens), "]"));
+  MOE_CHECK(extras.empty() || carries_extras(),
+            text("not implemented: this manager takes no extras beside the rows, and got ",
+                 extras.size()));
   std::size_t next = list.size();
   for (const Extra& extra : extras) {
     if (extra.shape == ExtraShape::per_row) list.push_back(extra.tensor);

@@ -39,6 +39,9 @@ class All2AllManager {
   void combine(const Tensor& rows, RowCounts tokens, const Tensor& own);
 
  private:
+  // Whether a dispatch takes extras. The first managers did not (vLLM: NotImplementedError).
+  virtual bool carries_extras() const { return true; }
+
   // RETURNS the gathered list without the extras, which go into dispatched with handle and counts.
   std::vector<Tensor> move(std::vector<Tensor> list, Extras extras, RowCounts tokens,
                            Dispatched& dispatched);

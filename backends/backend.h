@@ -7,6 +7,7 @@
 #include "backends/capabilities.h"
 #include "backends/moe_layer.h"
 #include "backends/parallel/parallel_config.h"
+#include "backends/profile.h"
 #include "kernels/base/expert_map.h"
 
 namespace moe {
@@ -20,6 +21,7 @@ struct PrepareFinalizeConfig {
   Memory& memory;
   const ExpertMap& expert_map;  // over the ranks of the EP group; one rank without EP
   Provenance provenance = Provenance::off;
+  NaiveForm naive_form = NaiveForm::ep_group;  // of the profile
 
   // Where this rank's rows are dispatched to.
   Communicator& group() const { return dispatch_group(groups, parallel); }

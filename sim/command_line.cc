@@ -10,8 +10,8 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/faults.h"
-#include "sim/registry.h"
 #include "sim/scenario_keys.h"
 #include "sim/version.h"
 
@@ -231,7 +231,7 @@ options::variables_map parsed(const Words& arguments, const options::options_des
 RunOverrides overrides_of(const options::variables_map& given) {
   RunOverrides overrides;
   overrides.backends = listed(given, "backend");
-  for (const std::string& backend : overrides.backends) backend_named(backend);
+  for (const std::string& backend : overrides.backends) check_backend_name(backend);
   if (const auto word = given_value<std::string>(given, "device")) {
     overrides.device = static_cast<DeviceKind>(place_of("--device", *word, {"cpu", "cuda", "xpu"}));
   }
@@ -245,7 +245,9 @@ RunOverrides overrides_of(const options::variables_map& given) {
     overrides.dispatch_site = dispatch_site_named(*word);
   }
   overrides.communicator = chosen_word(given, "communicator", {"local", "gloo", "nccl"});
-  overrides.profile = given_value<std::string>(given, "profile");
+  Words profiles;
+  for (const Profile& profile : all_profiles()) profiles.emplace_back(profile.name);
+  overrides.profile = chosen_word(given, "profile", profiles);
   overrides.platform = chosen_word(given, "platform", {"cuda", "rocm", "cpu", "xpu"});
   return overrides;
 }

@@ -5,6 +5,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/commands.h"
 #include "sim/explanation.h"
 #include "sim/run.h"
@@ -96,12 +97,28 @@ class Choice {
   int layer_ = 0;
 };
 
+// The backend that the line's profile and platform give. Throws where there is no way to tell of.
+std::string explained_backend(const Scenario& scenario, const RunLine& line) {
+  const BackendChoice choice = backend_choice(scenario, line);
+  if (choice.backend == nullptr) {
+    throw ScenarioError(
+        text(scenario.name, ": nothing to explain: ", choice.decision.error, choice.absence));
+  }
+  if (std::holds_alternative<ExpectedDifference>(scenario.end)) {
+    throw ScenarioError(text(scenario.name,
+                             ": explain tells the right way of a token, and this "
+                             "scenario reproduces a defect"));
+  }
+  return choice.decision.backend;
+}
+
 }  // namespace
 
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings) {
   const LoadedScenario loaded(chosen_scenario(command, surroundings.folders));
   const RunLine line = chosen_line(command, loaded, surroundings);
-  const ExplainedWorld world = explained_world(loaded.scenario, loaded.inputs, line.backend);
+  const ExplainedWorld world =
+      explained_world(loaded.scenario, loaded.inputs, explained_backend(loaded.scenario, line));
   const Choice choice(command, loaded.inputs);
   const bool asks_token = command.token || command.rank;
   const bool asks_step = command.step && !asks_token;

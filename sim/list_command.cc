@@ -1,6 +1,7 @@
 // moebius list: what exists, what this build lacks, and why. Every list comes from the table that
 // the program itself uses; nothing is listed twice.
 
+#include <algorithm>
 #include <iostream>
 
 #include "kernels/base/text.h"
@@ -50,8 +51,40 @@ std::vector<Item> devices() {
           {"xpu", "OpenCL", "not in this build (the XPU path is not written yet)"}};
 }
 
+// A profile's names: those that run here, those that vLLM had and that are not emulated yet.
+std::string about_backends(const Profile& profile) {
+  std::vector<std::string> built;
+  std::vector<std::string> others;
+  for (const std::string_view name : backends_in(profile)) {
+    const bool is_built = std::ranges::count(registry(), name, &RegistryRow::name) > 0;
+    (is_built ? built : others).emplace_back(name);
+  }
+  return text("backends: ", joined(built), "; not emulated yet: ", joined(others));
+}
+
+std::string about_profile(const Profile& profile) {
+  std::string about = text(profile.about, "; ", about_backends(profile));
+  for (const Replacement& one : replacements_in(profile)) {
+    about += text("; ", one.name, " falls back to ", one.replaced_by);
+  }
+  for (const auto platform : {Platform::cpu, Platform::xpu}) {
+    const std::string rule = platform_rule_text(profile, platform);
+    if (!rule.empty()) about += text("; on ", name_of(platform), ": ", rule);
+  }
+  if (!profile.has_sequence_parallel) about += "; no sequence-parallel MoE";
+  for (const std::string_view name : profile.defects) {
+    const auto defect = std::ranges::find(all_defects(), name, &Defect::name);
+    about += text("; reproduces ", name, " (", defect->upstream, "): ", defect->does);
+  }
+  return about;
+}
+
 std::vector<Item> profiles() {
-  return {{RunLine{}.profile, "vLLM after #40412; the only one that is written yet", ""}};
+  std::vector<Item> items;
+  for (const Profile& profile : all_profiles()) {
+    items.push_back({std::string(profile.name), about_profile(profile), ""});
+  }
+  return items;
 }
 
 std::vector<Item> checks() {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/faults.h"
 
 namespace moe::sim {
@@ -142,6 +143,9 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   Outcome outcome;
   outcome.scenario = loaded.scenario.name;
   outcome.line = line;
+  BackendDecision decision = backend_choice(loaded.scenario, line).decision;
+  outcome.resolved_backend = std::move(decision.backend);
+  outcome.warnings = std::move(decision.warnings);
   outcome.world = loaded.scenario.world;
   outcome.judge = loaded.golden ? Judge::golden : Judge::oracle;
   const ScenarioSource& source = loaded.source;
@@ -172,6 +176,13 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   if (source.dtype) {
     outcome.reproduce.insert(outcome.reproduce.end(),
                              {"--dtype", std::string(name_of(*source.dtype))});
+  }
+  const RunLine usual;
+  if (line.profile != usual.profile) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--profile", line.profile});
+  }
+  if (line.platform != usual.platform) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--platform", line.platform});
   }
   if (line.device != DeviceKind::cpu) {
     outcome.reproduce.insert(outcome.reproduce.end(),

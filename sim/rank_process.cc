@@ -9,10 +9,10 @@
 #include <thread>
 
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/json_reading.h"
 #include "sim/process_job.h"
 #include "sim/rank_worlds.h"
-#include "sim/registry.h"
 #include "sim/row_named.h"
 
 namespace moe::sim {
@@ -35,13 +35,11 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
   const Scenario scenario = load_scenario(job.source);
   const std::optional<golden::Golden> golden = load_golden(job.source, scenario);
   const WorldInputs inputs(scenario);
-  const RankJob rank_job{scenario,
-                         job.faults,
-                         inputs,
-                         golden ? &*golden : nullptr,
-                         *backend_named(job.line.backend).backend,
-                         job.line,
-                         stop};
+  const BackendChoice choice = backend_choice(scenario, job.line);
+  MOE_CHECK(choice.backend != nullptr,
+            text("ranks started without a backend: ", choice.absence, choice.decision.error));
+  const RankJob rank_job{scenario,        job.faults, inputs, golden ? &*golden : nullptr,
+                         *choice.backend, job.line,   stop};
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
                         nullptr, &store};

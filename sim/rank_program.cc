@@ -12,6 +12,7 @@
 #include "backends/routers.h"
 #include "backends/weighted_input.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/exact_weights.h"
 #include "sim/faults.h"
 #include "sim/generated_logits.h"
@@ -149,8 +150,9 @@ class RankProgram {
     const DispatchSite where = job_.line.dispatch_site;
     const std::vector<int> local = local_experts();
     const FaultSite site{rank_, layer, memory_, local};
-    const PrepareFinalizeConfig config{groups_, parallel_, memory_, expert_map_,
-                                       Provenance::travels};
+    const PrepareFinalizeConfig config{
+        groups_,     parallel_,           memory_,
+        expert_map_, Provenance::travels, backend_choice(job_.scenario, job_.line).naive_form};
     const int num_local =
         expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
     auto router = layer_router(layer);

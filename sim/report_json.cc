@@ -20,6 +20,8 @@ JsonValue run_json(const Outcome& outcome) {
   const RunLine& line = outcome.line;
   return JsonObject{
       {"backend", line.backend},
+      {"resolved_backend",
+       outcome.resolved_backend.empty() ? JsonValue(nullptr) : JsonValue(outcome.resolved_backend)},
       {"device", name_of(line.device)},
       {"communicator", line.communicator},
       {"path", "reference"},

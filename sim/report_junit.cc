@@ -75,6 +75,13 @@ std::string told(std::string_view element, std::string_view type, const Outcome&
               attribute("type", type), ">", xml_text(joined(lines, "\n")), "</", element, ">\n");
 }
 
+// What profile and platform warned of.
+std::string warned(const Outcome& outcome) {
+  if (outcome.warnings.empty()) return "";
+  return text("      <system-out>warning: ", xml_text(joined(outcome.warnings, "\nwarning: ")),
+              "</system-out>\n");
+}
+
 // What stands inside a testcase; nothing for one that passed.
 std::string inside(const Outcome& outcome) {
   return std::visit(
@@ -137,7 +144,7 @@ void JunitReport::add(const Outcome& outcome) {
   suite.cases += text("    <testcase", attribute("name", name),
                       attribute("classname", class_name(outcome.scenario)),
                       attribute("time", seconds(outcome.elapsed)), ">\n", inside(outcome),
-                      "    </testcase>\n");
+                      warned(outcome), "    </testcase>\n");
   // Whoever looks while a long run goes on, or after its end by force, finds a whole file.
   if (std::chrono::steady_clock::now() - written_ > between_writes) write();
 }

@@ -48,6 +48,29 @@ std::string time_text(const Outcome& outcome) {
               matters ? text(" (judging ", seconds(outcome.judging), ")") : "");
 }
 
+// The line itself, what was found below it and how to see it again.
+std::string verdict_text(const Outcome& outcome, Ansi ansi) {
+  std::string line = text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
+                          padded(outcome.line.backend, 24), " ", padded(where(outcome), 22));
+  const std::string reason = reason_of(outcome.verdict);
+  if (reason.empty() && outcome.judge == Judge::expectation) {
+    const std::string found = outcome.details.empty() ? "" : text("\n      ", outcome.details[0]);
+    return text(line, " ", outcome.met, ", ", seconds(outcome.elapsed), found);
+  }
+  if (reason.empty()) {
+    return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says",
+                share_text(outcome), ", ", time_text(outcome));
+  }
+  std::string all = text(line, "\n      ", reason);
+  for (const std::string& detail : outcome.details) {
+    if (reason.find(detail) == std::string::npos) all += text("\n      ", detail);
+  }
+  if (!std::holds_alternative<Skipped>(outcome.verdict)) {
+    all += text("\n      reproduce: moebius ", joined(outcome.reproduce, " "));
+  }
+  return all;
+}
+
 }  // namespace
 
 void Summary::add(const Verdict& verdict) {
@@ -63,24 +86,8 @@ int exit_code_of(const std::vector<Outcome>& outcomes) {
 }
 
 std::string outcome_text(const Outcome& outcome, Ansi ansi) {
-  std::string line = text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
-                          padded(outcome.line.backend, 24), " ", padded(where(outcome), 22));
-  const std::string reason = reason_of(outcome.verdict);
-  if (reason.empty() && outcome.judge == Judge::expectation) {
-    const std::string found = outcome.details.empty() ? "" : text("\n      ", outcome.details[0]);
-    return text(line, " caught as expected, ", seconds(outcome.elapsed), found);
-  }
-  if (reason.empty()) {
-    return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says",
-                share_text(outcome), ", ", time_text(outcome));
-  }
-  std::string all = text(line, "\n      ", reason);
-  for (const std::string& detail : outcome.details) {
-    if (reason.find(detail) == std::string::npos) all += text("\n      ", detail);
-  }
-  if (!std::holds_alternative<Skipped>(outcome.verdict)) {
-    all += text("\n      reproduce: moebius ", joined(outcome.reproduce, " "));
-  }
+  std::string all = verdict_text(outcome, ansi);
+  for (const std::string& warning : outcome.warnings) all += text("\n      warning: ", warning);
   return all;
 }
 

@@ -7,10 +7,11 @@
 #include <utility>
 
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
+#include "sim/expectation.h"
 #include "sim/faults.h"
 #include "sim/outcome.h"
 #include "sim/rank_worlds.h"
-#include "sim/registry.h"
 #include "sim/row_named.h"
 
 namespace moe::sim {
@@ -21,7 +22,7 @@ Scenario with_known_names(Scenario scenario) {
   for (const FaultSpec& fault : scenario.faults) check_fault(fault);
   for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
     try {
-      backend_named(scenario.runs[i].backend);
+      check_backend_name(scenario.runs[i].backend);
     } catch (const ScenarioError& error) {
       const std::string place = scenario.place_of(text("runs[", i, "].backend"));
       throw ScenarioError(text(place, ": ", error.what()));
@@ -42,31 +43,38 @@ std::string key_place(const Scenario& scenario, const RunLine& line, std::string
   for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
     const RunLine& written = scenario.runs[i];
     const bool is_it = written.backend == line.backend && written.selection == line.selection &&
-                       written.dispatch_site == line.dispatch_site;
+                       written.dispatch_site == line.dispatch_site &&
+                       written.profile == line.profile && written.platform == line.platform;
     if (is_it) return text(scenario.place_of(text("runs[", i, "].", key)), ": runs[", i, "].", key);
   }
   return scenario.path.empty() ? scenario.name : scenario.path;
+}
+
+// Throws for a world that the profile does not have and a backend that it does not give.
+void refuse_decision(const Scenario& scenario, const RunLine& line, const BackendChoice& choice) {
+  if (!choice.decision.error.empty()) {
+    throw ScenarioError(text(key_place(scenario, line, "backend"), ": ", choice.decision.error));
+  }
+  if (scenario.world.sequence_parallel && !profile_named(line.profile).has_sequence_parallel) {
+    throw ScenarioError(text(key_place(scenario, line, "profile"), ": profile ", line.profile,
+                             " has no sequence-parallel MoE (since #24134)"));
+  }
 }
 
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
   const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
-  if (line.profile != RunLine{}.profile) {
-    throw ScenarioError(text(where, ": profile ", line.profile, " is not supported yet (only ",
-                             RunLine{}.profile, ")"));
-  }
-  if (line.platform != RunLine{}.platform) {
-    throw ScenarioError(text(where, ": platform ", line.platform, " is not supported yet (only ",
-                             RunLine{}.platform, ")"));
-  }
   if (line.communicator == "local" && line.ranks == RanksAre::processes) {
     throw ScenarioError(text(where, ": communicator local has threads only; processes need gloo"));
   }
   if (scenario.path.empty() && !is_trace && line.ranks == RanksAre::processes) {
     throw ScenarioError(text(where, ": a scenario without a file runs on threads only"));
   }
-  const Backend& backend = *backend_named(line.backend).backend;
+  const BackendChoice choice = backend_choice(scenario, line);
+  refuse_decision(scenario, line, choice);
+  if (choice.backend == nullptr) return;  // skipped with its reason
+  const Backend& backend = *choice.backend;
   const Capabilities& capabilities = backend.capabilities;
   if (line.selection == Selection::monolithic && !capabilities.takes_router_logits) {
     throw ScenarioError(text(key_place(scenario, line, "selection"), ": backend ", line.backend,
@@ -118,8 +126,10 @@ Count counts_of_dispatch(const WorldSpec& world) {
   return std::ssize(dispatch_sizes(parallel, tokens));
 }
 
-// What the build lacks for the line: {word, reason}; the word is empty if it lacks nothing.
-std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker) {
+// What the build lacks for the line: {word, reason}; the reason is empty if it lacks nothing.
+std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker,
+                                         const BackendChoice& choice) {
+  if (choice.backend == nullptr) return {choice.decision.backend, choice.absence};
   if (line.device != DeviceKind::cpu) {
     const std::string device(name_of(line.device));
     return {device, text(device, ": not in this build (only cpu is written yet)")};
@@ -146,7 +156,7 @@ LoadedScenario::LoadedScenario(Scenario made) : scenario(std::move(made)), input
 
 void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
   const Scenario& scenario = loaded.scenario;
-  refuse(scenario, line);
+  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(scenario, line);
   for (const FaultSpec& fault : faults_of(scenario, settings)) {
     check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
                              .counts = counts_of_dispatch(scenario.world),
@@ -161,20 +171,20 @@ void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSett
   }
 }
 
-Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+namespace {
+
+// Starts the ranks of a line that nothing refuses, and reads what they say.
+void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings,
+                  Outcome& outcome) {
   const Scenario& scenario = loaded.scenario;
-  check_line(loaded, line, settings);
-  Outcome outcome = empty_outcome(loaded, line);
-  for (const FaultSpec& fault : settings.faults) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
-  }
+  const BackendChoice choice = backend_choice(scenario, line);
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), line.communicator);
-  if (const auto [word, reason] = lack(line, maker); !word.empty()) {
+  if (const auto [word, reason] = lack(line, maker, choice); !reason.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;
     outcome.verdict =
         is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});
-    return outcome;
+    return;
   }
   const std::vector<FaultSpec> faults = faults_of(scenario, settings);
   const LineWork work = work_of(loaded, line);
@@ -185,14 +195,9 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   const auto begin = std::chrono::steady_clock::now();
   std::vector<RankReport> reports;
   if (line.ranks == RanksAre::threads) {
-    const RankJob job{scenario,
-                      faults,
-                      loaded.inputs,
-                      loaded.golden ? &*loaded.golden : nullptr,
-                      *backend_named(line.backend).backend,
-                      line,
-                      settings.stop,
-                      shown.progress()};
+    const RankJob job{
+        scenario,        faults, loaded.inputs, loaded.golden ? &*loaded.golden : nullptr,
+        *choice.backend, line,   settings.stop, shown.progress()};
     reports = run_threads(job, maker);
   } else {
     reports = run_processes({loaded.source, line, faults},
@@ -203,9 +208,26 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);
+}
+
+}  // namespace
+
+Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+  check_line(loaded, line, settings);
+  Outcome outcome = empty_outcome(loaded, line);
+  for (const FaultSpec& fault : settings.faults) {
+    outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
+  }
+  try {
+    refuse(loaded.scenario, line);  // where an error is expected the check above let it pass
+    run_ranks_of(loaded, line, settings, outcome);
+  } catch (const ScenarioError& error) {
+    outcome.verdict = Errored{error.what(), 2};
+  }
   // A rank may have fallen to the same Ctrl-C before this process looked.
   const bool is_error = std::holds_alternative<Errored>(outcome.verdict);
   if (settings.stop.load() && is_error) outcome.verdict = Errored{"interrupted", 130};
+  if (settings.faults.empty()) hold_to_expected_end(loaded.scenario.end, outcome);
   return outcome;
 }
 

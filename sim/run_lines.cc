@@ -5,6 +5,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/registry.h"
 #include "sim/run.h"
 
@@ -61,7 +62,8 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
     std::vector<std::string> backends = overrides.backends;
     if (backends.empty()) backends = {line.backend};
     for (const std::string& backend : backends) {
-      line.backend = backend_named(backend).name;
+      check_backend_name(backend);
+      line.backend = backend;
       add_line(lines, line, overrides);
     }
   }
@@ -73,6 +75,7 @@ std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverride
   for (const std::string& backend : backends_for(scenario, overrides)) {
     RunLine line;
     line.backend = backend;
+    line.profile = profile_with(backend).name;
     line.communicator = "local";
     add_line(lines, line, overrides);
     line.communicator = "gloo";
@@ -80,7 +83,7 @@ std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverride
     line.ranks = RanksAre::processes;
     add_line(lines, line, overrides);
   }
-  for (const std::string& name : overrides.backends) backend_named(name);
+  for (const std::string& name : overrides.backends) check_backend_name(name);
   std::erase_if(lines, [](const RunLine& line) {
     return line.communicator == "local" && line.ranks == RanksAre::processes;
   });

@@ -15,6 +15,7 @@
 
 #include "backends/backend.h"
 #include "backends/placement/expert_placement.h"
+#include "backends/profile.h"
 #include "golden/oracle.h"
 #include "kernels/base/activation.h"
 #include "kernels/base/device.h"
@@ -131,7 +132,7 @@ struct RunLine {
   DeviceKind device = DeviceKind::cpu;
   std::string communicator;  // empty: the device's own (gloo for cpu)
   RanksAre ranks = RanksAre::threads;
-  std::string profile = "post-40412";
+  std::string profile = std::string(default_profile);
   std::string platform = "cuda";
   Selection selection = Selection::modular;
   DispatchSite dispatch_site = DispatchSite::kernel;
@@ -143,6 +144,21 @@ struct RunLine {
 enum class Values { integers, real };
 
 enum class Expectation { same_bytes, derived };
+
+// Ends other than outputs as they should be. Kinds of error have their exit codes: 2, 3, 4.
+enum class ErrorKind { scenario, system, contract };
+struct ExpectedError {
+  ErrorKind kind = ErrorKind::scenario;
+  std::string text;  // part of its message
+};
+struct ExpectedFallback {
+  std::string backend;
+};
+struct ExpectedDifference {
+  std::string why;
+};
+using ExpectedEnd =
+    std::variant<std::monostate, ExpectedError, ExpectedFallback, ExpectedDifference>;
 
 // A seeded fault: its number in the catalogue and its parameters as written.
 struct FaultSpec {
@@ -171,6 +187,8 @@ struct Scenario {
   std::vector<std::vector<Count>> steps;  // tokens of each DP rank; empty with a trace
   int deadline_ms = 5000;
   Expectation expect = Expectation::same_bytes;
+  ExpectedEnd end;                                  // of every run line
+  std::optional<std::vector<std::string>> defects;  // to reproduce; none: the profile's own
   std::vector<FaultSpec> faults;
   std::vector<RunLine> runs;
   std::map<std::string, WrittenKey> written;  // by name: model.top_k, steps[3], runs[0].backend

@@ -69,9 +69,9 @@ void read_plain_keys(const ScenarioMap& map, Scenario& scenario) {
   scenario.values = map.word("values", "integers") == "real" ? Values::real : Values::integers;
   const bool is_real = scenario.values == Values::real;
   if (is_real) scenario.model.kernel = ExpertKernel::real;
-  scenario.expect = map.word("expect", is_real ? "derived" : "same_bytes") == "derived"
-                        ? Expectation::derived
-                        : Expectation::same_bytes;
+  scenario.expect = is_real ? Expectation::derived : Expectation::same_bytes;
+  if (const YamlNode* node = map.find("expect")) read_expect(*node, scenario);
+  if (const YamlNode* node = map.find("defects")) read_defects(*node, scenario);
   read_tags(map, scenario);
   if (const YamlNode* node = map.find("capacity")) {
     const ScenarioMap capacity(*node, "capacity", "capacity", scenario);
@@ -124,6 +124,9 @@ Scenario scenario_of(const YamlNode& document, const std::filesystem::path& root
   if (const YamlNode* node = map.find("faults")) read_faults(*node, scenario);
   if (const YamlNode* node = map.find("runs")) read_runs(*node, scenario);
   if (scenario.runs.empty()) scenario.runs = {RunLine{}};
+  if (!scenario.faults.empty() && !std::holds_alternative<std::monostate>(scenario.end)) {
+    refuse_at(map.node(), "expect", "seeded faults expect their own end: one of the two");
+  }
   check_world(scenario);
   return scenario;
 }

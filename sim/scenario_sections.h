@@ -16,6 +16,8 @@ constexpr int experts_max = 32'767;  // ids are i16 in traces
 constexpr Count width_max = 1 << 20;
 
 // All of these fill the scenario and throw ScenarioError at the offending key.
+void read_expect(const YamlNode& node, Scenario& scenario);
+void read_defects(const YamlNode& node, Scenario& scenario);
 void read_world(const YamlNode& node, Scenario& scenario);
 void read_model(const YamlNode& node, Scenario& scenario);
 void read_faults(const YamlNode& node, Scenario& scenario);

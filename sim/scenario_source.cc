@@ -45,7 +45,8 @@ Scenario load_scenario(const ScenarioSource& source) {
 }
 
 std::optional<golden::Golden> load_golden(const ScenarioSource& source, const Scenario& scenario) {
-  if (!has_own_values(source)) return std::nullopt;
+  const bool has_outputs = !std::holds_alternative<ExpectedError>(scenario.end);
+  if (!has_own_values(source) || !has_outputs) return std::nullopt;
   const std::string path = text(source.folders.goldens, "/", scenario.name, ".golden.json");
   if (!std::filesystem::exists(path)) {
     throw ScenarioError(text(path, ": no golden judges ", scenario.name,

@@ -170,6 +170,7 @@ std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index
   for (const std::string& backend : backends_for(scenario, overrides)) {
     RunLine line;
     line.backend = backend;
+    line.profile = profile_with(backend).name;
     line.communicator = "local";
     add_line(lines, line, overrides);
     if (index % gloo_every != 0) continue;

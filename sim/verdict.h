@@ -45,9 +45,11 @@ std::string_view name_of(Judge judge);
 struct Outcome {
   std::string scenario;
   RunLine line;
+  std::string resolved_backend;  // what profile and platform made of line.backend; empty: none
   WorldSpec world;
   Verdict verdict;
   Judge judge = Judge::oracle;
+  std::string met = "caught as expected";  // what passing means where an expectation judges
   Count rows = 0;
   Count mismatches = 0;
   std::optional<LocatedElement> worst;  // the first that differs, or in real worlds the nearest

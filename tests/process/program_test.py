@@ -205,8 +205,29 @@ class Input(Program):
         self.assertIn("world.dp 1", self.refused("run", "smoke/two-ranks", "--backend", "no_ep"))
         self.assertIn("local", self.refused("run", "smoke/two-ranks", "--communicator", "local",
                                             "--ranks", "processes"))
-        self.assertIn("not supported yet",
+        self.assertIn("does not exist under profile v0.9; it has naive",
                       self.refused("run", "smoke/two-ranks", "--profile", "v0.9"))
+        self.assertIn("did you mean 'v0.9'",
+                      self.refused("run", "smoke/two-ranks", "--profile", "v0.8"))
+
+    def test_backends_that_vllm_had_and_nobody_built_are_skipped(self):
+        words = ("run", "smoke/two-ranks", "--backend", "deepep_low_latency")
+        code, out, _ = self.run_it(*words, "--line", "0", "--json")
+        outcome = json.loads(out.splitlines()[0])
+        self.assertEqual((code, outcome["verdict"]), (0, "skipped"))
+        self.assertIn("deepep_low_latency: vLLM has it", outcome["reason"])
+
+    def test_a_fallback_warns_everywhere(self):
+        report = self.folder / "report.xml"
+        words = ("run", "smoke/two-ranks", "--backend", "naive", "--line", "0")
+        code, out, _ = self.run_it(*words, "--json", "--junit", str(report))
+        outcome = json.loads(out.splitlines()[0])
+        self.assertEqual((code, outcome["verdict"]), (0, "passed"))
+        self.assertEqual(outcome["run"]["backend"], "naive")
+        self.assertEqual(outcome["run"]["resolved_backend"], "allgather_reducescatter")
+        self.assertEqual(len(outcome["warnings"]), 1)
+        self.assertIn("warning: all2all_backend naive", report.read_text())
+        self.assertIn("warning: all2all_backend naive", self.run_it(*words)[1])
 
     def test_a_trace_that_is_not_there_or_not_one(self):
         self.assertIn("nowhere.safetensors", self.refused("run", "--trace", "nowhere.safetensors"))

@@ -43,6 +43,7 @@ std::vector<RunLine> lines_in(const WorldSpec& world) {
         if (world.dp > 1 && (!moves || !in_line)) continue;
         RunLine line;
         line.backend = row.name;
+        line.profile = profile_with(row.name).name;
         line.communicator = "local";
         line.selection = selection;
         line.dispatch_site = site;
@@ -80,6 +81,7 @@ Scenario scenario_in(const WorldSpec& world, ExpertKernel kernel) {
                     .intermediate_size = 840,  // every number of ranks up to 8 divides it
                     .num_layers = 2,
                     .kernel = kernel};
+  scenario.defects.emplace();  // naive in its healthy form
   scenario.routing = MaskedRouting{0.2};
   scenario.steps = {{}, {}, {}};
   for (int rank = 0; rank < world.dp; ++rank) {

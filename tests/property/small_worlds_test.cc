@@ -18,6 +18,7 @@ const std::atomic<bool> never_stop{false};
 Outcome outcome_of(const Scenario& scenario, const std::string& backend) {
   RunLine line;
   line.backend = backend;
+  line.profile = profile_with(backend).name;
   line.communicator = "local";
   const LoadedScenario loaded(scenario);
   return run_line(loaded, line, {{}, {}, "", never_stop});

@@ -58,6 +58,8 @@ runs:
   CHECK(scenario.runs[2].device == DeviceKind::cuda);
   CHECK(scenario.runs[2].communicator.empty());
   CHECK(scenario.place_of("runs[0].backend") == path + ":11:15");
+  CHECK_FALSE(scenario.defects.has_value());
+  CHECK(std::holds_alternative<std::monostate>(scenario.end));
   CHECK(scenario.place_of("model.dtype") == path + ":5:8");
   CHECK(scenario.place_of("capacity.deadline_ms") == path);
   CHECK(scenario.says("model.hidden"));

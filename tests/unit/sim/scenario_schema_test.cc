@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "backends/profile.h"
 #include "kernels/base/text.h"
 #include "sim/input_file.h"
 #include "sim/json_document.h"
@@ -73,6 +74,18 @@ TEST_CASE("schema: has the keys of the reader's table, and no others") {
     }
     CHECK(described_names == names);
   }
+}
+
+TEST_CASE("schema: defects are those of the profiles' table") {
+  const JsonValue schema = read_schema();
+  const JsonValue& defects = member(member(schema, "properties"), "defects");
+  std::vector<std::string> words;
+  for (const JsonValue& word : *member(member(defects, "items"), "enum").array()) {
+    words.push_back(*word.string());
+  }
+  std::vector<std::string> known;
+  for (const Defect& defect : all_defects()) known.emplace_back(defect.name);
+  CHECK(words == known);
 }
 
 TEST_CASE("keys: the table has no key twice, and pending keys at most one value") {

@@ -45,6 +45,7 @@ SIMPLE = {  # keyword: (values it speaks of, test)
     "minItems": (list, lambda v, least: len(v) >= least),
     "maxItems": (list, lambda v, most: len(v) <= most),
     "uniqueItems": (list, lambda v, _: all(v.count(item) == 1 for item in v)),
+    "minProperties": (dict, lambda v, least: len(v) >= least),
     "maxProperties": (dict, lambda v, most: len(v) <= most),
     "required": (dict, lambda v, names: all(name in v for name in names)),
 }
@@ -100,6 +101,9 @@ GOOD = [
     "{name: a, routing: {ids: [[0, -1]]}, capacity: {deadline_ms: 9}}",
     "{name: a, routing: {trace: traces/x, layers: [0, 1]}, steps: [0, 9]}",
     "{name: a, faults: [{name: MF-07, rank: 1}], defects: [], eplb: {}}",
+    "{name: a, expect: {error: {kind: scenario, text: no gather}}}",
+    "{name: a, expect: {fallback: allgather_reducescatter}}",
+    "{name: a, expect: {differs: because}, defects: [naive-dp-tp]}",
     "{name: a, runs: [{backend: naive, profile: v0.9}, {device: cuda, ranks: processes}]}",
 ]
 BAD = [
@@ -133,6 +137,11 @@ BAD = [
     "{name: a, steps: []}",
     "{name: a, values: rael}",
     "{name: a, expect: derive}",
+    "{name: a, expect: {}}",
+    "{name: a, expect: {fallback: a, differs: b}}",
+    "{name: a, expect: {error: {kind: scenario}}}",
+    "{name: a, expect: {error: {kind: usage, text: b}}}",
+    "{name: a, defects: [naive-dp-tp, naive-dp-tp]}",
     "{name: a, capacity: {max_num_batched_tokens: 256}}",
     "{name: a, faults: [{name: drop}]}",
     "{name: a, faults: [MF-07]}",

@@ -1,0 +1,26 @@
+// Which backend a run line gets: its word, as the profile and the platform have it, and what the
+// registry has under that name. Asked by whoever checks, runs or explains a line.
+
+#pragma once
+
+#include <string>
+
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+struct BackendChoice {
+  BackendDecision decision;
+  const Backend* backend = nullptr;  // null: an error, or vLLM had it and it is not emulated yet
+  std::string absence;               // why it is null, empty where decision.error says it
+  NaiveForm naive_form = NaiveForm::ep_group;
+};
+
+// REQUIRES a line whose words are known: check_backend_name, the key table.
+BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
+
+// Throws ScenarioError with the names there are and the nearest, for a name that no profile has
+// and that is not in the registry.
+void check_backend_name(const std::string& name);
+
+}  // namespace moe::sim
