@@ -79,6 +79,17 @@ BenchResult measured(const BenchCommand& bench, const Surroundings& surroundings
   return result;
 }
 
+// Nothing: the run was told to stop, which also ends ranks and the peer in the middle.
+std::optional<BenchResult> measured_unless_stopped(const BenchCommand& bench,
+                                                   const Surroundings& surroundings) {
+  try {
+    return measured(bench, surroundings);
+  } catch (const SystemError&) {
+    if (!surroundings.stop.load()) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
@@ -86,9 +97,10 @@ int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
   const bool to_file = !bench.json.empty() && bench.json != "-";
   if (to_file) file.open(bench.json);
   if (to_file && !file) throw ScenarioError(text("--json: cannot write ", bench.json));
-  const BenchResult result = measured(bench, surroundings);
-  if (to_file) file << json_text(to_json(result)) << std::endl;
-  std::cout << (bench.json == "-" ? json_text(to_json(result)) + "\n" : bench_text(result))
+  const std::optional<BenchResult> result = measured_unless_stopped(bench, surroundings);
+  if (!result) return 130;
+  if (to_file) file << json_text(to_json(*result)) << std::endl;
+  std::cout << (bench.json == "-" ? json_text(to_json(*result)) + "\n" : bench_text(*result))
             << std::flush;
   if (!std::cout || (to_file && !file)) throw ScenarioError("the result cannot be written");
   return 0;

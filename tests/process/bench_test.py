@@ -7,9 +7,11 @@ time.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -78,6 +80,20 @@ class Bench(unittest.TestCase):
             code, _, err = bench(*words)
             self.assertEqual(code, 2, words)
             self.assertIn(part, err)
+
+    def test_an_interrupt_ends_it_and_its_ranks(self):
+        process = subprocess.Popen([MOEBIUS, "bench", *TINY[:4], "--iterations", "1000000"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until = time.monotonic() + 30
+        while len(children.read_text().split()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        ranks = children.read_text().split()
+        self.assertEqual(len(ranks), 2)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 130)
+        self.assertFalse([rank for rank in ranks if Path(f"/proc/{rank}").exists()])
 
     def test_help(self):
         code, out, _ = bench("--help")
