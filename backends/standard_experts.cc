@@ -11,7 +11,8 @@ namespace {
 class StandardExperts final : public Experts {
  public:
   StandardExperts(const ExpertsConfig& config, ExpertWeights weights)
-      : kernels_(config.kernels), num_local_experts_(config.num_local_experts),
+      : kernels_(config.kernels),
+        num_local_experts_(config.num_local_experts),
         router_weight_(config.router_weight) {
     if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
       gemm_ = kernels_.gemm_experts(std::move(*gemm), num_local_experts_);
