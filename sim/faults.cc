@@ -1,5 +1,5 @@
-// The table of faults and the one place that turns a row into decorators.
-// Killers are those of fault-catalogue.md, 4.
+// The parameters of a fault and the one place that turns a row of the table into decorators.
+// The rows stand in fault_table.cc.
 
 #include "sim/faults.h"
 
@@ -60,39 +60,6 @@ void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
 }
 
 }  // namespace
-
-const std::vector<FaultRow>& all_faults() {
-  static const std::vector<FaultRow> rows = {
-      {"MF-35",
-       "the expert kernel leaves the output rows of its coldest expert unwritten",
-       "grouped_gemm#36, vllm#39645, transformers#48205",
-       {"POISON"},
-       {{"rank", -1, "the rank; -1: all"}, {"expert", -1, "a global expert; -1: the coldest"}}},
-      {"MF-37",
-       "a rank without tokens returns early and skips the layer's collectives",
-       "uccl#940, vllm#43547",
-       {"SEQ"},
-       {{"rank", -1, "the rank; -1: whichever is empty"}}},
-      {"MF-42",
-       "one rank swaps two entries of the row counts of an all-gather",
-       "the size vectors of vllm#21963, nccl#788",
-       {"COUNT", "PROV"},
-       {{"rank", 0, "the rank that lies"},
-        {"first", 0, "one entry"},
-        {"second", 1, "the other entry"}}},
-      {"flip_bit",
-       "one bit of the layer's output flips on its way out",
-       "none: for trying the judge",
-       {"REF"},
-       {{"step", 0, "the step"},
-        {"layer", 0, "the layer"},
-        {"rank", 0, "the rank"},
-        {"token", 0, "the token of that rank"},
-        {"column", 0, "the column"},
-        {"bit", 7, "the bit of the element"}}},
-  };
-  return rows;
-}
 
 const FaultRow& fault_row(const std::string& name) {
   return row_named("fault", all_faults(), name);
