@@ -10,17 +10,14 @@ namespace moe {
 
 class SharedExperts {
  public:
-  // weights: of one expert (num_local_experts 1), whole or a shard (tensor_shard.h).
-  SharedExperts(Kernels& kernels, ExpertWeights weights);
+  virtual ~SharedExperts() = default;
 
   // RETURNS [tokens, hidden_size]: complete, or where the weights are a shard this rank's part of a
   // sum over TP.
-  Buffer apply(const Tensor& hidden_states);
-
- private:
-  Kernels& kernels_;
-  Buffer signs_;
-  std::unique_ptr<GemmExperts> gemm_;  // null: a probe
+  virtual Buffer apply(const Tensor& hidden_states) = 0;
 };
+
+// weights: of one expert (num_local_experts 1), whole or a shard (tensor_shard.h).
+std::unique_ptr<SharedExperts> make_shared_experts(Kernels& kernels, ExpertWeights weights);
 
 }  // namespace moe

@@ -20,11 +20,17 @@ using std::chrono::milliseconds;
 // What a rank does before the operation of that number.
 using Before = std::function<void(Count operation)>;
 
+// In which order a reduce-scatter adds.
+enum class SumOrder { ranks, own_rank_first };
+
 class FaultyCommunicator final : public Communicator {
  public:
   FaultyCommunicator(std::unique_ptr<Communicator> inner, Before before,
-                     std::optional<SwappedCounts> swapped)
-      : inner_(std::move(inner)), before_(std::move(before)), swapped_(swapped) {}
+                     std::optional<SwappedCounts> swapped, SumOrder sum_order = SumOrder::ranks)
+      : inner_(std::move(inner)),
+        before_(std::move(before)),
+        swapped_(swapped),
+        sum_order_(sum_order) {}
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
@@ -62,7 +68,17 @@ class FaultyCommunicator final : public Communicator {
 
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
-    next().reduce_scatter_v(rows, rows_per_rank, own);
+    Communicator& inner = next();
+    if (sum_order_ == SumOrder::ranks) return inner.reduce_scatter_v(rows, rows_per_rank, own);
+    const std::vector<Count> from(static_cast<std::size_t>(size()), own.rows);
+    const Buffer parts(memory(), {own.rows * size(), own.columns, own.dtype});
+    inner.all_to_all_v({&rows, 1}, rows_per_rank, from, {&parts.tensor(), 1});
+    std::vector<Tensor> operands;
+    for (int i = 0; i < size(); ++i) {
+      const int part = (rank() + i) % size();
+      operands.push_back(rows_of(parts.tensor(), part * own.rows, own.rows));
+    }
+    if (own.rows > 0) memory().add_rows(operands, own);
   }
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
@@ -82,6 +98,7 @@ class FaultyCommunicator final : public Communicator {
   std::unique_ptr<Communicator> inner_;
   Before before_;
   std::optional<SwappedCounts> swapped_;
+  SumOrder sum_order_;
   Count num_operations_ = 0;
 };
 
@@ -112,6 +129,11 @@ std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> 
               text("swapped counts name rank ", rank, " of a group of ", inner->size(), " ranks"));
   }
   return std::make_unique<FaultyCommunicator>(std::move(inner), Before{}, fault);
+}
+
+std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner) {
+  return std::make_unique<FaultyCommunicator>(std::move(inner), Before{}, std::nullopt,
+                                              SumOrder::own_rank_first);
 }
 
 std::unique_ptr<Communicator> with_delay(std::unique_ptr<Communicator> inner, FaultyMoment moment,

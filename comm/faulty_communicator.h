@@ -22,6 +22,10 @@ struct SwappedCounts {
 std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> inner,
                                                   SwappedCounts fault);
 
+// A reduce-scatter whose sum starts with the rank's own part and goes round from there, so that its
+// bits depend on who owns the rows. One operation of another kind moves the parts.
+std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner);
+
 // Where a rank goes wrong: before its operation of that number, counted from 0 at this decorator,
 // send and recv included.
 struct FaultyMoment {

@@ -21,6 +21,11 @@ const std::vector<CheckRow>& all_checks() {
       {"COUNT", "all ranks agree on how many rows each gives, and that many arrive"},
       {"SEQ", "all ranks issue the same operations in the same order (step, layer, stage)"},
       {"POISON", "memory that nobody wrote reaches no valid row; guard rows stay as they were"},
+      {"TWICE", "a step that is run again gives the same bits (first and last step)"},
+      {"LIN", "weights of 0 leave the shared experts' part, doubled rows give doubled outputs"},
+      {"WONCE", "every contribution carries its router weight and the scaling factor once"},
+      {"M-BACK", "all run lines of a scenario give the same, real worlds within their bounds"},
+      {"ORDER", "combine adds the ranks' rows in the order of its recipe, bit for bit"},
   };
   return rows;
 }

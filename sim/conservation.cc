@@ -158,4 +158,24 @@ void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
   check.conservation();
 }
 
+void check_shared_input(const ConservationFacts& facts, golden::Cell cell,
+                        const Tensor& hidden_states, Memory& memory, CheckLedger& ledger) {
+  ledger.looked("PROV");
+  const HostCopy rows(hidden_states, memory);
+  const DispatchedTokens tokens(facts.parallel, facts.inputs.tokens(cell.step), true);
+  std::vector<std::byte> expected(static_cast<std::size_t>(row_bytes(hidden_states)));
+  for (Count row = 0; row < hidden_states.rows; ++row) {
+    const std::int64_t tag = provenance_tag(facts.dispatch_rank, row);
+    std::ranges::fill(expected, std::byte{0});
+    if (const auto token = tokens.token_of(tag)) {
+      facts.inputs.hidden_row({cell.step, cell.layer, token->dp_rank}, token->token, expected);
+    }
+    if (std::memcmp(row_at(rows.tensor(), row), expected.data(), expected.size()) == 0) continue;
+    ledger.found("PROV", moment_of(cell, 0),
+                 text(place_text(cell), ", shared experts: row ", row, " is not ",
+                      tokens.words(tag), ", whose hidden states they must read"));
+    return;
+  }
+}
+
 }  // namespace moe::sim

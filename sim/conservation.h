@@ -19,6 +19,7 @@ struct ConservationFacts {
   const Capabilities& capabilities;
   FusedMoEParallelConfig parallel;  // of this rank
   bool layer_moves_rows = true;     // else the layer gets all rows as its own
+  int dispatch_rank = 0;            // this rank's place in its dispatch group
 
   DispatchedTokens tokens(int step) const {
     return {parallel, inputs.tokens(step), layer_moves_rows};
@@ -29,5 +30,10 @@ struct ConservationFacts {
 // provenance tags only COUNT is looked at.
 void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger);
+
+// PROV of what shared experts read: the rank's own rows, byte for byte, as they were before any
+// dispatch (distribution-layer.md, 11.2).
+void check_shared_input(const ConservationFacts& facts, golden::Cell cell,
+                        const Tensor& hidden_states, Memory& memory, CheckLedger& ledger);
 
 }  // namespace moe::sim

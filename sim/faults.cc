@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "backends/faulty_experts.h"
 #include "backends/faulty_prepare_finalize.h"
+#include "backends/faulty_shared_experts.h"
+#include "backends/faulty_weights.h"
 #include "comm/faulty_communicator.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
@@ -37,15 +40,24 @@ int parameter(const FaultSpec& fault, std::string_view key) {
   throw ContractError(text("fault ", fault.name, " has no parameter ", key));
 }
 
+bool has_parameter(const FaultSpec& fault, std::string_view key) {
+  return std::ranges::any_of(fault_row(fault.name).parameters,
+                             [key](const FaultParameter& one) { return one.name == key; });
+}
+
 bool on_rank(const FaultSpec& fault, int rank) {
   const int wanted = parameter(fault, "rank");
   return wanted < 0 || wanted == rank;
 }
 
+// The same for faults of which some know no rank.
+bool is_here(const FaultSpec& fault, int rank) {
+  return !has_parameter(fault, "rank") || on_rank(fault, rank);
+}
+
 // A token must be one of its rank's in its step.
 void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
-  const auto is_token = [](const FaultParameter& one) { return one.name == "token"; };
-  if (std::ranges::none_of(fault_row(fault.name).parameters, is_token)) return;
+  if (!has_parameter(fault, "token")) return;
   const int step = parameter(fault, "step");
   const int token = parameter(fault, "token");
   Count most = 0;
@@ -119,6 +131,9 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     }
   }
   check_token_fits(fault, limits);
+  if (fault.name == "MF-07" && parameter(fault, "times") != 0 && parameter(fault, "times") != 2) {
+    throw ScenarioError(text("fault MF-07: times is 0 or 2, not ", parameter(fault, "times")));
+  }
   if (fault.name == "MF-42" && parameter(fault, "first") == parameter(fault, "second")) {
     throw ScenarioError("fault MF-42: first and second are the same entry");
   }
@@ -133,6 +148,7 @@ std::string fault_words(const FaultSpec& fault) {
 std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, int rank,
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-56") group = with_own_rank_added_first(std::move(group));
     if (fault.name != "MF-42" || !on_rank(fault, rank)) continue;
     const SwappedCounts swapped{.rank = group->rank(),
                                 .first = parameter(fault, "first"),
@@ -147,7 +163,12 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const FaultSite& site,
                                              const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
-    if (!on_rank(fault, site.rank)) continue;
+    if (fault.name == "MF-07") {
+      const auto factor = static_cast<float>(std::pow(site.scale, parameter(fault, "times") - 1));
+      inner = with_output_scaled(std::move(inner), site.memory, factor);
+    }
+    if (!is_here(fault, site.rank)) continue;
+    if (fault.name == "MF-36") inner = with_stale_tail(std::move(inner), site.memory);
     if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
     if (fault.name == "flip_bit" && parameter(fault, "layer") == site.layer) {
       inner = with_flipped_bit(std::move(inner), site.memory,
@@ -166,6 +187,38 @@ std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const Fault
     if (fault.name == "MF-35" && on_rank(fault, site.rank)) {
       inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
                                          {.expert = parameter(fault, "expert")});
+    }
+    if (fault.name == "MF-06" && on_rank(fault, site.rank)) {
+      inner = with_weights_twice(std::move(inner), site.memory);
+    }
+  }
+  return inner;
+}
+
+std::unique_ptr<Router> with_faults(std::unique_ptr<Router> inner, const FaultSite& site,
+                                    const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (fault.name != "MF-09") continue;
+    const auto num_experts = static_cast<Count>(site.expert_map.size());
+    inner = with_negative_logits_clamped(std::move(inner), site.memory, num_experts);
+  }
+  return inner;
+}
+
+std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
+                                           const FaultSite& site,
+                                           const std::vector<FaultSpec>& faults) {
+  if (inner == nullptr) return inner;
+  for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-02") {
+      inner = with_shared_sum_before_reduce(std::move(inner), site.groups.tp);
+    }
+    if (fault.name == "MF-03") {
+      inner =
+          with_gathered_shared_input(std::move(inner), dispatch_group(site.groups, site.parallel));
+    }
+    if (fault.name == "MF-05" && on_rank(fault, site.rank)) {
+      inner = with_shared_dropped(std::move(inner), site.memory);
     }
   }
   return inner;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "backends/moe_layer.h"
+#include "backends/parallel/parallel_config.h"
+#include "backends/shared_experts.h"
 #include "comm/communicator.h"
 #include "kernels/base/expert_map.h"
 #include "sim/scenario.h"
@@ -66,6 +68,9 @@ struct FaultSite {
   int layer = 0;
   Memory& memory;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
+  const ParallelGroups& groups;
+  FusedMoEParallelConfig parallel;
+  double scale = 1;  // routed scaling factor
 };
 
 // A group of the rank: those too small to have the entries that a fault names stay healthy.
@@ -76,5 +81,11 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const std::vector<FaultSpec>& faults);
 std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
                                      const std::vector<FaultSpec>& faults);
+std::unique_ptr<Router> with_faults(std::unique_ptr<Router> inner, const FaultSite& site,
+                                    const std::vector<FaultSpec>& faults);
+// None stays none.
+std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
+                                           const FaultSite& site,
+                                           const std::vector<FaultSpec>& faults);
 
 }  // namespace moe::sim

@@ -44,8 +44,8 @@ class WatchedRouter final : public Router {
 class WatchedPrepareFinalize final : public PrepareFinalize {
  public:
   WatchedPrepareFinalize(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                         TracedCommunicator& trace)
-      : inner_(std::move(inner)), watch_(watch), trace_(trace) {}
+                         TracedCommunicator& trace, Memory& memory)
+      : inner_(std::move(inner)), watch_(watch), trace_(trace), memory_(memory) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
@@ -62,14 +62,31 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
                                ", experts: a guard row of the dispatched rows or of the "
                                "workspace was overwritten"));
     }
+    if (watch_.keeps_combine_in == nullptr) {
+      return timed(expert_output, std::move(dispatched), output);
+    }
+    watch_.combine.rows_per_rank = dispatched.handle.rows_per_rank;
+    watch_.combine.expert_output = kept(expert_output);
+    timed(expert_output, std::move(dispatched), output);
+    watch_.combine.output = kept(output);
+  }
+
+ private:
+  void timed(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) {
     const Stopwatch stopwatch(watch_.times.finalize);
     inner_->finalize(expert_output, std::move(dispatched), output);
   }
 
- private:
+  Buffer kept(const Tensor& tensor) const {
+    Buffer copy(*watch_.keeps_combine_in, {tensor.rows, tensor.columns, tensor.dtype});
+    memory_.copy_to_host(tensor, copy.tensor());
+    return copy;
+  }
+
   std::unique_ptr<PrepareFinalize> inner_;
   LayerWatch& watch_;
   TracedCommunicator& trace_;
+  Memory& memory_;
 };
 
 class WatchedExperts final : public Experts {
@@ -79,6 +96,7 @@ class WatchedExperts final : public Experts {
       : inner_(std::move(inner)), watch_(watch), facts_(facts), memory_(memory) {}
 
   Tensor apply(Dispatched& dispatched) override {
+    if (watch_.is_probing) return timed(dispatched);
     check_dispatched(facts_, watch_.cell, dispatched, memory_, watch_.ledger);
     const Tensor output = timed(dispatched);
     const HostCopy rows(output, memory_);
@@ -107,6 +125,26 @@ class WatchedExperts final : public Experts {
   Memory& memory_;
 };
 
+class WatchedSharedExperts final : public SharedExperts {
+ public:
+  WatchedSharedExperts(std::unique_ptr<SharedExperts> inner, LayerWatch& watch,
+                       const ConservationFacts& facts, Memory& memory)
+      : inner_(std::move(inner)), watch_(watch), facts_(facts), memory_(memory) {}
+
+  Buffer apply(const Tensor& hidden_states) override {
+    if (!watch_.is_probing) {
+      check_shared_input(facts_, watch_.cell, hidden_states, memory_, watch_.ledger);
+    }
+    return inner_->apply(hidden_states);
+  }
+
+ private:
+  std::unique_ptr<SharedExperts> inner_;
+  LayerWatch& watch_;
+  ConservationFacts facts_;
+  Memory& memory_;
+};
+
 }  // namespace
 
 std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch) {
@@ -114,13 +152,19 @@ std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch
 }
 
 std::unique_ptr<PrepareFinalize> watched(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                                         TracedCommunicator& trace) {
-  return std::make_unique<WatchedPrepareFinalize>(std::move(inner), watch, trace);
+                                         TracedCommunicator& trace, Memory& memory) {
+  return std::make_unique<WatchedPrepareFinalize>(std::move(inner), watch, trace, memory);
 }
 
 std::unique_ptr<Experts> watched(std::unique_ptr<Experts> inner, LayerWatch& watch,
                                  const ConservationFacts& facts, Memory& memory) {
   return std::make_unique<WatchedExperts>(std::move(inner), watch, facts, memory);
+}
+
+std::unique_ptr<SharedExperts> watched(std::unique_ptr<SharedExperts> inner, LayerWatch& watch,
+                                       const ConservationFacts& facts, Memory& memory) {
+  if (inner == nullptr) return inner;
+  return std::make_unique<WatchedSharedExperts>(std::move(inner), watch, facts, memory);
 }
 
 }  // namespace moe::sim

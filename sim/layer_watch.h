@@ -7,8 +7,10 @@
 #include <memory>
 
 #include "backends/moe_layer.h"
+#include "backends/shared_experts.h"
 #include "comm/traced_communicator.h"
 #include "sim/check_ledger.h"
+#include "sim/combine_replay.h"
 #include "sim/conservation.h"
 
 namespace moe::sim {
@@ -29,16 +31,24 @@ struct LayerWatch {
   golden::Cell cell;
   CheckLedger ledger;
   StageTimes times;
+  bool is_probing = false;             // inputs are not the scenario's: only the clock runs
+  WatchedCombine combine;              // of the last layer that ran, where it is kept
+  Memory* keeps_combine_in = nullptr;  // host memory; null: not kept
 };
 
 std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch);
 
-// Enters the stage in the traced communicator before each half.
+// Enters the stage in the traced communicator before each half. Keeps what combine got and gave
+// where the watch asks for it.
 std::unique_ptr<PrepareFinalize> watched(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                                         TracedCommunicator& trace);
+                                         TracedCommunicator& trace, Memory& memory);
 
 // Checks what was dispatched before the experts see it, and their output before combine does.
 std::unique_ptr<Experts> watched(std::unique_ptr<Experts> inner, LayerWatch& watch,
                                  const ConservationFacts& facts, Memory& memory);
+
+// Checks that shared experts read the rows that are their rank's own. None stays none.
+std::unique_ptr<SharedExperts> watched(std::unique_ptr<SharedExperts> inner, LayerWatch& watch,
+                                       const ConservationFacts& facts, Memory& memory);
 
 }  // namespace moe::sim

@@ -211,6 +211,7 @@ void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
     outcome.times.finalize = std::max(outcome.times.finalize, report.times.finalize);
     outcome.judging = std::max(outcome.judging, report.judging);
     ledger.merge(report.ledger);
+    outcome.outputs.push_back(report.outputs);
   }
   note_worst(reports, outcome);
   for (const auto& [check, count] : ledger.counts()) outcome.checks[check] = "ok";

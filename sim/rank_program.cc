@@ -11,12 +11,14 @@
 #include "backends/placement/tensor_shard.h"
 #include "backends/routers.h"
 #include "backends/weighted_input.h"
+#include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/exact_weights.h"
 #include "sim/faults.h"
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
+#include "sim/layer_probes.h"
 #include "sim/poison_check.h"
 
 namespace moe::sim {
@@ -84,6 +86,7 @@ class RankProgram {
         run_cell({step, layer, at_.dp});
       }
     }
+    probe();
     ranks_.finish();
   }
 
@@ -92,8 +95,7 @@ class RankProgram {
   // What can be said at any time, also after a failure.
   void write_report() {
     report_.ledger.merge(watch_.ledger);
-    report_.times = watch_.times;
-    report_.traffic = ranks_.trace().traffic();
+    if (!is_measured_) measure();
     report_.last_operation = ranks_.trace().last_operation();
   }
 
@@ -119,7 +121,7 @@ class RankProgram {
     const TensorShard shard = parallel_.is_sequence_parallel()
                                   ? TensorShard{}
                                   : TensorShard{groups_.tp.rank(), groups_.tp.size()};
-    return std::make_unique<SharedExperts>(
+    return make_shared_experts(
         *kernels_, shard_of(job_.inputs.shared_expert_weights(layer, memory_), shard, memory_));
   }
 
@@ -149,13 +151,14 @@ class RankProgram {
     const bool is_late = job_.line.selection == Selection::monolithic;
     const DispatchSite where = job_.line.dispatch_site;
     const std::vector<int> local = local_experts();
-    const FaultSite site{rank_, layer, memory_, local};
+    const FaultSite site{
+        rank_, layer, memory_, local, groups_, parallel_, job_.scenario.model.scale};
     const PrepareFinalizeConfig config{
         groups_,     parallel_,           memory_,
         expert_map_, Provenance::travels, backend_choice(job_.scenario, job_.line).naive_form};
     const int num_local =
         expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
-    auto router = layer_router(layer);
+    auto router = with_faults(layer_router(layer), site, job_.faults);
     auto experts =
         watched(with_faults(make_standard_experts({*kernels_, local, num_local, router_weight()},
                                                   weights_of(layer)),
@@ -170,30 +173,43 @@ class RankProgram {
       moving = with_weighted_input(std::move(moving), *kernels_);
     }
     auto prepare_finalize =
-        watched(with_faults(std::move(moving), site, job_.faults), watch_, ranks_.trace());
+        watched(with_faults(std::move(moving), site, job_.faults), watch_, ranks_.trace(), memory_);
     MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
                        std::move(experts));
     const bool is_reduced = job_.backend.capabilities.output_is_reduced;
     const auto factor = static_cast<float>(job_.scenario.model.scale);
     layers_.emplace_back(
         MoeRunnerConfig{groups_, parallel_, memory_, *kernels_, is_reduced, factor},
-        std::move(moe_layer), make_in_line_manager(job_.backend, where, config), shared_of(layer));
+        std::move(moe_layer), make_in_line_manager(job_.backend, where, config),
+        with_faults(watched(shared_of(layer), watch_, facts_, memory_), site, job_.faults));
   }
 
+  // What a layer read and wrote, in the rank's memory.
+  struct Ran {
+    Buffer hidden_states;
+    Buffer output;
+  };
+
   // cell.rank is the DP rank whose tokens go in.
-  void run_cell(golden::Cell cell) {
+  Ran forward(golden::Cell cell, const CellInputs& inputs) {
     watch_.cell = {cell.step, cell.layer, rank_};
     ranks_.trace().enter({cell.step, cell.layer, 0});
-    const CellInputs inputs = job_.inputs.cell(cell, *host_);
     const Tensor& host_rows = inputs.hidden_states.tensor();
-    const Buffer hidden_states = copy_of(host_rows, memory_);
+    Ran ran{copy_of(host_rows, memory_),
+            Buffer(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype})};
     const Buffer host_logits = router_rows(cell, inputs);
     const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
-    const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
     layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
-        output.tensor());
+        ran.hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
+        ran.output.tensor());
+    return ran;
+  }
+
+  void run_cell(golden::Cell cell) {
+    const CellInputs inputs = job_.inputs.cell(cell, *host_);
+    const auto [hidden_states, output] = forward(cell, inputs);
     const HostCopy result(output.tensor(), memory_);
+    note_output(cell, inputs, result.tensor());
     check_poison(
         watch_.cell, RowsOf::output, result.tensor(),
         [&](Count row) { return text("token ", row, " of rank ", cell.rank); }, watch_.ledger);
@@ -204,6 +220,68 @@ class RankProgram {
                                "input or output was overwritten"));
     }
     judge_cell(cell, inputs, result.tensor());
+  }
+
+  // Of every output its digest, of probed cells the bytes and samples.
+  void note_output(golden::Cell cell, const CellInputs& inputs, const Tensor& output) {
+    const auto bytes = static_cast<std::size_t>(bytes_of(output));
+    const std::array<std::uint64_t, 2> chain = {
+        report_.outputs.digest, digest_of({static_cast<const std::byte*>(output.data), bytes})};
+    report_.outputs.digest = digest_of(std::as_bytes(std::span(chain)));
+    report_.outputs.has_bounds = job_.scenario.values == Values::real;
+    if (!probes_.is_probed(cell)) return;
+    probes_.keep(cell, output);
+    for (const Count token : {Count{0}, output.rows - 1}) {
+      if (token >= 0 && token < output.rows) sample(cell, inputs, output, token);
+    }
+  }
+
+  // Samples of one row, with the bounds that a real world has.
+  void sample(golden::Cell cell, const CellInputs& inputs, const Tensor& output, Count token) {
+    std::vector<double> bounds;
+    if (report_.outputs.has_bounds) {
+      const int roundings = num_roundings(job_.scenario, job_.backend.capabilities);
+      const golden::Expected expected = job_.inputs.expected_row(cell.layer, inputs, token);
+      for (std::size_t i = 0; i < expected.values.size(); ++i) {
+        bounds.push_back(expected.bound(i, roundings));
+      }
+    }
+    const std::vector<OutputSample> samples = row_samples(cell, output, token, bounds);
+    report_.outputs.samples.insert(report_.outputs.samples.end(), samples.begin(), samples.end());
+  }
+
+  // Traffic and times are those of the steps: probes come after.
+  void measure() {
+    report_.times = watch_.times;
+    report_.traffic = ranks_.trace().traffic();
+    is_measured_ = true;
+  }
+
+  // After the last step: the sampled cells again, as they were and changed.
+  void probe() {
+    measure();
+    watch_.is_probing = true;
+    const bool is_ordered = sums_over_dispatch_group();
+    watch_.keeps_combine_in = is_ordered ? host_.get() : nullptr;
+    probes_.run([&](golden::Cell cell, const CellInputs& inputs) {
+      if (job_.stop.load()) throw Interrupted{};
+      const Ran ran = forward(cell, inputs);
+      const Tensor& output = ran.output.tensor();
+      Buffer on_host(*host_, {output.rows, output.columns, output.dtype});
+      memory_.copy_to_host(output, on_host.tensor());
+      return on_host;
+    });
+    if (!is_ordered || watch_.combine.rows_per_rank.empty()) return;
+    check_order(watch_.combine, job_.backend.capabilities.recipe,
+                dispatch_group(groups_, parallel_), watch_.cell, watch_.ledger);
+  }
+
+  // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's
+  // recipe promises.
+  bool sums_over_dispatch_group() const {
+    return has_ordered_sum(job_.backend.capabilities.recipe) &&
+           layer_moves_rows(job_.backend, job_.line.dispatch_site) &&
+           dispatch_group(groups_, parallel_).size() == groups_.ep.size();
   }
 
   void note_nearest(golden::Cell cell, const std::optional<golden::Mismatch>& nearest) {
@@ -247,9 +325,15 @@ class RankProgram {
   RankGroups ranks_;
   ParallelGroups groups_;
   LayerRange stage_;  // the layers that run here
-  ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities, parallel_,
-                           layer_moves_rows(job_.backend, job_.line.dispatch_site)};
+  ConservationFacts facts_{job_.inputs,
+                           expert_map_,
+                           job_.backend.capabilities,
+                           parallel_,
+                           layer_moves_rows(job_.backend, job_.line.dispatch_site),
+                           dispatch_group(groups_, parallel_).rank()};
   std::vector<MoeRunner> layers_;
+  LayerProbes probes_{job_.scenario, job_.inputs, stage_, rank_, watch_.ledger};
+  bool is_measured_ = false;  // traffic and times are in the report
 };
 
 RankFailure failure(FailureKind kind, const std::string& message) {

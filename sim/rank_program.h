@@ -11,6 +11,7 @@
 #include "backends/backend.h"
 #include "comm/traced_communicator.h"
 #include "golden/golden.h"
+#include "sim/back_check.h"
 #include "sim/json_document.h"
 #include "sim/layer_watch.h"
 #include "sim/progress.h"
@@ -61,6 +62,7 @@ struct RankReport {
   Count differing_cells = 0;
   std::vector<CellFinding> findings;      // the first few
   std::optional<LocatedElement> nearest;  // real worlds: the largest share of a bound
+  RankOutputs outputs;
   CheckLedger ledger;
   Traffic traffic;
   StageTimes times;

@@ -50,6 +50,33 @@ CellFinding finding_from(const JsonValue& value) {
   return finding;
 }
 
+JsonValue outputs_json(const RankOutputs& outputs) {
+  JsonArray samples;
+  for (const OutputSample& one : outputs.samples) {
+    samples.push_back(JsonObject{{"step", one.cell.step},
+                                 {"layer", one.cell.layer},
+                                 {"rank", one.cell.rank},
+                                 {"token", one.token},
+                                 {"column", one.column},
+                                 {"value", one.value},
+                                 {"bound", one.bound}});
+  }
+  return JsonObject{{"digest", static_cast<std::int64_t>(outputs.digest)},
+                    {"has_bounds", outputs.has_bounds},
+                    {"samples", std::move(samples)}};
+}
+
+RankOutputs outputs_from(const JsonValue& value) {
+  RankOutputs outputs{.digest = static_cast<std::uint64_t>(integer_at(value, "digest")),
+                      .has_bounds = *member(value, "has_bounds").boolean(),
+                      .samples = {}};
+  for (const JsonValue& one : array_at(value, "samples")) {
+    outputs.samples.push_back({cell_from(one), integer_at(one, "token"), integer_at(one, "column"),
+                               number_at(one, "value"), number_at(one, "bound")});
+  }
+  return outputs;
+}
+
 JsonValue times_json(const StageTimes& times) {
   return JsonObject{{"select", times.select.count()},
                     {"prepare", times.prepare.count()},
@@ -109,6 +136,7 @@ JsonValue to_json(const RankReport& report) {
       {"differing_cells", report.differing_cells},
       {"findings", std::move(findings)},
       {"nearest", nearest_json(report.nearest)},
+      {"outputs", outputs_json(report.outputs)},
       {"ledger", ledger_json(report.ledger)},
       {"traffic", JsonObject{{"bytes", report.traffic.bytes},
                              {"rows", report.traffic.rows},
@@ -134,6 +162,7 @@ RankReport rank_report_from(const JsonValue& value) {
   if (const JsonValue& nearest = member(value, "nearest"); !nearest.is_null()) {
     report.nearest = LocatedElement{cell_from(nearest), element_from(nearest)};
   }
+  report.outputs = outputs_from(member(value, "outputs"));
   report.ledger = ledger_from(member(value, "ledger"));
   const JsonValue& traffic = member(value, "traffic");
   report.traffic = {integer_at(traffic, "bytes"), integer_at(traffic, "rows"),

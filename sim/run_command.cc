@@ -109,6 +109,7 @@ int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
   ProgressDisplay progress(progress_stream(command.report, surroundings), count);
   settings.progress = &progress;
   RunPrinter printer(command.report, surroundings, progress);
+  BackCheck back_check;
   run_in_order(
       {count, command.threads, surroundings.stop},
       [&](Count number) {
@@ -116,7 +117,10 @@ int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
         return std::vector{run_line(job.loaded, job.line, settings)};
       },
       [&](const std::vector<Outcome>& outcomes) {
-        for (const Outcome& outcome : outcomes) printer.add(outcome, ShownOutcomes::all);
+        for (Outcome outcome : outcomes) {
+          back_check.look(outcome);
+          printer.add(outcome, ShownOutcomes::all);
+        }
       });
   return printer.finish("");
 }

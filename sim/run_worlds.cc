@@ -46,10 +46,12 @@ std::vector<Outcome> outcomes_of(const RunCommand& command, Count index,
                                  const RunSettings& settings) {
   const LoadedScenario loaded(world_of(command, index));
   std::vector<Outcome> outcomes;
+  BackCheck back_check;
   for (const RunLine& line : lines_for_small_world(loaded.scenario, index, command.overrides)) {
     if (settings.stop.load()) break;
     outcomes.push_back(run_line(loaded, line, settings));
     Outcome& outcome = outcomes.back();
+    back_check.look(outcome);
     outcome.reproduce = reproduce(command, index, line);
     if (!std::holds_alternative<Passed>(outcome.verdict)) {
       outcome.details.push_back(small_world_text(loaded.scenario));

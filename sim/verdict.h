@@ -61,6 +61,7 @@ struct Outcome {
   std::chrono::nanoseconds judging{0};  // the same
   std::chrono::nanoseconds elapsed{0};
   std::vector<std::string> reproduce;  // words after `moebius`
+  std::vector<RankOutputs> outputs;    // of each rank that came to an end
 };
 
 }  // namespace moe::sim

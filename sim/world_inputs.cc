@@ -238,6 +238,13 @@ golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) cons
       {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()});
 }
 
+golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token) const {
+  return oracles_[static_cast<std::size_t>(layer)]->expected(
+      first_layer_ + layer, {rows_of(inputs.hidden_states.tensor(), token, 1),
+                             rows_of(inputs.topk_ids.tensor(), token, 1),
+                             rows_of(inputs.topk_weights.tensor(), token, 1)});
+}
+
 std::uint64_t WorldInputs::routing_digest(int step) const {
   std::vector<std::int16_t> ids;
   const Count begin = first_token_ + step_begin_[static_cast<std::size_t>(step)];

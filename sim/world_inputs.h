@@ -64,6 +64,9 @@ class WorldInputs {
   // What the C++ oracle says of a cell's rows (oracle.h).
   golden::Expected expected(int layer, const CellInputs& inputs) const;
 
+  // The same of one token's row alone.
+  golden::Expected expected_row(int layer, const CellInputs& inputs, Count token) const;
+
   // xxh64 of a step's topk_ids over all selected layers, as goldens record it.
   std::uint64_t routing_digest(int step) const;
   bool is_recorded() const { return recorded_; }

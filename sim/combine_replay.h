@@ -1,0 +1,31 @@
+// ORDER: a combine's sum over ranks, done again by hand from what each rank gave to it, in the
+// order and with the roundings of the backend's recipe. Called after a rank's last step, for the
+// cells that layer_probes.h names.
+
+#pragma once
+
+#include <vector>
+
+#include "comm/communicator.h"
+#include "kernels/base/buffer.h"
+#include "kernels/base/reduction_recipe.h"
+#include "sim/check_ledger.h"
+
+namespace moe::sim {
+
+// What one rank gave to a combine and what it got, in host memory.
+struct WatchedCombine {
+  Buffer expert_output;              // [rows of all ranks, hidden_size]
+  Buffer output;                     // [rows of this rank, hidden_size]
+  std::vector<Count> rows_per_rank;  // of the dispatch
+};
+
+// Whether a recipe ends in a sum over ranks whose order it promises.
+bool has_ordered_sum(const ReductionRecipe& recipe);
+
+// Collective over the group of the dispatch. cell.rank is the rank of the world, for sentences.
+// REQUIRES has_ordered_sum(recipe).
+void check_order(const WatchedCombine& combine, const ReductionRecipe& recipe, Communicator& group,
+                 golden::Cell cell, CheckLedger& ledger);
+
+}  // namespace moe::sim

@@ -1,0 +1,216 @@
+// The probes. Rounding commutes with factors of two, so doubled rows and weights must give doubled
+// bits; what weights of 0 and 1 must give is asked of the oracle, which sees no layer.
+
+#include "sim/layer_probes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "kernels/base/bits.h"
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+namespace {
+
+// Rows as doubles, row-major.
+std::vector<double> values_of(const Tensor& rows) {
+  std::vector<double> values(static_cast<std::size_t>(rows.rows * rows.columns));
+  for (Count row = 0; row < rows.rows; ++row) {
+    const auto begin = static_cast<std::size_t>(row * rows.columns);
+    golden::read_row(
+        rows, row, std::span(values).subspan(begin).first(static_cast<std::size_t>(rows.columns)));
+  }
+  return values;
+}
+
+void double_rows(const Tensor& rows) {
+  for_row_type(rows.dtype, [&](auto element) {
+    using T = decltype(element);
+    for (T& value : elements_of<T>(rows)) round_to(2 * to_float(value), value);
+  });
+}
+
+// Whether values are factor times the others but for a rounding, and not all of them nothing.
+bool is_times(std::span<const double> values, std::span<const double> others, double factor) {
+  bool any = false;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double expected = factor * others[i];
+    if (std::abs(values[i] - expected) > std::abs(expected) / 64) return false;
+    any |= expected != 0;
+  }
+  return any;
+}
+
+bool is_nothing(std::span<const double> values) {
+  return std::ranges::all_of(values, [](double value) { return value == 0; });
+}
+
+// Element by element: a - b.
+std::vector<double> difference(std::vector<double> a, const std::vector<double>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return a;
+}
+
+// What the routed experts alone gave: with weights of 1, with weights of 2, and what the oracle
+// says of the first. All [tokens, columns].
+struct RoutedOutputs {
+  std::vector<double> ones;
+  std::vector<double> twos;
+  std::vector<double> expected_ones;
+  Count columns = 0;
+
+  // A token's row of one of them.
+  std::span<const double> row(const std::vector<double>& of, Count token) const {
+    return std::span(of).subspan(static_cast<std::size_t>(token * columns),
+                                 static_cast<std::size_t>(columns));
+  }
+};
+
+// What is wrong with a token's weights or factor; empty where each went in once.
+std::string wrong_weighting(const RoutedOutputs& routed, Count token, double scale) {
+  const auto ones = routed.row(routed.ones, token);
+  const auto twos = routed.row(routed.twos, token);
+  const auto expected = routed.row(routed.expected_ones, token);
+  if (!is_nothing(ones) && !is_times(twos, ones, 2)) {
+    const std::string_view how = is_times(twos, ones, 4) ? "applied twice" : "not applied once";
+    return text("weights of 2 give ", twos[0], " in column 0 where weights of 1 give ", ones[0],
+                ": the router weight is ", how);
+  }
+  if (is_nothing(ones) && is_nothing(twos) && !is_nothing(expected)) {
+    return "weights of 0, 1 and 2 give the same: the router weight is never applied";
+  }
+  if (scale == 1) return {};
+  for (const int times : {0, 2, 3}) {
+    if (!is_times(ones, expected, std::pow(scale, times - 1))) continue;
+    return text("weights of 1 give ", ones[0], " in column 0 where ", expected[0],
+                " is due: the routed scaling factor ", scale, " is applied ", times, " times");
+  }
+  return {};
+}
+
+}  // namespace
+
+LayerProbes::LayerProbes(const Scenario& scenario, const WorldInputs& inputs, LayerRange stage,
+                         int world_rank, CheckLedger& ledger)
+    : scenario_(scenario),
+      inputs_(inputs),
+      world_rank_(world_rank),
+      ledger_(ledger),
+      host_(make_host_memory(Poison::on)) {
+  if (stage.first == stage.last) return;
+  for (int step = 0; step < inputs.num_steps(); ++step) {
+    if (total_rows(inputs.tokens(step)) == 0) continue;
+    const golden::Cell last{step, stage.last - 1, 0};
+    if (cells_.empty()) cells_.push_back({step, stage.first, 0});
+    if (cells_.front() == last) continue;
+    cells_.resize(1);
+    cells_.push_back(last);
+  }
+}
+
+bool LayerProbes::is_probed(golden::Cell cell) const {
+  return std::ranges::any_of(cells_, [cell](golden::Cell probed) {
+    return probed.step == cell.step && probed.layer == cell.layer;
+  });
+}
+
+void LayerProbes::keep(golden::Cell cell, const Tensor& output) {
+  Buffer copy(*host_, {output.rows, output.columns, output.dtype});
+  host_->copy(output, copy.tensor());
+  kept_.push_back({cell, std::move(copy)});
+}
+
+void LayerProbes::run(const Forward& forward) {
+  // From the last cell back: the first one comes after a longer and a shorter step alike.
+  for (auto kept = kept_.rbegin(); kept != kept_.rend(); ++kept) twice(*kept, forward);
+  if (kept_.empty() || scenario_.values != Values::integers) return;
+  linear(kept_.back().cell, forward);
+  weighted_once(kept_.back().cell, forward);
+}
+
+void LayerProbes::twice(const Kept& kept, const Forward& forward) {
+  ledger_.looked("TWICE");
+  const Buffer again = forward(kept.cell, inputs_.cell(kept.cell, *host_));
+  const Tensor& first = kept.output.tensor();
+  for (Count token = 0; token < first.rows; ++token) {
+    const auto bytes = static_cast<std::size_t>(row_bytes(first));
+    if (std::memcmp(row_at(first, token), row_at(again.tensor(), token), bytes) == 0) continue;
+    const std::vector<double> then = values_of(rows_of(first, token, 1));
+    const std::vector<double> now = values_of(rows_of(again.tensor(), token, 1));
+    const auto at = std::ranges::mismatch(then, now).in1 - then.begin();
+    found(
+        "TWICE", kept.cell,
+        text("token ", token, " gives other bits when the step is run again: column ", at, " was ",
+             then[static_cast<std::size_t>(at)], " and is ", now[static_cast<std::size_t>(at)]));
+    return;
+  }
+}
+
+Buffer LayerProbes::with_weights(golden::Cell cell, float weight, const Forward& forward) {
+  const CellInputs inputs = inputs_.cell(cell, *host_);
+  std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
+  return forward(cell, inputs);
+}
+
+golden::Expected LayerProbes::expected_with(golden::Cell cell, float weight) const {
+  const CellInputs inputs = inputs_.cell(cell, *host_);
+  std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
+  return inputs_.expected(cell.layer, inputs);
+}
+
+// Weights of 0 leave what the shared experts give; doubled rows give doubled outputs where experts
+// are linear.
+void LayerProbes::linear(golden::Cell cell, const Forward& forward) {
+  ledger_.looked("LIN");
+  const Buffer shared = with_weights(cell, 0, forward);
+  const auto compared = golden::compare(expected_with(cell, 0).values, shared.tensor());
+  if (compared.first) {
+    const golden::Mismatch& first = *compared.first;
+    found("LIN", cell,
+          text("with router weights of 0 token ", first.token, ", column ", first.column,
+               " must be ", first.expected, ", the shared experts' part, and is ", first.actual));
+  }
+  if (scenario_.model.kernel != ExpertKernel::probe) return;
+  const Buffer once = forward(cell, inputs_.cell(cell, *host_));
+  const CellInputs doubled = inputs_.cell(cell, *host_);
+  double_rows(doubled.hidden_states.tensor());
+  const std::vector<double> twice = values_of(forward(cell, doubled).tensor());
+  const std::vector<double> single = values_of(once.tensor());
+  for (std::size_t i = 0; i < single.size(); ++i) {
+    if (twice[i] == 2 * single[i]) continue;
+    const auto columns = static_cast<std::size_t>(once.tensor().columns);
+    found("LIN", cell,
+          text("doubled hidden states turn ", single[i], " into ", twice[i], " (token ",
+               i / columns, ", column ", i % columns, ")"));
+    return;
+  }
+}
+
+void LayerProbes::weighted_once(golden::Cell cell, const Forward& forward) {
+  const ModelSpec& model = scenario_.model;
+  // A weight on the input goes through the activation, which is not linear.
+  if (model.router_weight_on_input && model.kernel != ExpertKernel::probe) return;
+  ledger_.looked("WONCE");
+  const std::vector<double> shared = values_of(with_weights(cell, 0, forward).tensor());
+  const Buffer ones = with_weights(cell, 1, forward);
+  const RoutedOutputs routed{
+      .ones = difference(values_of(ones.tensor()), shared),
+      .twos = difference(values_of(with_weights(cell, 2, forward).tensor()), shared),
+      .expected_ones = difference(expected_with(cell, 1).values, expected_with(cell, 0).values),
+      .columns = ones.tensor().columns};
+  for (Count token = 0; token < ones.tensor().rows; ++token) {
+    const std::string wrong = wrong_weighting(routed, token, model.scale);
+    if (wrong.empty()) continue;
+    found("WONCE", cell, text("token ", token, ": ", wrong));
+    return;
+  }
+}
+
+void LayerProbes::found(std::string_view check, golden::Cell cell, const std::string& what) {
+  const golden::Cell place{cell.step, cell.layer, world_rank_};
+  ledger_.found(check, moment_of(place, 1), text(place_text(place), ", probe: ", what));
+}
+
+}  // namespace moe::sim
