@@ -20,7 +20,16 @@ const std::vector<CheckRow>& all_checks() {
       {"PROV", "a received row is the row, the ids and the weights of the token its tag names"},
       {"COUNT", "all ranks agree on how many rows each gives, and that many arrive"},
       {"SEQ", "all ranks issue the same operations in the same order (step, layer, stage)"},
-      {"POISON", "memory that nobody wrote reaches no valid row; guard rows stay as they were"},
+      {"POISON", "memory that nobody wrote reaches no valid row"},
+      {"SHAPE", "at each edge of the layer rows, columns and type are what the contract says"},
+      {"CAP", "a buffer holds its worst case and no more; guard rows stay as they were"},
+      {"RANGE",
+       "an id that travels or is an index is in its range, a token's ids differ, a masked "
+       "one is no index"},
+      {"IDS", "rows travel with global ids and are computed with this rank's local ids for them"},
+      {"ALIAS", "inputs are the same bytes after the layer, outputs share no memory with them"},
+      {"PART", "what is summed over ranks is a part on each of them, and what leaves is complete"},
+      {"BYTES", "rows, bytes and collectives of a layer are those of the backend's budget"},
   };
   return rows;
 }

@@ -13,6 +13,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/row_named.h"
+#include "sim/seam_faults.h"
 
 namespace moe::sim {
 namespace {
@@ -26,21 +27,8 @@ int number_of(const std::string& fault, const std::string& key, const std::strin
   return value;
 }
 
-// The parameter as written, or the table's default.
-int parameter(const FaultSpec& fault, std::string_view key) {
-  for (const auto& [name, words] : fault.parameters) {
-    if (name == key) return number_of(fault.name, name, words);
-  }
-  for (const FaultParameter& row : fault_row(fault.name).parameters) {
-    if (row.name == key) return row.default_value;
-  }
-  throw ContractError(text("fault ", fault.name, " has no parameter ", key));
-}
-
-bool on_rank(const FaultSpec& fault, int rank) {
-  const int wanted = parameter(fault, "rank");
-  return wanted < 0 || wanted == rank;
-}
+int parameter(const FaultSpec& fault, std::string_view key) { return fault_parameter(fault, key); }
+bool on_rank(const FaultSpec& fault, int rank) { return fault_is_on_rank(fault, rank); }
 
 // A token must be one of its rank's in its step.
 void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
@@ -60,6 +48,23 @@ void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
 }
 
 }  // namespace
+
+int fault_parameter(const FaultSpec& fault, std::string_view key) {
+  for (const auto& [name, words] : fault.parameters) {
+    if (name == key) return number_of(fault.name, name, words);
+  }
+  for (const FaultParameter& row : fault_row(fault.name).parameters) {
+    if (row.name == key) return row.default_value;
+  }
+  throw ContractError(text("fault ", fault.name, " has no parameter ", key));
+}
+
+bool fault_is_on_rank(const FaultSpec& fault, int rank) {
+  const auto is_rank = [](const FaultParameter& one) { return one.name == "rank"; };
+  if (std::ranges::none_of(fault_row(fault.name).parameters, is_rank)) return true;
+  const int wanted = fault_parameter(fault, "rank");
+  return wanted < 0 || wanted == rank;
+}
 
 const FaultRow& fault_row(const std::string& name) {
   return row_named("fault", all_faults(), name);
@@ -148,6 +153,7 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     if (!on_rank(fault, site.rank)) continue;
+    inner = with_dispatch_fault(std::move(inner), site, fault);
     if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
     if (fault.name == "flip_bit" && parameter(fault, "layer") == site.layer) {
       inner = with_flipped_bit(std::move(inner), site.memory,
@@ -163,6 +169,7 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
 std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
                                      const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
+    inner = with_workspace_fault(std::move(inner), site, fault);
     if (fault.name == "MF-35" && on_rank(fault, site.rank)) {
       inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
                                          {.expert = parameter(fault, "expert")});

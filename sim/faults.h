@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/expert_id_map.h"
 #include "backends/moe_layer.h"
+#include "backends/parallel/parallel_config.h"
 #include "comm/communicator.h"
 #include "kernels/base/expert_map.h"
 #include "sim/scenario.h"
@@ -66,6 +68,8 @@ struct FaultSite {
   int layer = 0;
   Memory& memory;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
+  const ParallelGroups* groups = nullptr;
+  FusedMoEParallelConfig parallel = {};
 };
 
 // A group of the rank: those too small to have the entries that a fault names stay healthy.
@@ -76,5 +80,14 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const std::vector<FaultSpec>& faults);
 std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
                                      const std::vector<FaultSpec>& faults);
+std::unique_ptr<ExpertIdMap> with_faults(std::unique_ptr<ExpertIdMap> inner, const FaultSite& site,
+                                         const std::vector<FaultSpec>& faults);
+std::unique_ptr<Router> with_faults(std::unique_ptr<Router> inner, const FaultSite& site,
+                                    const std::vector<FaultSpec>& faults);
+
+// A parameter's value as written, or the table's default.
+int fault_parameter(const FaultSpec& fault, std::string_view key);
+// Whether the fault is for that rank.
+bool fault_is_on_rank(const FaultSpec& fault, int rank);
 
 }  // namespace moe::sim

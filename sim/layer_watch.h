@@ -1,15 +1,18 @@
-// Decorators around the layer's four that tell a rank's watch what passes: stage, times, checks.
+// Decorators around the layer's parts that tell a rank's watch what passes: stage, times, checks.
 // They change no byte and healthy code knows nothing of them.
 
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
-#include "backends/moe_layer.h"
+#include "backends/expert_id_map.h"
 #include "comm/traced_communicator.h"
-#include "sim/check_ledger.h"
-#include "sim/conservation.h"
+#include "sim/layer_contract.h"
+#include "sim/storage_checks.h"
 
 namespace moe::sim {
 
@@ -29,16 +32,23 @@ struct LayerWatch {
   golden::Cell cell;
   CheckLedger ledger;
   StageTimes times;
+  std::vector<ConstInput> inputs = {};                       // of the layer that is running
+  std::function<std::string(Count row)> token_of = nullptr;  // of its dispatched rows
 };
 
 std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch);
 
-// Enters the stage in the traced communicator before each half.
+// Enters the stage in the traced communicator before each half. Checks what goes into the layer and
+// that it is the same afterwards.
 std::unique_ptr<PrepareFinalize> watched(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                                         TracedCommunicator& trace);
+                                         const LayerContract& contract, TracedCommunicator& trace);
 
 // Checks what was dispatched before the experts see it, and their output before combine does.
 std::unique_ptr<Experts> watched(std::unique_ptr<Experts> inner, LayerWatch& watch,
-                                 const ConservationFacts& facts, Memory& memory);
+                                 const LayerContract& contract, Memory& memory);
+
+// Checks the ids that experts compute with.
+std::unique_ptr<ExpertIdMap> watched(std::unique_ptr<ExpertIdMap> inner, LayerWatch& watch,
+                                     const LayerContract& contract, Memory& memory);
 
 }  // namespace moe::sim

@@ -18,6 +18,7 @@
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/poison_check.h"
+#include "sim/traffic_check.h"
 
 namespace moe::sim {
 namespace {
@@ -145,22 +146,39 @@ class RankProgram {
                                  inputs.topk_weights.tensor(), *host_);
   }
 
+  LayerContract contract_of(int layer) const {
+    const ModelSpec& model = job_.scenario.model;
+    return {facts_,
+            model.layer(layer).hidden_size,
+            model.dtype,
+            model.top_k,
+            local_experts(),
+            expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)]};
+  }
+
+  // Experts behind their watch and their faults, and inside them the map of ids behind its own.
+  std::unique_ptr<Experts> experts_of(int layer, const LayerContract& contract,
+                                      const FaultSite& site) {
+    auto id_map =
+        watched(with_faults(make_expert_id_map(*kernels_, contract.local_of), site, job_.faults),
+                watch_, contract, memory_);
+    const ExpertsConfig config{*kernels_, contract.local_of, contract.num_local_experts,
+                               router_weight()};
+    return watched(with_faults(make_standard_experts(config, weights_of(layer), std::move(id_map)),
+                               site, job_.faults),
+                   watch_, contract, memory_);
+  }
+
   void build_layer(int layer) {
     const bool is_late = job_.line.selection == Selection::monolithic;
     const DispatchSite where = job_.line.dispatch_site;
-    const std::vector<int> local = local_experts();
-    const FaultSite site{rank_, layer, memory_, local};
+    const LayerContract contract = contract_of(layer);
+    const FaultSite site{rank_, layer, memory_, contract.local_of, &groups_, parallel_};
     const PrepareFinalizeConfig config{
         groups_,     parallel_,           memory_,
         expert_map_, Provenance::travels, backend_choice(job_.scenario, job_.line).naive_form};
-    const int num_local =
-        expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
-    auto router = layer_router(layer);
-    auto experts =
-        watched(with_faults(make_standard_experts({*kernels_, local, num_local, router_weight()},
-                                                  weights_of(layer)),
-                            site, job_.faults),
-                watch_, facts_, memory_);
+    auto router = with_faults(layer_router(layer), site, job_.faults);
+    auto experts = experts_of(layer, contract, site);
     if (is_late) {
       experts =
           make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
@@ -169,15 +187,51 @@ class RankProgram {
     if (router_weight() == RouterWeight::on_input) {
       moving = with_weighted_input(std::move(moving), *kernels_);
     }
-    auto prepare_finalize =
-        watched(with_faults(std::move(moving), site, job_.faults), watch_, ranks_.trace());
+    auto prepare_finalize = watched(with_faults(std::move(moving), site, job_.faults), watch_,
+                                    contract, ranks_.trace());
     MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
-                       std::move(experts));
+                       std::move(experts), &ranks_.sharing());
     const bool is_reduced = job_.backend.capabilities.output_is_reduced;
     const auto factor = static_cast<float>(job_.scenario.model.scale);
     layers_.emplace_back(
         MoeRunnerConfig{groups_, parallel_, memory_, *kernels_, is_reduced, factor},
         std::move(moe_layer), make_in_line_manager(job_.backend, where, config), shared_of(layer));
+  }
+
+  // What a layer may send, which its tensors' widths decide.
+  Traffic budget_of(golden::Cell cell, const Tensor& hidden_states, const Tensor& router_logits) {
+    const Count choices = job_.scenario.model.top_k;
+    const Count logits_bytes = row_bytes(router_logits);
+    RowWidths widths{hidden_states.columns,
+                     hidden_states.dtype,
+                     {choices * size_of(DType::f32), choices * size_of(DType::i32)},
+                     logits_bytes};
+    if (job_.line.selection == Selection::monolithic) widths.routing_bytes = {logits_bytes};
+    const NaiveForm form = backend_choice(job_.scenario, job_.line).naive_form;
+    return traffic_budget({.backend = job_.backend,
+                           .site = job_.line.dispatch_site,
+                           .naive_form = form,
+                           .sizes = deployment_.sizes,
+                           .parallel = parallel_,
+                           .tp_rank = groups_.tp.rank(),
+                           .has_shared_experts = job_.scenario.model.num_shared_experts > 0,
+                           .widths = std::move(widths)},
+                          job_.inputs.tokens(cell.step));
+  }
+
+  // The layer, and what is known of it only when it is through.
+  void forward_checked(golden::Cell cell, const Tensor& hidden_states, const Tensor& router_logits,
+                       const Tensor& output) {
+    const ConstInput rows("hidden_states", hidden_states, memory_);
+    const ConstInput logits("router_logits", router_logits, memory_);
+    const Traffic before = ranks_.trace().traffic();
+    layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
+        hidden_states, router_logits, job_.inputs.tokens(cell.step), output);
+    rows.check(watch_.cell, watch_.ledger);
+    logits.check(watch_.cell, watch_.ledger);
+    check_traffic(watch_.cell, since(before, ranks_.trace().traffic()),
+                  budget_of(cell, hidden_states, router_logits), watch_.ledger);
+    check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
   }
 
   // cell.rank is the DP rank whose tokens go in.
@@ -190,19 +244,13 @@ class RankProgram {
     const Buffer host_logits = router_rows(cell, inputs);
     const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
     const Buffer output(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype});
-    layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
-        output.tensor());
+    forward_checked(cell, hidden_states.tensor(), router_logits.tensor(), output.tensor());
     const HostCopy result(output.tensor(), memory_);
     check_poison(
         watch_.cell, RowsOf::output, result.tensor(),
         [&](Count row) { return text("token ", row, " of rank ", cell.rank); }, watch_.ledger);
-    if (!output.guards_intact() || !hidden_states.guards_intact()) {
-      watch_.ledger.found("POISON", moment_of(watch_.cell, 1),
-                          text(place_text(watch_.cell),
-                               ", combine: a guard row of the layer's "
-                               "input or output was overwritten"));
-    }
+    check_guards(watch_.cell, output, "the layer's output", watch_.ledger);
+    check_guards(watch_.cell, hidden_states, "the layer's input", watch_.ledger);
     judge_cell(cell, inputs, result.tensor());
   }
 
