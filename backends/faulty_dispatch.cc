@@ -1,4 +1,4 @@
-// Four decorators. What they do to one rank they do to all, so that no rank waits in vain: it is
+// Five decorators. What they do to one rank they do to all, so that no rank waits in vain: it is
 // the values, the rows and the bytes that are wrong.
 
 #include "backends/faulty_dispatch.h"
@@ -58,6 +58,27 @@ class PadsToExpert0 final : public PrepareFinalize {
   Memory& memory_;
 };
 
+class ReinterpretedIds final : public PrepareFinalize {
+ public:
+  explicit ReinterpretedIds(std::unique_ptr<PrepareFinalize> inner) : inner_(std::move(inner)) {}
+
+  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
+                     RowCounts tokens) override {
+    Dispatched dispatched = inner_->prepare(hidden_states, routing, tokens);
+    Tensor& ids = dispatched.routing.topk_ids;
+    ids.columns = row_bytes(ids) / size_of(DType::i16);
+    ids.dtype = DType::i16;
+    return dispatched;
+  }
+
+  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
+    inner_->finalize(expert_output, std::move(dispatched), output);
+  }
+
+ private:
+  std::unique_ptr<PrepareFinalize> inner_;
+};
+
 class FirstOfGather final : public PrepareFinalize {
  public:
   explicit FirstOfGather(std::unique_ptr<PrepareFinalize> inner) : inner_(std::move(inner)) {}
@@ -114,6 +135,10 @@ std::unique_ptr<PrepareFinalize> with_extra_all_reduce(std::unique_ptr<PrepareFi
 std::unique_ptr<PrepareFinalize> with_pads_to_expert_0(std::unique_ptr<PrepareFinalize> inner,
                                                        const FaultyDispatchSite& site) {
   return std::make_unique<PadsToExpert0>(std::move(inner), site.memory);
+}
+
+std::unique_ptr<PrepareFinalize> with_reinterpreted_ids(std::unique_ptr<PrepareFinalize> inner) {
+  return std::make_unique<ReinterpretedIds>(std::move(inner));
 }
 
 std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFinalize> inner) {

@@ -23,6 +23,10 @@ std::unique_ptr<PrepareFinalize> with_extra_all_reduce(std::unique_ptr<PrepareFi
 std::unique_ptr<PrepareFinalize> with_pads_to_expert_0(std::unique_ptr<PrepareFinalize> inner,
                                                        const FaultyDispatchSite& site);
 
+// MF-25: dispatched ids are handed on as 16-bit ones, as many times more as fit into the same bytes
+// (vllm#20166: a dtype of ids flips).
+std::unique_ptr<PrepareFinalize> with_reinterpreted_ids(std::unique_ptr<PrepareFinalize> inner);
+
 // MF-43: of the list of the ranks' rows only element 0 is used (sglang#28216).
 std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFinalize> inner);
 

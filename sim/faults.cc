@@ -117,10 +117,12 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     const auto limit = std::ranges::find_if(limit_of, is_it);
     const bool means_any = value == -1 && (name == "rank" || name == "expert");
     const bool is_too_large = limit != limit_of.end() && value >= limit->second;
-    if ((value < 0 && !means_any) || is_too_large) {
+    if ((value < row.smallest && !means_any) || is_too_large) {
       throw ScenarioError(
-          text("fault ", fault.name, ": ", name, "=", value, " is not in this world",
-               limit == limit_of.end() ? "" : text(" (0 to ", limit->second - 1, ")")));
+          text("fault ", fault.name, ": ", name, "=", value, " is not in this world (",
+               limit == limit_of.end() ? text("at least ", row.smallest)
+                                       : text(row.smallest, " to ", limit->second - 1),
+               ")"));
     }
   }
   check_token_fits(fault, limits);

@@ -22,6 +22,7 @@ struct FaultParameter {
   std::string_view name;
   int default_value = 0;
   std::string_view meaning;
+  int smallest = 0;
 };
 
 // One row of `moebius list faults`.
