@@ -36,6 +36,8 @@ class AllGatherReduceScatter final : public PrepareFinalize {
 extern const Backend allgather_reducescatter;
 const Backend allgather_reducescatter = {
     .capabilities = {.dispatch_reach = DispatchReach::every_rank,
+                     .dispatch_move = DispatchMove::all_gather,
+                     .combine_move = CombineMove::reduce_scatter,
                      .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},

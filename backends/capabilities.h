@@ -21,10 +21,17 @@ enum class WeightsAppliedBy { expert_rank, source_rank };
 // but its own.
 enum class DispatchReach { own_rank, every_rank, owner_ranks };
 
+// With which operations rows travel, for whoever counts what they may cost (traffic_budget.h).
+// Every backend declares both.
+enum class DispatchMove { undeclared, none, all_gather, broadcast };
+enum class CombineMove { undeclared, none, reduce_scatter, all_to_all, all_reduce };
+
 struct Capabilities {
   ActivationFormat activation_format = ActivationFormat::standard;
   DispatchReach dispatch_reach = DispatchReach::every_rank;
   WeightsAppliedBy weights_applied_by = WeightsAppliedBy::expert_rank;
+  DispatchMove dispatch_move = DispatchMove::undeclared;
+  CombineMove combine_move = CombineMove::undeclared;
   bool output_is_reduced = false;            // finalize has already summed over TP
   bool needs_routing_tables = false;         // round-robin ids are translated before dispatch
   bool moves_between_dp_ranks = true;        // false: only worlds with dp 1 can use it

@@ -11,7 +11,7 @@ namespace {
 class LocalRows final : public PrepareFinalize {
  public:
   explicit LocalRows(const PrepareFinalizeConfig& config)
-      : memory_(config.memory), provenance_(config.provenance) {}
+      : memory_(config.memory), provenance_(config.provenance), sharing_(config.groups.sharing) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
@@ -29,11 +29,13 @@ class LocalRows final : public PrepareFinalize {
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     dispatched.handle.use();
     memory_.copy(expert_output, output);
+    if (sharing_ != nullptr) sharing_->copied(expert_output, output);
   }
 
  private:
   Memory& memory_;
   Provenance provenance_;
+  SharingTags* sharing_;
 };
 
 }  // namespace

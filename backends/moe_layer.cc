@@ -4,33 +4,38 @@
 #include "backends/moe_layer.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace moe {
 
 MoeLayer::MoeLayer(std::unique_ptr<Router> router,
                    std::unique_ptr<PrepareFinalize> prepare_finalize,
-                   std::unique_ptr<Experts> experts)
+                   std::unique_ptr<Experts> experts, SharingTags* sharing)
     : router_(std::move(router)),
       prepare_finalize_(std::move(prepare_finalize)),
-      experts_(std::move(experts)) {}
+      experts_(std::move(experts)),
+      sharing_(sharing) {}
 
 void MoeLayer::forward(const Tensor& hidden_states, const Tensor& router_logits, RowCounts tokens,
                        const Tensor& output) {
   const RoutingBuffers routing = router_->select_experts(router_logits);
   Dispatched dispatched = prepare_finalize_->prepare(hidden_states, routing.view(), tokens);
   const Tensor expert_output = experts_->apply(dispatched);
+  if (sharing_ != nullptr) sharing_->made_by_experts(expert_output);
   prepare_finalize_->finalize(expert_output, std::move(dispatched), output);
 }
 
 DispatchHandle::DispatchHandle(DispatchHandle&& other) noexcept
     : rows_per_rank(std::move(other.rows_per_rank)),
       buffers_(std::move(other.buffers_)),
+      workspaces_(std::move(other.workspaces_)),
       used_(std::exchange(other.used_, true)) {}
 
 DispatchHandle& DispatchHandle::operator=(DispatchHandle&& other) noexcept {
   rows_per_rank = std::move(other.rows_per_rank);
   buffers_ = std::move(other.buffers_);
+  workspaces_ = std::move(other.workspaces_);
   used_ = std::exchange(other.used_, true);
   return *this;
 }
@@ -38,6 +43,24 @@ DispatchHandle& DispatchHandle::operator=(DispatchHandle&& other) noexcept {
 Tensor DispatchHandle::keep(Buffer buffer) {
   buffers_.push_back(std::move(buffer));
   return buffers_.back().tensor();
+}
+
+Tensor DispatchHandle::keep_workspace(Buffer buffer) {
+  workspaces_.push_back(keep(std::move(buffer)));
+  return workspaces_.back();
+}
+
+std::optional<Tensor> DispatchHandle::buffer_of(const Tensor& rows) const {
+  const std::less_equal<> is_before;
+  for (const Buffer& buffer : buffers_) {
+    const Tensor& kept = buffer.tensor();
+    const auto* begin = static_cast<const std::byte*>(kept.data);
+    const bool holds =
+        is_before(begin, static_cast<const std::byte*>(rows.data)) &&
+        std::less<>()(static_cast<const std::byte*>(rows.data), begin + bytes_of(kept));
+    if (holds || kept.data == rows.data) return kept;
+  }
+  return std::nullopt;
 }
 
 void DispatchHandle::use() {

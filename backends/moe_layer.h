@@ -5,8 +5,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "backends/parallel/sharing.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/routing.h"
 
@@ -25,6 +27,15 @@ class DispatchHandle {
   // Takes over a buffer until the handle ends. RETURNS its view.
   Tensor keep(Buffer buffer);
 
+  // The same for the experts' scratch rows, whose size is declared before they are written.
+  Tensor keep_workspace(Buffer buffer);
+
+  // Every workspace that was kept. LIFETIME: the handle's.
+  const std::vector<Tensor>& workspaces() const { return workspaces_; }
+
+  // The kept buffer that holds the tensor's first row; nothing if none does.
+  std::optional<Tensor> buffer_of(const Tensor& rows) const;
+
   // Rows of each rank of the group, as prepare moved them.
   std::vector<Count> rows_per_rank;
 
@@ -36,6 +47,7 @@ class DispatchHandle {
 
  private:
   std::vector<Buffer> buffers_;
+  std::vector<Tensor> workspaces_;
   bool used_ = false;
 };
 
@@ -85,8 +97,9 @@ class Router {
 
 class MoeLayer {
  public:
+  // sharing: where the tags of the layer's tensors are kept; null where nobody looks.
   MoeLayer(std::unique_ptr<Router> router, std::unique_ptr<PrepareFinalize> prepare_finalize,
-           std::unique_ptr<Experts> experts);
+           std::unique_ptr<Experts> experts, SharingTags* sharing = nullptr);
 
   // hidden_states [tokens[rank], hidden_size] → output, the same shape. router_logits has one row
   // per token, as the router reads it. tokens: rows of every rank of the group.
@@ -97,6 +110,7 @@ class MoeLayer {
   std::unique_ptr<Router> router_;
   std::unique_ptr<PrepareFinalize> prepare_finalize_;
   std::unique_ptr<Experts> experts_;
+  SharingTags* sharing_;
 };
 
 }  // namespace moe

@@ -19,24 +19,31 @@ MoeRunner::MoeRunner(const MoeRunnerConfig& config, MoeLayer layer,
 
 void MoeRunner::forward(const Tensor& hidden_states, const Tensor& router_logits,
                         RowCounts num_tokens_across_dp, const Tensor& output) {
+  SharingTags* sharing = config_.groups.sharing;
+  if (sharing != nullptr) sharing->begin_layer();
   const std::vector<Count> sizes = dispatch_sizes(config_.parallel, num_tokens_across_dp);
-  Communicator* sharing = sharing_group();
-  if (sharing == nullptr) {
+  Communicator* group = sharing_group();
+  if (group == nullptr) {
     forward_dispatched({hidden_states, router_logits}, sizes, output);
+    if (sharing != nullptr) sharing->leave(output);
     return;
   }
-  const Buffer own_states = own_share(hidden_states, *sharing);
-  const Buffer own_logits = own_share(router_logits, *sharing);
+  const Buffer own_states = own_share(hidden_states, *group);
+  const Buffer own_logits = own_share(router_logits, *group);
   const Tensor& own = own_states.tensor();
   const Buffer own_output(config_.memory, {own.rows, own.columns, own.dtype});
   forward_dispatched({own, own_logits.tensor()}, sizes, own_output.tensor());
-  gather_shares(own_output.tensor(), *sharing, output);
+  if (sharing != nullptr) sharing->leave(own_output.tensor());
+  gather_shares(own_output.tensor(), *group, output);
 }
 
 // Rows of this rank → their results, complete on every rank of a TP group.
 void MoeRunner::forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output) {
   Buffer shared;
-  if (shared_experts_ != nullptr) shared = shared_experts_->apply(own.hidden_states);
+  if (shared_experts_ != nullptr) {
+    shared = shared_experts_->apply(own.hidden_states);
+    tag_shared(shared.tensor());
+  }
   if (in_line_ == nullptr) {
     layer_.forward(own.hidden_states, own.router_logits, sizes, output);
   } else {
@@ -53,10 +60,24 @@ void MoeRunner::forward_dispatched(const Rows& own, RowCounts sizes, const Tenso
   if (shared_experts_ == nullptr) return reduce(output);
   if (!is_partial()) {  // the routed output is complete: so must the shared one be
     reduce_over_tp(shared.tensor());
-    return config_.kernels.add_rows(shared.tensor(), output);
+    return add_shared(shared.tensor(), output);
   }
-  config_.kernels.add_rows(shared.tensor(), output);
+  add_shared(shared.tensor(), output);
   reduce(output);
+}
+
+void MoeRunner::add_shared(const Tensor& shared, const Tensor& output) {
+  if (config_.groups.sharing != nullptr) config_.groups.sharing->added(shared, output);
+  config_.kernels.add_rows(shared, output);
+}
+
+// Each rank's own tokens; of the same tokens a part of the sum on each rank of a TP group, whose
+// ranks hold a shard of the weights.
+void MoeRunner::tag_shared(const Tensor& shared) {
+  if (config_.groups.sharing == nullptr) return;
+  RowSharing sharing{.dp = Sharing::token_sharded, .pcp = Sharing::token_sharded};
+  sharing.tp = config_.parallel.is_sequence_parallel() ? Sharing::token_sharded : Sharing::partial;
+  config_.groups.sharing->tag(shared, sharing);
 }
 
 // The factor of the routed output. fp16 with shared experts divides those instead, lest the product

@@ -43,6 +43,8 @@ class MoeRunner {
   Communicator* sharing_group() const;
   void forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output);
   void scale(const Tensor& output, const Tensor& shared);
+  void add_shared(const Tensor& shared, const Tensor& output);
+  void tag_shared(const Tensor& shared);
   void reduce(const Tensor& output);
   void reduce_over_tp(const Tensor& rows);
   bool is_partial() const;

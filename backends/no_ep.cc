@@ -9,6 +9,8 @@ namespace moe::backends {
 extern const Backend no_ep;
 const Backend no_ep = {
     .capabilities = {.dispatch_reach = DispatchReach::own_rank,
+                     .dispatch_move = DispatchMove::none,
+                     .combine_move = CombineMove::none,
                      .moves_between_dp_ranks = false,
                      .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,

@@ -13,6 +13,8 @@ class Skeleton final : public PrepareFinalize {
  public:
   explicit Skeleton(const PrepareFinalizeConfig& config)
       : group_(config.group()),
+        sharing_(config.groups.sharing),
+        axes_(dispatch_axes(config.parallel)),
         provenance_(config.provenance),
         manager_(make_all_gather_manager(group_)) {}
 
@@ -35,10 +37,15 @@ class Skeleton final : public PrepareFinalize {
       from_rank.push_back(rows_of(partial.tensor(), rank * output.rows, output.rows));
     }
     group_.memory().add_rows(from_rank, output);
+    if (sharing_ != nullptr) {
+      sharing_->summed(expert_output, output, axes_, Sharing::token_sharded);
+    }
   }
 
  private:
   Communicator& group_;
+  SharingTags* sharing_;
+  Axes axes_;
   Provenance provenance_;
   std::unique_ptr<All2AllManager> manager_;
 };
@@ -48,6 +55,8 @@ class Skeleton final : public PrepareFinalize {
 extern const Backend skeleton;
 const Backend skeleton = {
     .capabilities = {.dispatch_reach = DispatchReach::every_rank,
+                     .dispatch_move = DispatchMove::all_gather,
+                     .combine_move = CombineMove::all_to_all,
                      .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},

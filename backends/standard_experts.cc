@@ -8,29 +8,33 @@
 namespace moe {
 namespace {
 
+// No map: plan_rows takes the ids as they are.
+constexpr Tensor ids_are_local = {};
+
 class StandardExperts final : public Experts {
  public:
-  StandardExperts(const ExpertsConfig& config, ExpertWeights weights)
+  StandardExperts(const ExpertsConfig& config, ExpertWeights weights,
+                  std::unique_ptr<ExpertIdMap> id_map)
       : kernels_(config.kernels),
         num_local_experts_(config.num_local_experts),
-        router_weight_(config.router_weight) {
+        router_weight_(config.router_weight),
+        id_map_(std::move(id_map)) {
     if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
       gemm_ = kernels_.gemm_experts(std::move(*gemm), num_local_experts_);
     } else {
       signs_ = std::move(std::get<ProbeWeights>(weights).signs);
     }
-    std::vector<std::int32_t> map(config.expert_map.begin(), config.expert_map.end());
-    expert_map_ =
-        copy_of({map.data(), static_cast<Count>(map.size()), 1, DType::i32, {}}, kernels_.memory());
   }
 
   Tensor apply(Dispatched& dispatched) override {
+    const RoutingBuffers local = id_map_->local_ids(dispatched.routing);
+    MOE_CHECK(local.space == IdSpace::local, "rows are grouped by local expert");
     const RowPlanBuffers plan =
-        kernels_.plan_rows(dispatched.routing.topk_ids, expert_map_.tensor(), num_local_experts_);
+        kernels_.plan_rows(local.topk_ids.tensor(), ids_are_local, num_local_experts_);
     const Buffer rows = kernels_.permute(dispatched.hidden_states, plan.view());
     const Buffer computed = compute(rows, plan.first_row.tensor());
     const Tensor& dispatched_rows = dispatched.hidden_states;
-    const Tensor output = dispatched.handle.keep(Buffer(
+    const Tensor output = dispatched.handle.keep_workspace(Buffer(
         kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
     const Tensor& result = computed.tensor().columns > 0 ? computed.tensor() : rows.tensor();
     const Buffer ones = router_weight_ == RouterWeight::on_input
@@ -62,13 +66,15 @@ class StandardExperts final : public Experts {
   RouterWeight router_weight_ = RouterWeight::on_output;
   Buffer signs_;
   std::unique_ptr<GemmExperts> gemm_;  // null: probes
-  Buffer expert_map_;
+  std::unique_ptr<ExpertIdMap> id_map_;
 };
 
 }  // namespace
 
-std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights) {
-  return std::make_unique<StandardExperts>(config, std::move(weights));
+std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,
+                                               std::unique_ptr<ExpertIdMap> id_map) {
+  if (id_map == nullptr) id_map = make_expert_id_map(config.kernels, config.expert_map);
+  return std::make_unique<StandardExperts>(config, std::move(weights), std::move(id_map));
 }
 
 }  // namespace moe

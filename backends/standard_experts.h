@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "backends/expert_id_map.h"
 #include "backends/moe_layer.h"
 #include "kernels/kernels.h"
 
@@ -31,6 +32,8 @@ struct ExpertsConfig {
   RouterWeight router_weight = RouterWeight::on_output;
 };
 
-std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights);
+// id_map: null: one of the config's own.
+std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,
+                                               std::unique_ptr<ExpertIdMap> id_map = nullptr);
 
 }  // namespace moe

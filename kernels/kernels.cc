@@ -88,10 +88,20 @@ void Kernels::recorded_routing(const Tensor& recorded, const Routing& chosen) {
   do_recorded_routing(recorded, chosen);
 }
 
+Buffer Kernels::local_ids(const Tensor& topk_ids, const Tensor& expert_map) {
+  MOE_CHECK(
+      topk_ids.dtype == DType::i32 && expert_map.dtype == DType::i32 && expert_map.columns == 1,
+      text("ids and a map are i32, not ", shape_text(topk_ids), " and ", shape_text(expert_map)));
+  Buffer local(memory(), {topk_ids.rows, topk_ids.columns, DType::i32});
+  do_local_ids(topk_ids, expert_map, local.tensor());
+  return local;
+}
+
 RowPlanBuffers Kernels::plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
                                   int num_local_experts) {
-  MOE_CHECK(topk_ids.dtype == DType::i32 && expert_map.dtype == DType::i32,
-            "ids and maps are i32, not " + shape_text(topk_ids));
+  MOE_CHECK(
+      topk_ids.dtype == DType::i32 && (expert_map.columns == 0 || expert_map.dtype == DType::i32),
+      "ids and maps are i32, not " + shape_text(topk_ids));
   const Count num_choices = topk_ids.rows * topk_ids.columns;
   RowPlanBuffers plan{
       Buffer(memory(), {topk_ids.rows, topk_ids.columns, DType::i32}),

@@ -96,9 +96,15 @@ class Kernels {
   // then the weights. A row of zeros thus chooses the experts that softmax chooses from one.
   void recorded_routing(const Tensor& recorded, const Routing& chosen);
 
+  // The slot on this rank of each choice of topk_ids [rows, top_k] i32, -1 for one that is masked
+  // or lives elsewhere. expert_map [num_experts, 1] i32. An id that the map does not have is
+  // refused.
+  Buffer local_ids(const Tensor& topk_ids, const Tensor& expert_map);
+
   // Groups the choices of topk_ids [rows, top_k] i32 by local expert. expert_map [num_experts, 1]
-  // i32 names each expert's slot on this rank, -1 elsewhere; masked ids have no row. ORDER: experts
-  // ascending, within one the dispatched order (stable).
+  // i32 names each expert's slot on this rank, -1 elsewhere, or has no columns: the ids are local
+  // already. Masked ids have no row. ORDER: experts ascending, within one the dispatched order
+  // (stable).
   RowPlanBuffers plan_rows(const Tensor& topk_ids, const Tensor& expert_map, int num_local_experts);
 
   // The dispatched rows in grouped order: [first_row's end, hidden].
@@ -152,6 +158,8 @@ class Kernels {
   virtual void do_topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
                                   const Routing& chosen) = 0;
   virtual void do_recorded_routing(const Tensor& recorded, const Routing& chosen) = 0;
+  virtual void do_local_ids(const Tensor& topk_ids, const Tensor& expert_map,
+                            const Tensor& local) = 0;
   virtual void do_plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
                             const RowPlan& plan) = 0;
   virtual Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) = 0;

@@ -16,6 +16,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/row_named.h"
+#include "sim/seam_faults.h"
 
 namespace moe::sim {
 namespace {
@@ -29,35 +30,13 @@ int number_of(const std::string& fault, const std::string& key, const std::strin
   return value;
 }
 
-// The parameter as written, or the table's default.
-int parameter(const FaultSpec& fault, std::string_view key) {
-  for (const auto& [name, words] : fault.parameters) {
-    if (name == key) return number_of(fault.name, name, words);
-  }
-  for (const FaultParameter& row : fault_row(fault.name).parameters) {
-    if (row.name == key) return row.default_value;
-  }
-  throw ContractError(text("fault ", fault.name, " has no parameter ", key));
-}
-
-bool has_parameter(const FaultSpec& fault, std::string_view key) {
-  return std::ranges::any_of(fault_row(fault.name).parameters,
-                             [key](const FaultParameter& one) { return one.name == key; });
-}
-
-bool on_rank(const FaultSpec& fault, int rank) {
-  const int wanted = parameter(fault, "rank");
-  return wanted < 0 || wanted == rank;
-}
-
-// The same for faults of which some know no rank.
-bool is_here(const FaultSpec& fault, int rank) {
-  return !has_parameter(fault, "rank") || on_rank(fault, rank);
-}
+int parameter(const FaultSpec& fault, std::string_view key) { return fault_parameter(fault, key); }
+bool on_rank(const FaultSpec& fault, int rank) { return fault_is_on_rank(fault, rank); }
 
 // A token must be one of its rank's in its step.
 void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
-  if (!has_parameter(fault, "token")) return;
+  const auto is_token = [](const FaultParameter& one) { return one.name == "token"; };
+  if (std::ranges::none_of(fault_row(fault.name).parameters, is_token)) return;
   const int step = parameter(fault, "step");
   const int token = parameter(fault, "token");
   Count most = 0;
@@ -72,6 +51,23 @@ void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
 }
 
 }  // namespace
+
+int fault_parameter(const FaultSpec& fault, std::string_view key) {
+  for (const auto& [name, words] : fault.parameters) {
+    if (name == key) return number_of(fault.name, name, words);
+  }
+  for (const FaultParameter& row : fault_row(fault.name).parameters) {
+    if (row.name == key) return row.default_value;
+  }
+  throw ContractError(text("fault ", fault.name, " has no parameter ", key));
+}
+
+bool fault_is_on_rank(const FaultSpec& fault, int rank) {
+  const auto is_rank = [](const FaultParameter& one) { return one.name == "rank"; };
+  if (std::ranges::none_of(fault_row(fault.name).parameters, is_rank)) return true;
+  const int wanted = fault_parameter(fault, "rank");
+  return wanted < 0 || wanted == rank;
+}
 
 const FaultRow& fault_row(const std::string& name) {
   return row_named("fault", all_faults(), name);
@@ -124,10 +120,12 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     const auto limit = std::ranges::find_if(limit_of, is_it);
     const bool means_any = value == -1 && (name == "rank" || name == "expert");
     const bool is_too_large = limit != limit_of.end() && value >= limit->second;
-    if ((value < 0 && !means_any) || is_too_large) {
+    if ((value < row.smallest && !means_any) || is_too_large) {
       throw ScenarioError(
-          text("fault ", fault.name, ": ", name, "=", value, " is not in this world",
-               limit == limit_of.end() ? "" : text(" (0 to ", limit->second - 1, ")")));
+          text("fault ", fault.name, ": ", name, "=", value, " is not in this world (",
+               limit == limit_of.end() ? text("at least ", row.smallest)
+                                       : text(row.smallest, " to ", limit->second - 1),
+               ")"));
     }
   }
   check_token_fits(fault, limits);
@@ -163,11 +161,12 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const FaultSite& site,
                                              const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
+    if (!on_rank(fault, site.rank)) continue;
+    inner = with_dispatch_fault(std::move(inner), site, fault);
     if (fault.name == "MF-07") {
       const auto factor = static_cast<float>(std::pow(site.scale, parameter(fault, "times") - 1));
       inner = with_output_scaled(std::move(inner), site.memory, factor);
     }
-    if (!is_here(fault, site.rank)) continue;
     if (fault.name == "MF-36") inner = with_stale_tail(std::move(inner), site.memory);
     if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
     if (fault.name == "flip_bit" && parameter(fault, "layer") == site.layer) {
@@ -184,6 +183,7 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
 std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
                                      const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
+    inner = with_workspace_fault(std::move(inner), site, fault);
     if (fault.name == "MF-35" && on_rank(fault, site.rank)) {
       inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
                                          {.expert = parameter(fault, "expert")});
@@ -195,27 +195,17 @@ std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const Fault
   return inner;
 }
 
-std::unique_ptr<Router> with_faults(std::unique_ptr<Router> inner, const FaultSite& site,
-                                    const std::vector<FaultSpec>& faults) {
-  for (const FaultSpec& fault : faults) {
-    if (fault.name != "MF-09") continue;
-    const auto num_experts = static_cast<Count>(site.expert_map.size());
-    inner = with_negative_logits_clamped(std::move(inner), site.memory, num_experts);
-  }
-  return inner;
-}
-
 std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
                                            const FaultSite& site,
                                            const std::vector<FaultSpec>& faults) {
-  if (inner == nullptr) return inner;
+  if (inner == nullptr || site.groups == nullptr) return inner;
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-02") {
-      inner = with_shared_sum_before_reduce(std::move(inner), site.groups.tp);
+      inner = with_shared_sum_before_reduce(std::move(inner), site.groups->tp);
     }
     if (fault.name == "MF-03") {
       inner =
-          with_gathered_shared_input(std::move(inner), dispatch_group(site.groups, site.parallel));
+          with_gathered_shared_input(std::move(inner), dispatch_group(*site.groups, site.parallel));
     }
     if (fault.name == "MF-05" && on_rank(fault, site.rank)) {
       inner = with_shared_dropped(std::move(inner), site.memory);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/expert_id_map.h"
 #include "backends/moe_layer.h"
 #include "backends/parallel/parallel_config.h"
 #include "backends/shared_experts.h"
@@ -22,6 +23,7 @@ struct FaultParameter {
   std::string_view name;
   int default_value = 0;
   std::string_view meaning;
+  int smallest = 0;
 };
 
 // One row of `moebius list faults`.
@@ -68,8 +70,8 @@ struct FaultSite {
   int layer = 0;
   Memory& memory;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
-  const ParallelGroups& groups;
-  FusedMoEParallelConfig parallel;
+  const ParallelGroups* groups = nullptr;
+  FusedMoEParallelConfig parallel = {};
   double scale = 1;  // routed scaling factor
 };
 
@@ -81,11 +83,18 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const std::vector<FaultSpec>& faults);
 std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const FaultSite& site,
                                      const std::vector<FaultSpec>& faults);
+std::unique_ptr<ExpertIdMap> with_faults(std::unique_ptr<ExpertIdMap> inner, const FaultSite& site,
+                                         const std::vector<FaultSpec>& faults);
 std::unique_ptr<Router> with_faults(std::unique_ptr<Router> inner, const FaultSite& site,
                                     const std::vector<FaultSpec>& faults);
 // None stays none.
 std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
                                            const FaultSite& site,
                                            const std::vector<FaultSpec>& faults);
+
+// A parameter's value as written, or the table's default.
+int fault_parameter(const FaultSpec& fault, std::string_view key);
+// Whether the fault is for that rank.
+bool fault_is_on_rank(const FaultSpec& fault, int rank);
 
 }  // namespace moe::sim

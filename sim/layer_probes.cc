@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/base/bits.h"
+#include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 
 namespace moe::sim {
@@ -92,18 +93,13 @@ std::string wrong_weighting(const RoutedOutputs& routed, Count token, double sca
 
 }  // namespace
 
-LayerProbes::LayerProbes(const Scenario& scenario, const WorldInputs& inputs, LayerRange stage,
-                         int world_rank, CheckLedger& ledger)
-    : scenario_(scenario),
-      inputs_(inputs),
-      world_rank_(world_rank),
-      ledger_(ledger),
-      host_(make_host_memory(Poison::on)) {
-  if (stage.first == stage.last) return;
-  for (int step = 0; step < inputs.num_steps(); ++step) {
-    if (total_rows(inputs.tokens(step)) == 0) continue;
-    const golden::Cell last{step, stage.last - 1, 0};
-    if (cells_.empty()) cells_.push_back({step, stage.first, 0});
+LayerProbes::LayerProbes(const ProbedWorld& world, CheckLedger& ledger)
+    : world_(world), ledger_(ledger), host_(make_host_memory(Poison::on)) {
+  if (world.stage.first == world.stage.last) return;
+  for (int step = 0; step < world.inputs.num_steps(); ++step) {
+    if (total_rows(world.inputs.tokens(step)) == 0) continue;
+    const golden::Cell last{step, world.stage.last - 1, 0};
+    if (cells_.empty()) cells_.push_back({step, world.stage.first, 0});
     if (cells_.front() == last) continue;
     cells_.resize(1);
     cells_.push_back(last);
@@ -116,23 +112,48 @@ bool LayerProbes::is_probed(golden::Cell cell) const {
   });
 }
 
-void LayerProbes::keep(golden::Cell cell, const Tensor& output) {
+void LayerProbes::note(golden::Cell cell, const CellInputs& inputs, const Tensor& output,
+                       RankOutputs& outputs) {
+  const auto bytes = static_cast<std::size_t>(bytes_of(output));
+  const std::array<std::uint64_t, 2> chain = {
+      outputs.digest, digest_of({static_cast<const std::byte*>(output.data), bytes})};
+  outputs.digest = digest_of(std::as_bytes(std::span(chain)));
+  outputs.has_bounds = world_.scenario.values == Values::real;
+  if (!is_probed(cell)) return;
   Buffer copy(*host_, {output.rows, output.columns, output.dtype});
   host_->copy(output, copy.tensor());
   kept_.push_back({cell, std::move(copy)});
+  if (output.rows == 0) return;
+  for (const Count token : {Count{0}, output.rows - 1}) {
+    const std::vector<OutputSample> samples = samples_of(cell, inputs, output, token);
+    outputs.samples.insert(outputs.samples.end(), samples.begin(), samples.end());
+  }
+}
+
+// Of one row, with the bounds that a real world has.
+std::vector<OutputSample> LayerProbes::samples_of(golden::Cell cell, const CellInputs& inputs,
+                                                  const Tensor& output, Count token) const {
+  std::vector<double> bounds;
+  if (world_.scenario.values == Values::real) {
+    const golden::Expected expected = world_.inputs.expected_row(cell.layer, inputs, token);
+    for (std::size_t i = 0; i < expected.values.size(); ++i) {
+      bounds.push_back(expected.bound(i, world_.num_roundings));
+    }
+  }
+  return row_samples(cell, output, token, bounds);
 }
 
 void LayerProbes::run(const Forward& forward) {
   // From the last cell back: the first one comes after a longer and a shorter step alike.
   for (auto kept = kept_.rbegin(); kept != kept_.rend(); ++kept) twice(*kept, forward);
-  if (kept_.empty() || scenario_.values != Values::integers) return;
+  if (kept_.empty() || world_.scenario.values != Values::integers) return;
   linear(kept_.back().cell, forward);
   weighted_once(kept_.back().cell, forward);
 }
 
 void LayerProbes::twice(const Kept& kept, const Forward& forward) {
   ledger_.looked("TWICE");
-  const Buffer again = forward(kept.cell, inputs_.cell(kept.cell, *host_));
+  const Buffer again = forward(kept.cell, world_.inputs.cell(kept.cell, *host_));
   const Tensor& first = kept.output.tensor();
   for (Count token = 0; token < first.rows; ++token) {
     const auto bytes = static_cast<std::size_t>(row_bytes(first));
@@ -149,15 +170,15 @@ void LayerProbes::twice(const Kept& kept, const Forward& forward) {
 }
 
 Buffer LayerProbes::with_weights(golden::Cell cell, float weight, const Forward& forward) {
-  const CellInputs inputs = inputs_.cell(cell, *host_);
+  const CellInputs inputs = world_.inputs.cell(cell, *host_);
   std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
   return forward(cell, inputs);
 }
 
 golden::Expected LayerProbes::expected_with(golden::Cell cell, float weight) const {
-  const CellInputs inputs = inputs_.cell(cell, *host_);
+  const CellInputs inputs = world_.inputs.cell(cell, *host_);
   std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
-  return inputs_.expected(cell.layer, inputs);
+  return world_.inputs.expected(cell.layer, inputs);
 }
 
 // Weights of 0 leave what the shared experts give; doubled rows give doubled outputs where experts
@@ -172,9 +193,9 @@ void LayerProbes::linear(golden::Cell cell, const Forward& forward) {
           text("with router weights of 0 token ", first.token, ", column ", first.column,
                " must be ", first.expected, ", the shared experts' part, and is ", first.actual));
   }
-  if (scenario_.model.kernel != ExpertKernel::probe) return;
-  const Buffer once = forward(cell, inputs_.cell(cell, *host_));
-  const CellInputs doubled = inputs_.cell(cell, *host_);
+  if (world_.scenario.model.kernel != ExpertKernel::probe) return;
+  const Buffer once = forward(cell, world_.inputs.cell(cell, *host_));
+  const CellInputs doubled = world_.inputs.cell(cell, *host_);
   double_rows(doubled.hidden_states.tensor());
   const std::vector<double> twice = values_of(forward(cell, doubled).tensor());
   const std::vector<double> single = values_of(once.tensor());
@@ -189,7 +210,7 @@ void LayerProbes::linear(golden::Cell cell, const Forward& forward) {
 }
 
 void LayerProbes::weighted_once(golden::Cell cell, const Forward& forward) {
-  const ModelSpec& model = scenario_.model;
+  const ModelSpec& model = world_.scenario.model;
   // A weight on the input goes through the activation, which is not linear.
   if (model.router_weight_on_input && model.kernel != ExpertKernel::probe) return;
   ledger_.looked("WONCE");
@@ -209,7 +230,7 @@ void LayerProbes::weighted_once(golden::Cell cell, const Forward& forward) {
 }
 
 void LayerProbes::found(std::string_view check, golden::Cell cell, const std::string& what) {
-  const golden::Cell place{cell.step, cell.layer, world_rank_};
+  const golden::Cell place{cell.step, cell.layer, world_.world_rank};
   ledger_.found(check, moment_of(place, 1), text(place_text(place), ", probe: ", what));
 }
 

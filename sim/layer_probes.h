@@ -10,29 +10,36 @@
 
 #include "backends/parallel/rank_grid.h"
 #include "kernels/base/buffer.h"
+#include "sim/back_check.h"
 #include "sim/check_ledger.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
 
 namespace moe::sim {
 
+// What stays the same for a rank. LIFETIME: the references outlive the probes.
+struct ProbedWorld {
+  const Scenario& scenario;
+  const WorldInputs& inputs;
+  LayerRange stage;
+  int world_rank = 0;     // for sentences
+  int num_roundings = 0;  // of a sum on its way home (golden/oracle.h)
+};
+
 class LayerProbes {
  public:
   // Runs the cell's layer on these inputs. RETURNS its output [tokens, hidden_size] in host memory.
   using Forward = std::function<Buffer(golden::Cell cell, const CellInputs& inputs)>;
 
-  // world_rank is for sentences. LIFETIME: the references outlive it.
-  LayerProbes(const Scenario& scenario, const WorldInputs& inputs, LayerRange stage, int world_rank,
-              CheckLedger& ledger);
+  // Probed are the first layer of the first step that has a token, and the last one of the last.
+  LayerProbes(const ProbedWorld& world, CheckLedger& ledger);
 
-  // The cells that are probed: the first layer of the first step that has a token, the last one of
-  // the last. cell.rank does not count.
-  bool is_probed(golden::Cell cell) const;
+  // The output [tokens, hidden_size] of a cell's own run, host memory: adds to what the rank's
+  // layers gave, and keeps it where the cell is probed. cell.rank is the DP rank.
+  void note(golden::Cell cell, const CellInputs& inputs, const Tensor& output,
+            RankOutputs& outputs);
 
-  // The output of a probed cell's own run, host memory.
-  void keep(golden::Cell cell, const Tensor& output);
-
-  // Collective. REQUIRES that every probed cell was kept.
+  // Collective. REQUIRES that every cell was noted.
   void run(const Forward& forward);
 
  private:
@@ -41,6 +48,9 @@ class LayerProbes {
     Buffer output;
   };
 
+  bool is_probed(golden::Cell cell) const;
+  std::vector<OutputSample> samples_of(golden::Cell cell, const CellInputs& inputs,
+                                       const Tensor& output, Count token) const;
   void twice(const Kept& kept, const Forward& forward);
   void linear(golden::Cell cell, const Forward& forward);
   void weighted_once(golden::Cell cell, const Forward& forward);
@@ -48,9 +58,7 @@ class LayerProbes {
   golden::Expected expected_with(golden::Cell cell, float weight) const;
   void found(std::string_view check, golden::Cell cell, const std::string& what);
 
-  const Scenario& scenario_;
-  const WorldInputs& inputs_;
-  int world_rank_;
+  ProbedWorld world_;
   CheckLedger& ledger_;
   std::unique_ptr<Memory> host_;
   std::vector<golden::Cell> cells_;

@@ -1,4 +1,4 @@
-// The three decorators. Each times the call inside and leaves its checks outside the time.
+// The four decorators. Each times the call inside and leaves its checks outside the time.
 // Made by rank_program.cc.
 
 #include "sim/layer_watch.h"
@@ -7,7 +7,9 @@
 
 #include "kernels/base/text.h"
 #include "sim/host_copy.h"
+#include "sim/id_checks.h"
 #include "sim/poison_check.h"
+#include "sim/shape_check.h"
 
 namespace moe::sim {
 namespace {
@@ -41,42 +43,64 @@ class WatchedRouter final : public Router {
   LayerWatch& watch_;
 };
 
+std::vector<ConstInput> inputs_of(const Tensor& hidden_states, const Routing& routing,
+                                  Memory& memory) {
+  std::vector<ConstInput> inputs = {{"hidden_states", hidden_states, memory}};
+  if (!routing.is_selected()) {
+    inputs.push_back({"router_logits", routing.router_logits, memory});
+    return inputs;
+  }
+  inputs.push_back({"topk_ids", routing.topk_ids, memory});
+  inputs.push_back({"topk_weights", routing.topk_weights, memory});
+  return inputs;
+}
+
 class WatchedPrepareFinalize final : public PrepareFinalize {
  public:
   WatchedPrepareFinalize(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                         TracedCommunicator& trace, Memory& memory)
-      : inner_(std::move(inner)), watch_(watch), trace_(trace), memory_(memory) {}
+                         LayerContract contract, TracedCommunicator& trace, Memory& memory)
+      : inner_(std::move(inner)),
+        watch_(watch),
+        contract_(std::move(contract)),
+        trace_(trace),
+        memory_(memory) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
     trace_.enter({watch_.cell.step, watch_.cell.layer, 0});
+    const golden::Cell cell = watch_.cell;
+    check_shape_of_input(contract_, cell, hidden_states, routing, watch_.ledger);
+    if (routing.is_selected() && routing.topk_ids.dtype == DType::i32) {
+      const auto own_token = [](Count row) { return text("row ", row, " of this rank"); };
+      check_global_ids({contract_, cell, "router", own_token, trace_.memory()}, routing,
+                       watch_.ledger);
+    }
+    watch_.inputs = inputs_of(hidden_states, routing, trace_.memory());
     const Stopwatch stopwatch(watch_.times.prepare);
     return inner_->prepare(hidden_states, routing, tokens);
   }
 
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     trace_.enter({watch_.cell.step, watch_.cell.layer, 1});
-    if (!dispatched.handle.guards_intact()) {
-      watch_.ledger.found("POISON", moment_of(watch_.cell, 0),
-                          text(place_text(watch_.cell),
-                               ", experts: a guard row of the dispatched rows or of the "
-                               "workspace was overwritten"));
+    check_shape_of_output(contract_, watch_.cell, output, watch_.ledger);
+    const bool is_kept = watch_.keeps_combine_in != nullptr;
+    if (is_kept) {
+      watch_.combine.rows_per_rank = dispatched.handle.rows_per_rank;
+      watch_.combine.expert_output = kept(expert_output);
     }
-    if (watch_.keeps_combine_in == nullptr) {
-      return timed(expert_output, std::move(dispatched), output);
+    {
+      const Stopwatch stopwatch(watch_.times.finalize);
+      inner_->finalize(expert_output, std::move(dispatched), output);
     }
-    watch_.combine.rows_per_rank = dispatched.handle.rows_per_rank;
-    watch_.combine.expert_output = kept(expert_output);
-    timed(expert_output, std::move(dispatched), output);
-    watch_.combine.output = kept(output);
+    if (is_kept) watch_.combine.output = kept(output);
+    for (const ConstInput& input : watch_.inputs) {
+      input.check(watch_.cell, watch_.ledger);
+      input.check_apart(watch_.cell, "output", output, watch_.ledger);
+    }
+    watch_.inputs.clear();
   }
 
  private:
-  void timed(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) {
-    const Stopwatch stopwatch(watch_.times.finalize);
-    inner_->finalize(expert_output, std::move(dispatched), output);
-  }
-
   Buffer kept(const Tensor& tensor) const {
     Buffer copy(*watch_.keeps_combine_in, {tensor.rows, tensor.columns, tensor.dtype});
     memory_.copy_to_host(tensor, copy.tensor());
@@ -85,35 +109,51 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
 
   std::unique_ptr<PrepareFinalize> inner_;
   LayerWatch& watch_;
+  LayerContract contract_;
   TracedCommunicator& trace_;
   Memory& memory_;
 };
 
 class WatchedExperts final : public Experts {
  public:
-  WatchedExperts(std::unique_ptr<Experts> inner, LayerWatch& watch, const ConservationFacts& facts,
+  WatchedExperts(std::unique_ptr<Experts> inner, LayerWatch& watch, LayerContract contract,
                  Memory& memory)
-      : inner_(std::move(inner)), watch_(watch), facts_(facts), memory_(memory) {}
+      : inner_(std::move(inner)), watch_(watch), contract_(std::move(contract)), memory_(memory) {}
 
   Tensor apply(Dispatched& dispatched) override {
     if (watch_.is_probing) return timed(dispatched);
-    check_dispatched(facts_, watch_.cell, dispatched, memory_, watch_.ledger);
+    const golden::Cell cell = watch_.cell;
+    watch_.token_of = names_of(dispatched);
+    if (check_shape_of_dispatched(contract_, cell, dispatched, watch_.ledger)) {
+      check_global_ids({contract_, cell, "dispatch", watch_.token_of, memory_}, dispatched.routing,
+                       watch_.ledger);
+      check_dispatched(contract_.facts, cell, dispatched, memory_, watch_.ledger);
+    }
     const Tensor output = timed(dispatched);
+    check_shape_of_expert_output(contract_, cell, dispatched, output, watch_.ledger);
+    check_capacity(contract_, cell, dispatched, watch_.ledger);
+    for (const ConstInput& input : watch_.inputs) {
+      input.check_apart(cell, "expert_output", output, watch_.ledger);
+    }
     const HostCopy rows(output, memory_);
-    const HostCopy tags(dispatched.provenance, memory_);
-    const DispatchedTokens tokens = facts_.tokens(watch_.cell.step);
-    check_poison(
-        watch_.cell, RowsOf::experts, rows.tensor(),
-        [&](Count row) {
-          if (row >= tags.tensor().rows) return std::string("of no known token");
-          return tokens.words(
-              elements_of<std::int64_t>(tags.tensor())[static_cast<std::size_t>(row)]);
-        },
-        watch_.ledger);
+    check_poison(cell, RowsOf::experts, rows.tensor(), watch_.token_of, watch_.ledger);
     return output;
   }
 
  private:
+  // What messages call a dispatched row: its token, by its tag.
+  std::function<std::string(Count row)> names_of(const Dispatched& dispatched) {
+    const HostCopy copy(dispatched.provenance, memory_);
+    const bool has_tags = copy.tensor().columns == 1 && copy.tensor().dtype == DType::i64;
+    const std::span<const std::int64_t> there =
+        has_tags ? elements_of<std::int64_t>(copy.tensor()) : std::span<std::int64_t>();
+    return [tags = std::vector<std::int64_t>(there.begin(), there.end()),
+            tokens = contract_.facts.tokens(watch_.cell.step)](Count row) {
+      if (row >= std::ssize(tags)) return std::string("of no known token");
+      return tokens.words(tags[static_cast<std::size_t>(row)]);
+    };
+  }
+
   Tensor timed(Dispatched& dispatched) {
     const Stopwatch stopwatch(watch_.times.experts);
     return inner_->apply(dispatched);
@@ -121,7 +161,28 @@ class WatchedExperts final : public Experts {
 
   std::unique_ptr<Experts> inner_;
   LayerWatch& watch_;
-  ConservationFacts facts_;
+  LayerContract contract_;
+  Memory& memory_;
+};
+
+class WatchedIdMap final : public ExpertIdMap {
+ public:
+  WatchedIdMap(std::unique_ptr<ExpertIdMap> inner, LayerWatch& watch, LayerContract contract,
+               Memory& memory)
+      : inner_(std::move(inner)), watch_(watch), contract_(std::move(contract)), memory_(memory) {}
+
+  RoutingBuffers local_ids(const Routing& dispatched) override {
+    RoutingBuffers local = inner_->local_ids(dispatched);
+    if (watch_.is_probing) return local;
+    check_local_ids({contract_, watch_.cell, "experts", watch_.token_of, memory_}, dispatched,
+                    local, watch_.ledger);
+    return local;
+  }
+
+ private:
+  std::unique_ptr<ExpertIdMap> inner_;
+  LayerWatch& watch_;
+  LayerContract contract_;
   Memory& memory_;
 };
 
@@ -152,13 +213,19 @@ std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch
 }
 
 std::unique_ptr<PrepareFinalize> watched(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                                         TracedCommunicator& trace, Memory& memory) {
-  return std::make_unique<WatchedPrepareFinalize>(std::move(inner), watch, trace, memory);
+                                         const LayerContract& contract, TracedCommunicator& trace,
+                                         Memory& memory) {
+  return std::make_unique<WatchedPrepareFinalize>(std::move(inner), watch, contract, trace, memory);
 }
 
 std::unique_ptr<Experts> watched(std::unique_ptr<Experts> inner, LayerWatch& watch,
-                                 const ConservationFacts& facts, Memory& memory) {
-  return std::make_unique<WatchedExperts>(std::move(inner), watch, facts, memory);
+                                 const LayerContract& contract, Memory& memory) {
+  return std::make_unique<WatchedExperts>(std::move(inner), watch, contract, memory);
+}
+
+std::unique_ptr<ExpertIdMap> watched(std::unique_ptr<ExpertIdMap> inner, LayerWatch& watch,
+                                     const LayerContract& contract, Memory& memory) {
+  return std::make_unique<WatchedIdMap>(std::move(inner), watch, contract, memory);
 }
 
 std::unique_ptr<SharedExperts> watched(std::unique_ptr<SharedExperts> inner, LayerWatch& watch,

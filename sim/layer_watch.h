@@ -1,17 +1,20 @@
-// Decorators around the layer's four that tell a rank's watch what passes: stage, times, checks.
+// Decorators around the layer's parts that tell a rank's watch what passes: stage, times, checks.
 // They change no byte and healthy code knows nothing of them.
 
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
-#include "backends/moe_layer.h"
+#include "backends/expert_id_map.h"
 #include "backends/shared_experts.h"
 #include "comm/traced_communicator.h"
-#include "sim/check_ledger.h"
 #include "sim/combine_replay.h"
-#include "sim/conservation.h"
+#include "sim/layer_contract.h"
+#include "sim/storage_checks.h"
 
 namespace moe::sim {
 
@@ -31,6 +34,8 @@ struct LayerWatch {
   golden::Cell cell;
   CheckLedger ledger;
   StageTimes times;
+  std::vector<ConstInput> inputs = {};                       // of the layer that is running
+  std::function<std::string(Count row)> token_of = nullptr;  // of its dispatched rows
   bool is_probing = false;             // inputs are not the scenario's: only the clock runs
   WatchedCombine combine;              // of the last layer that ran, where it is kept
   Memory* keeps_combine_in = nullptr;  // host memory; null: not kept
@@ -38,14 +43,19 @@ struct LayerWatch {
 
 std::unique_ptr<Router> watched(std::unique_ptr<Router> inner, LayerWatch& watch);
 
-// Enters the stage in the traced communicator before each half. Keeps what combine got and gave
-// where the watch asks for it.
+// Enters the stage in the traced communicator before each half. Checks what goes into the layer and
+// that it is the same afterwards. Keeps what combine got and gave where the watch asks for it.
 std::unique_ptr<PrepareFinalize> watched(std::unique_ptr<PrepareFinalize> inner, LayerWatch& watch,
-                                         TracedCommunicator& trace, Memory& memory);
+                                         const LayerContract& contract, TracedCommunicator& trace,
+                                         Memory& memory);
 
 // Checks what was dispatched before the experts see it, and their output before combine does.
 std::unique_ptr<Experts> watched(std::unique_ptr<Experts> inner, LayerWatch& watch,
-                                 const ConservationFacts& facts, Memory& memory);
+                                 const LayerContract& contract, Memory& memory);
+
+// Checks the ids that experts compute with.
+std::unique_ptr<ExpertIdMap> watched(std::unique_ptr<ExpertIdMap> inner, LayerWatch& watch,
+                                     const LayerContract& contract, Memory& memory);
 
 // Checks that shared experts read the rows that are their rank's own. None stays none.
 std::unique_ptr<SharedExperts> watched(std::unique_ptr<SharedExperts> inner, LayerWatch& watch,

@@ -104,9 +104,10 @@ std::vector<Item> faults() {
       parameters.push_back(
           text(parameter.name, "=", parameter.default_value, " (", parameter.meaning, ")"));
     }
+    const std::string has = parameters.empty() ? "none" : joined(parameters);
     items.push_back({std::string(row.name),
                      text(row.lie, "; caught by ", joined(row.killed_by), "; as in ", row.upstream,
-                          "; parameters: ", joined(parameters)),
+                          "; parameters: ", has),
                      ""});
   }
   return items;

@@ -21,7 +21,7 @@ constexpr std::array<GroupKind, 4> kinds = {GroupKind::tp, GroupKind::pcp, Group
 
 RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
                        const std::vector<FaultSpec>& faults)
-    : sizes_(sizes), rank_(wires.wire->rank()) {
+    : sizes_(sizes), rank_(wires.wire->rank()), sharing_(sizes) {
   MOE_CHECK(wires.wire->size() == sizes.num_ranks(),
             text(wires.wire->size(), " ranks for a world of ", sizes.num_ranks()));
   auto traced = std::make_unique<TracedCommunicator>(
@@ -30,7 +30,9 @@ RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
   world_trace_ = traced.get();
   std::vector<int> all(static_cast<std::size_t>(sizes.num_ranks()));
   std::iota(all.begin(), all.end(), 0);
-  members_.push_back({with_faults(std::move(traced), rank_, faults), world_trace_, all});
+  members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
+                                        axes_of(GroupKind::ep, sizes), sharing_),
+                      world_trace_, all});
   for (const GroupKind kind : kinds) split(kind, faults);
 }
 
@@ -41,7 +43,9 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   GroupWords words{text(name_of(kind), " [", joined(own.members), "]"), own.members};
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
   TracedCommunicator* trace = traced.get();
-  members_.push_back({with_faults(std::move(traced), rank_, faults), trace, own.members});
+  members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
+                                        axes_of(kind, sizes_), sharing_),
+                      trace, own.members});
 }
 
 Communicator& RankGroups::of(GroupKind kind) const {
@@ -49,8 +53,8 @@ Communicator& RankGroups::of(GroupKind kind) const {
   return *std::ranges::find(members_, ranks, &Member::ranks)->group;
 }
 
-ParallelGroups RankGroups::groups() const {
-  return {of(GroupKind::tp), of(GroupKind::pcp), of(GroupKind::dp), of(GroupKind::ep)};
+ParallelGroups RankGroups::groups() {
+  return {of(GroupKind::tp), of(GroupKind::pcp), of(GroupKind::dp), of(GroupKind::ep), &sharing_};
 }
 
 void RankGroups::finish() {

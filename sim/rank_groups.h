@@ -25,7 +25,8 @@ class RankGroups {
   // Collective over the world.
   RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults);
 
-  ParallelGroups groups() const;
+  ParallelGroups groups();
+  SharingTags& sharing() { return sharing_; }
   TracedCommunicator& trace() { return *world_trace_; }
 
   // The last word of this rank in all of its groups. Collective.
@@ -44,6 +45,7 @@ class RankGroups {
 
   ParallelSizes sizes_;
   int rank_ = 0;
+  SharingTags sharing_;
   std::vector<Member> members_;  // the world first; later ones do not outlive it
   TracedCommunicator* world_trace_ = nullptr;
 };

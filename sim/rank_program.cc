@@ -11,7 +11,6 @@
 #include "backends/placement/tensor_shard.h"
 #include "backends/routers.h"
 #include "backends/weighted_input.h"
-#include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/exact_weights.h"
@@ -20,6 +19,8 @@
 #include "sim/host_copy.h"
 #include "sim/layer_probes.h"
 #include "sim/poison_check.h"
+#include "sim/recorded_rows.h"
+#include "sim/traffic_check.h"
 
 namespace moe::sim {
 namespace {
@@ -28,23 +29,6 @@ constexpr std::size_t findings_kept = 4;
 
 // Thrown at a layer's door when the run was told to stop.
 struct Interrupted {};
-
-// A routing as the recorded router reads it: ids less their slot, then weights, [tokens, 2 * top_k]
-// f32.
-Buffer recorded_rows(const CellInputs& inputs, Memory& memory) {
-  const auto ids = elements_of<std::int32_t>(inputs.topk_ids.tensor());
-  const auto weights = elements_of<float>(inputs.topk_weights.tensor());
-  const Count rows = inputs.topk_ids.tensor().rows;
-  const Count top_k = inputs.topk_ids.tensor().columns;
-  Buffer recorded(memory, {rows, 2 * top_k, DType::f32});
-  const auto to = elements_of<float>(recorded.tensor());
-  for (Count i = 0; i < rows * top_k; ++i) {
-    const auto at = static_cast<std::size_t>(i / top_k * 2 * top_k + i % top_k);
-    to[at] = static_cast<float>(ids[static_cast<std::size_t>(i)] - i % top_k);
-    to[at + static_cast<std::size_t>(top_k)] = weights[static_cast<std::size_t>(i)];
-  }
-  return recorded;
-}
 
 // How often a sum of expert outputs is rounded on its way home: once a stage of the backend's
 // recipe, and once for each later step of the layer.
@@ -147,23 +131,40 @@ class RankProgram {
                                  inputs.topk_weights.tensor(), *host_);
   }
 
+  LayerContract contract_of(int layer) const {
+    const ModelSpec& model = job_.scenario.model;
+    return {facts_,
+            model.layer(layer).hidden_size,
+            model.dtype,
+            model.top_k,
+            local_experts(),
+            expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)]};
+  }
+
+  // Experts behind their watch and their faults, and inside them the map of ids behind its own.
+  std::unique_ptr<Experts> experts_of(int layer, const LayerContract& contract,
+                                      const FaultSite& site) {
+    auto id_map =
+        watched(with_faults(make_expert_id_map(*kernels_, contract.local_of), site, job_.faults),
+                watch_, contract, memory_);
+    const ExpertsConfig config{*kernels_, contract.local_of, contract.num_local_experts,
+                               router_weight()};
+    return watched(with_faults(make_standard_experts(config, weights_of(layer), std::move(id_map)),
+                               site, job_.faults),
+                   watch_, contract, memory_);
+  }
+
   void build_layer(int layer) {
     const bool is_late = job_.line.selection == Selection::monolithic;
     const DispatchSite where = job_.line.dispatch_site;
-    const std::vector<int> local = local_experts();
+    const LayerContract contract = contract_of(layer);
     const FaultSite site{
-        rank_, layer, memory_, local, groups_, parallel_, job_.scenario.model.scale};
+        rank_, layer, memory_, contract.local_of, &groups_, parallel_, job_.scenario.model.scale};
     const PrepareFinalizeConfig config{
         groups_,     parallel_,           memory_,
         expert_map_, Provenance::travels, backend_choice(job_.scenario, job_.line).naive_form};
-    const int num_local =
-        expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)];
     auto router = with_faults(layer_router(layer), site, job_.faults);
-    auto experts =
-        watched(with_faults(make_standard_experts({*kernels_, local, num_local, router_weight()},
-                                                  weights_of(layer)),
-                            site, job_.faults),
-                watch_, facts_, memory_);
+    auto experts = experts_of(layer, contract, site);
     if (is_late) {
       experts =
           make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
@@ -172,16 +173,52 @@ class RankProgram {
     if (router_weight() == RouterWeight::on_input) {
       moving = with_weighted_input(std::move(moving), *kernels_);
     }
-    auto prepare_finalize =
-        watched(with_faults(std::move(moving), site, job_.faults), watch_, ranks_.trace(), memory_);
+    auto prepare_finalize = watched(with_faults(std::move(moving), site, job_.faults), watch_,
+                                    contract, ranks_.trace(), memory_);
     MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
-                       std::move(experts));
+                       std::move(experts), &ranks_.sharing());
     const bool is_reduced = job_.backend.capabilities.output_is_reduced;
     const auto factor = static_cast<float>(job_.scenario.model.scale);
     layers_.emplace_back(
         MoeRunnerConfig{groups_, parallel_, memory_, *kernels_, is_reduced, factor},
         std::move(moe_layer), make_in_line_manager(job_.backend, where, config),
-        with_faults(watched(shared_of(layer), watch_, facts_, memory_), site, job_.faults));
+        with_faults(watched(shared_of(layer), watch_, contract.facts, memory_), site, job_.faults));
+  }
+
+  // What a layer may send, which its tensors' widths decide.
+  Traffic budget_of(golden::Cell cell, const Tensor& hidden_states, const Tensor& router_logits) {
+    const Count choices = job_.scenario.model.top_k;
+    const Count logits_bytes = row_bytes(router_logits);
+    RowWidths widths{hidden_states.columns,
+                     hidden_states.dtype,
+                     {choices * size_of(DType::f32), choices * size_of(DType::i32)},
+                     logits_bytes};
+    if (job_.line.selection == Selection::monolithic) widths.routing_bytes = {logits_bytes};
+    const NaiveForm form = backend_choice(job_.scenario, job_.line).naive_form;
+    return traffic_budget({.backend = job_.backend,
+                           .site = job_.line.dispatch_site,
+                           .naive_form = form,
+                           .sizes = deployment_.sizes,
+                           .parallel = parallel_,
+                           .tp_rank = groups_.tp.rank(),
+                           .has_shared_experts = job_.scenario.model.num_shared_experts > 0,
+                           .widths = std::move(widths)},
+                          job_.inputs.tokens(cell.step));
+  }
+
+  // The layer, and what is known of it only when it is through.
+  void forward_checked(golden::Cell cell, const Tensor& hidden_states, const Tensor& router_logits,
+                       const Tensor& output) {
+    const ConstInput rows("hidden_states", hidden_states, memory_);
+    const ConstInput logits("router_logits", router_logits, memory_);
+    const Traffic before = ranks_.trace().traffic();
+    layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
+        hidden_states, router_logits, job_.inputs.tokens(cell.step), output);
+    rows.check(watch_.cell, watch_.ledger);
+    logits.check(watch_.cell, watch_.ledger);
+    check_traffic(watch_.cell, since(before, ranks_.trace().traffic()),
+                  budget_of(cell, hidden_states, router_logits), watch_.ledger);
+    check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
   }
 
   // What a layer read and wrote, in the rank's memory.
@@ -199,9 +236,7 @@ class RankProgram {
             Buffer(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype})};
     const Buffer host_logits = router_rows(cell, inputs);
     const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
-    layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        ran.hidden_states.tensor(), router_logits.tensor(), job_.inputs.tokens(cell.step),
-        ran.output.tensor());
+    forward_checked(cell, ran.hidden_states.tensor(), router_logits.tensor(), ran.output.tensor());
     return ran;
   }
 
@@ -209,45 +244,13 @@ class RankProgram {
     const CellInputs inputs = job_.inputs.cell(cell, *host_);
     const auto [hidden_states, output] = forward(cell, inputs);
     const HostCopy result(output.tensor(), memory_);
-    note_output(cell, inputs, result.tensor());
+    probes_.note(cell, inputs, result.tensor(), report_.outputs);
     check_poison(
         watch_.cell, RowsOf::output, result.tensor(),
         [&](Count row) { return text("token ", row, " of rank ", cell.rank); }, watch_.ledger);
-    if (!output.guards_intact() || !hidden_states.guards_intact()) {
-      watch_.ledger.found("POISON", moment_of(watch_.cell, 1),
-                          text(place_text(watch_.cell),
-                               ", combine: a guard row of the layer's "
-                               "input or output was overwritten"));
-    }
+    check_guards(watch_.cell, output, "the layer's output", watch_.ledger);
+    check_guards(watch_.cell, hidden_states, "the layer's input", watch_.ledger);
     judge_cell(cell, inputs, result.tensor());
-  }
-
-  // Of every output its digest, of probed cells the bytes and samples.
-  void note_output(golden::Cell cell, const CellInputs& inputs, const Tensor& output) {
-    const auto bytes = static_cast<std::size_t>(bytes_of(output));
-    const std::array<std::uint64_t, 2> chain = {
-        report_.outputs.digest, digest_of({static_cast<const std::byte*>(output.data), bytes})};
-    report_.outputs.digest = digest_of(std::as_bytes(std::span(chain)));
-    report_.outputs.has_bounds = job_.scenario.values == Values::real;
-    if (!probes_.is_probed(cell)) return;
-    probes_.keep(cell, output);
-    for (const Count token : {Count{0}, output.rows - 1}) {
-      if (token >= 0 && token < output.rows) sample(cell, inputs, output, token);
-    }
-  }
-
-  // Samples of one row, with the bounds that a real world has.
-  void sample(golden::Cell cell, const CellInputs& inputs, const Tensor& output, Count token) {
-    std::vector<double> bounds;
-    if (report_.outputs.has_bounds) {
-      const int roundings = num_roundings(job_.scenario, job_.backend.capabilities);
-      const golden::Expected expected = job_.inputs.expected_row(cell.layer, inputs, token);
-      for (std::size_t i = 0; i < expected.values.size(); ++i) {
-        bounds.push_back(expected.bound(i, roundings));
-      }
-    }
-    const std::vector<OutputSample> samples = row_samples(cell, output, token, bounds);
-    report_.outputs.samples.insert(report_.outputs.samples.end(), samples.begin(), samples.end());
   }
 
   // Traffic and times are those of the steps: probes come after.
@@ -332,7 +335,12 @@ class RankProgram {
                            layer_moves_rows(job_.backend, job_.line.dispatch_site),
                            dispatch_group(groups_, parallel_).rank()};
   std::vector<MoeRunner> layers_;
-  LayerProbes probes_{job_.scenario, job_.inputs, stage_, rank_, watch_.ledger};
+  LayerProbes probes_{{.scenario = job_.scenario,
+                       .inputs = job_.inputs,
+                       .stage = stage_,
+                       .world_rank = rank_,
+                       .num_roundings = num_roundings(job_.scenario, job_.backend.capabilities)},
+                      watch_.ledger};
   bool is_measured_ = false;  // traffic and times are in the report
 };
 

@@ -18,7 +18,9 @@ class NaiveAll2All final : public All2AllManager {
   explicit NaiveAll2All(const PrepareFinalizeConfig& config)
       : group_(config.group()),
         transport_(config.naive_form == NaiveForm::dp_group ? group_ : config.groups.ep),
-        is_as_shipped_(config.naive_form == NaiveForm::ep_group_as_shipped && group_.size() > 1) {}
+        is_as_shipped_(config.naive_form == NaiveForm::ep_group_as_shipped && group_.size() > 1),
+        sharing_(config.groups.sharing),
+        axes_(dispatch_axes(config.parallel)) {}
 
   Communicator& group() override { return group_; }
 
@@ -56,11 +58,21 @@ class NaiveAll2All final : public All2AllManager {
   void do_combine(const Tensor& rows, RowCounts tokens, const Tensor& own) override {
     const Buffer sum(group_.memory(), {rows.rows, rows.columns, rows.dtype});
     transport_.all_reduce(rows, ReduceOp::sum, sum.tensor());
+    tell_sharing(sum.tensor(), own);
     if (hands_sum_on()) {
       group_.memory().copy(slice_of(sum.tensor(), tokens, group_.rank()), own);
     } else {
       group_.memory().fill(own, 0);
     }
+  }
+
+  // Own rows are of other tokens on each rank of the dispatch group. Where one of their owners
+  // hands the sum on and the others zeros they are partial again; as shipped they stay complete.
+  void tell_sharing(const Tensor& sum, const Tensor& own) {
+    if (sharing_ == nullptr) return;
+    sharing_->copied(sum, own);
+    sharing_->sharded(own, axes_);
+    if (owners() > 1 && !is_as_shipped_) sharing_->handed_on_by_one(own, Axis::tp);
   }
 
   static Tensor slice_of(const Tensor& rows, RowCounts tokens, int slice) {
@@ -70,6 +82,8 @@ class NaiveAll2All final : public All2AllManager {
   Communicator& group_;
   Communicator& transport_;
   bool is_as_shipped_;
+  SharingTags* sharing_;
+  Axes axes_;
 };
 
 class Naive final : public PrepareFinalize {
@@ -104,6 +118,8 @@ class Naive final : public PrepareFinalize {
 extern const Backend naive;
 const Backend naive = {
     .capabilities = {.dispatch_reach = DispatchReach::every_rank,
+                     .dispatch_move = DispatchMove::broadcast,
+                     .combine_move = CombineMove::all_reduce,
                      .takes_router_logits = true,
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},

@@ -28,6 +28,20 @@ Communicator& dispatch_group(const ParallelGroups& groups, const FusedMoEParalle
   return parallel.dp_size > 1 ? groups.dp : groups.pcp;
 }
 
+int dispatch_rank(const FusedMoEParallelConfig& parallel) {
+  if (parallel.is_sequence_parallel()) return parallel.ep_rank;
+  return parallel.dp_size > 1 ? parallel.dp_rank : parallel.pcp_rank;
+}
+
+Axes dispatch_axes(const FusedMoEParallelConfig& parallel) {
+  Axes axes;
+  const bool is_sp = parallel.is_sequence_parallel();
+  if (parallel.dp_size > 1) axes.push_back(Axis::dp);
+  if (parallel.pcp_size > 1 && (is_sp || parallel.dp_size == 1)) axes.push_back(Axis::pcp);
+  if (is_sp) axes.push_back(Axis::tp);
+  return axes;
+}
+
 std::vector<Count> dispatch_sizes(const FusedMoEParallelConfig& parallel,
                                   RowCounts num_tokens_across_dp) {
   const bool by_pcp = parallel.dp_size == 1 && !parallel.is_sequence_parallel();

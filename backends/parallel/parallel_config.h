@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/parallel/rank_grid.h"
+#include "backends/parallel/sharing.h"
 #include "comm/communicator.h"
 
 namespace moe {
@@ -44,11 +45,18 @@ struct ParallelGroups {
   Communicator& pcp;
   Communicator& dp;
   Communicator& ep;
+  SharingTags* sharing = nullptr;  // tags of what is reduced over them; null where nobody looks
 };
 
 // The group over which rows are dispatched: EP where tokens are split over TP (sequence parallel),
 // else DP, and PCP in its place where there is one DP rank (vLLM: the AG/RS manager).
 Communicator& dispatch_group(const ParallelGroups& groups, const FusedMoEParallelConfig& parallel);
+
+// This rank's number in that group.
+int dispatch_rank(const FusedMoEParallelConfig& parallel);
+
+// The axes of more than one rank that this group joins.
+Axes dispatch_axes(const FusedMoEParallelConfig& parallel);
 
 // Rows of each rank of that group. num_tokens_across_dp: tokens of each DP rank.
 std::vector<Count> dispatch_sizes(const FusedMoEParallelConfig& parallel,

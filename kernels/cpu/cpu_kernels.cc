@@ -34,6 +34,11 @@ class CpuKernels final : public Kernels {
     cpu::recorded_routing(recorded, chosen);
   }
 
+  void do_local_ids(const Tensor& topk_ids, const Tensor& expert_map,
+                    const Tensor& local) override {
+    cpu::local_ids(topk_ids, expert_map, local);
+  }
+
   void do_plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
                     const RowPlan& plan) override {
     cpu::plan_rows(topk_ids, expert_map, plan);

@@ -13,6 +13,7 @@ void grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settin
 void topk_then_score(const Tensor& router_logits, ChosenScoreSettings settings,
                      const Routing& chosen);
 void recorded_routing(const Tensor& recorded, const Routing& chosen);
+void local_ids(const Tensor& topk_ids, const Tensor& expert_map, const Tensor& local);
 void plan_rows(const Tensor& topk_ids, const Tensor& expert_map, const RowPlan& plan);
 void permute(const Tensor& hidden_states, const RowPlan& plan, const Tensor& out);
 void moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,

@@ -1,0 +1,115 @@
+// Sizes are rows of the layer's width; digests are of the bytes as they lie there.
+// What is NaN in a buffer is POISON's.
+
+#include "sim/storage_checks.h"
+
+#include <functional>
+
+#include "kernels/base/digest.h"
+#include "kernels/base/text.h"
+#include "sim/host_copy.h"
+
+namespace moe::sim {
+namespace {
+
+// Rows of the layer's width that a buffer has room for.
+Count rows_of_width(const Tensor& buffer, const LayerContract& contract) {
+  return bytes_of(buffer) / (contract.hidden_size * size_of(contract.dtype));
+}
+
+class CapacityCheck {
+ public:
+  CapacityCheck(const LayerContract& contract, golden::Cell cell, CheckLedger& ledger)
+      : contract_(contract), cell_(cell), ledger_(ledger) {}
+
+  // written: the rows that somebody puts there, at least.
+  void size(std::string_view what, const Tensor& buffer, Count written) {
+    const Capabilities& capabilities = contract_.facts.capabilities;
+    if (capabilities.activation_format != ActivationFormat::standard) return;
+    const Count worst = contract_.rows_max(cell_.step);
+    const bool gets_all = capabilities.dispatch_reach != DispatchReach::owner_ranks;
+    const Count needed = gets_all ? worst : written;
+    const Count declared = rows_of_width(buffer, contract_);
+    if (declared < needed) {
+      found(text(what, " is declared for ", declared, " rows, ", needed, " must fit"));
+    }
+    if (declared > worst) {
+      found(
+          text(what, " is declared for ", declared, " rows, more than the worst case of ", worst));
+    }
+  }
+
+  void tokens_per_rank() {
+    const auto capacity = contract_.facts.capabilities.max_num_tokens_per_rank;
+    if (!capacity) return;
+    for (const Count tokens : contract_.facts.tokens(cell_.step).rows_per_rank()) {
+      if (tokens > *capacity) found(text(tokens, " tokens of one rank, of at most ", *capacity));
+    }
+  }
+
+  void found(const std::string& what) {
+    ledger_.found("CAP", moment_of(cell_, 0), text(place_text(cell_), ", experts: ", what));
+  }
+
+ private:
+  const LayerContract& contract_;
+  golden::Cell cell_;
+  CheckLedger& ledger_;
+};
+
+}  // namespace
+
+void check_capacity(const LayerContract& contract, golden::Cell cell, const Dispatched& dispatched,
+                    CheckLedger& ledger) {
+  ledger.looked("CAP");
+  CapacityCheck check(contract, cell, ledger);
+  check.tokens_per_rank();
+  const Count rows = dispatched.hidden_states.rows;
+  const bool is_received = contract.facts.layer_moves_rows;
+  const auto received = dispatched.handle.buffer_of(dispatched.hidden_states);
+  if (is_received && received) check.size("the buffer of dispatched rows", *received, rows);
+  for (const Tensor& workspace : dispatched.handle.workspaces()) {
+    check.size("a workspace of the experts", workspace, rows);
+  }
+  if (dispatched.handle.guards_intact()) return;
+  check.found("a guard row behind the dispatched rows or a workspace was overwritten");
+}
+
+void check_guards(golden::Cell cell, const Buffer& buffer, std::string_view what,
+                  CheckLedger& ledger) {
+  if (buffer.guards_intact()) return;
+  ledger.found("CAP", moment_of(cell, 1),
+               text(place_text(cell), ", combine: a guard row of ", what, " was overwritten"));
+}
+
+ConstInput::ConstInput(std::string_view name, const Tensor& tensor, Memory& memory)
+    : name_(name), tensor_(tensor), memory_(&memory), digest_(digest()) {}
+
+std::uint64_t ConstInput::digest() const {
+  const HostCopy host(tensor_, *memory_);
+  return digest_of({static_cast<const std::byte*>(host.tensor().data),
+                    static_cast<std::size_t>(bytes_of(tensor_))});
+}
+
+void ConstInput::check(golden::Cell cell, CheckLedger& ledger) const {
+  ledger.looked("ALIAS");
+  if (digest() == digest_) return;
+  ledger.found("ALIAS", moment_of(cell, 1),
+               text(place_text(cell), ", output: the layer's input ", name_, " ",
+                    shape_text(tensor_), " is not what it was before"));
+}
+
+void ConstInput::check_apart(golden::Cell cell, std::string_view what, const Tensor& made,
+                             CheckLedger& ledger) const {
+  const std::less<> is_before;
+  const auto* begin = static_cast<const std::byte*>(tensor_.data);
+  const auto* other = static_cast<const std::byte*>(made.data);
+  const bool overlaps =
+      is_before(begin, other + bytes_of(made)) && is_before(other, begin + bytes_of(tensor_));
+  if (!overlaps) return;
+  ledger.found("ALIAS", moment_of(cell, 1),
+               text(place_text(cell), ", output: ", what, " ", shape_text(made),
+                    " shares memory with the input ", name_));
+}
+
+}  // namespace moe::sim
