@@ -1,0 +1,159 @@
+// The kill matrix: every fault of the table on its scenario, and the checks that named it, against
+// the golden file beside this test. Without their faults the same scenarios are silent.
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+#include "sim/run.h"
+#include "sim/scenario_reader.h"
+#include "tests/catch.h"
+
+using namespace moe;
+using namespace moe::sim;
+
+namespace {
+
+const std::atomic<bool> never_stop{false};
+const DataFolders folders{MOE_SOURCE_DIR "/scenarios", MOE_SOURCE_DIR "/golden/data"};
+const std::string golden_path = MOE_SOURCE_DIR "/tests/fault/kill_matrix.golden";
+
+// Scenario files cannot ask for faults that the catalogue does not have: those run here by
+// --fault, in a world that does not hide them.
+const std::map<std::string, std::string> scenario_of_own_faults = {
+    {"flip_bit", "smoke/uneven-experts"}, {"untrimmed_width", "regression/hidden-96"}};
+
+struct Seeded {
+  std::string path;
+  std::vector<FaultSpec> requested;
+};
+
+std::string path_of(const std::string& name) { return text(folders.scenarios, "/", name, ".yaml"); }
+
+// Of each fault the scenario that seeds it.
+std::map<std::string, Seeded> seeded_scenarios() {
+  std::map<std::string, Seeded> seeded;
+  for (const auto& path : scenario_files({"faults"}, folders.scenarios)) {
+    const Scenario scenario = read_scenario(path, folders.scenarios);
+    for (const FaultSpec& fault : scenario.faults) seeded[fault.name] = {path, {}};
+  }
+  for (const auto& [fault, name] : scenario_of_own_faults) {
+    seeded[fault] = {path_of(name), {parsed_fault(fault)}};
+  }
+  return seeded;
+}
+
+std::vector<RunLine> local_lines(const Scenario& scenario) {
+  RunOverrides overrides;
+  overrides.communicator = "local";
+  overrides.ranks = RanksAre::threads;
+  return lines_of(scenario, overrides);
+}
+
+// The checks that named something, the judge among them.
+std::set<std::string> named_in(const Outcome& outcome) {
+  std::set<std::string> named;
+  for (const auto& [check, said] : outcome.checks) {
+    if (said != "ok") named.insert(check);
+  }
+  if (outcome.mismatches > 0) named.insert(std::string(judge_check.name));
+  return named;
+}
+
+std::map<std::string, std::set<std::string>> kill_matrix() {
+  std::map<std::string, std::set<std::string>> matrix;
+  for (const auto& [fault, seeded] : seeded_scenarios()) {
+    const LoadedScenario loaded(ScenarioSource{.folders = folders, .path = seeded.path});
+    const RunLine line = local_lines(loaded.scenario).front();
+    matrix[fault] = named_in(run_line(loaded, line, {seeded.requested, {}, "", never_stop}));
+  }
+  return matrix;
+}
+
+// A line for each fault; then for each check the faults that nothing else names, and those that
+// only the judge names beside it.
+std::vector<std::string> lines_of_matrix(
+    const std::map<std::string, std::set<std::string>>& matrix) {
+  std::vector<std::string> lines;
+  std::map<std::string, std::vector<std::string>> alone;
+  for (const auto& [fault, checks] : matrix) {
+    lines.push_back(text(fault, ": ", joined(std::vector(checks.begin(), checks.end()), " ")));
+    std::set<std::string> others = checks;
+    const bool with_judge = others.size() > 1 && others.erase(std::string(judge_check.name)) > 0;
+    if (others.size() != 1) continue;
+    alone[text("only ", *others.begin(), with_judge ? " beside REF" : "")].push_back(fault);
+  }
+  for (const auto& [words, faults] : alone) lines.push_back(text(words, ": ", joined(faults, " ")));
+  return lines;
+}
+
+std::vector<std::string> golden_lines() {
+  std::ifstream file(golden_path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && !line.starts_with("#")) lines.push_back(line);
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("kill matrix: fault by fault the checks that name it are the golden's") {
+  CHECK(lines_of_matrix(kill_matrix()) == golden_lines());
+}
+
+TEST_CASE("kill matrix: no fault of the table survives, and a check of its row names it") {
+  const auto matrix = kill_matrix();
+  for (const FaultRow& row : all_faults()) {
+    INFO(row.name);
+    const auto found = matrix.find(std::string(row.name));
+    REQUIRE(found != matrix.end());
+    const auto names_it = [&](std::string_view check) {
+      return found->second.contains(std::string(check));
+    };
+    CHECK(std::ranges::any_of(row.killed_by, names_it));
+  }
+}
+
+TEST_CASE("kill matrix: every check names some fault, and names nothing without one") {
+  std::set<std::string> biting;
+  for (const auto& [fault, checks] : kill_matrix()) biting.insert(checks.begin(), checks.end());
+  for (const CheckRow& row : all_checks()) {
+    INFO(row.name);
+    CHECK(biting.contains(std::string(row.name)));
+  }
+  for (const auto& [fault, seeded] : seeded_scenarios()) {
+    LoadedScenario loaded(ScenarioSource{.folders = folders, .path = seeded.path});
+    loaded.scenario.faults.clear();
+    for (const RunLine& line : local_lines(loaded.scenario)) {
+      const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+      INFO(loaded.scenario.name << " " << line.backend << ": " << reason_of(outcome.verdict));
+      CHECK(named_in(outcome).empty());
+      CHECK(outcome.checks.size() == all_checks().size());
+      CHECK(word_of(outcome.verdict) == "passed");
+    }
+  }
+}
+
+TEST_CASE("clean runs: every fast scenario without a fault is silent on local ranks") {
+  int num_runs = 0;
+  for (const auto& path : scenario_files({}, folders.scenarios)) {
+    const Scenario scenario = read_scenario(path, folders.scenarios);
+    const bool is_fast = std::ranges::count(scenario.tags, "fast") > 0;
+    if (!is_fast || !scenario.faults.empty()) continue;
+    if (std::holds_alternative<ExpectedError>(scenario.end)) continue;
+    if (std::holds_alternative<ExpectedDifference>(scenario.end)) continue;
+    const LoadedScenario loaded(ScenarioSource{.folders = folders, .path = path});
+    for (const RunLine& line : local_lines(loaded.scenario)) {
+      const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+      INFO(scenario.name << " " << line.backend << ": " << reason_of(outcome.verdict));
+      CHECK(named_in(outcome).empty());
+      CHECK(outcome.checks.size() == all_checks().size());
+      ++num_runs;
+    }
+  }
+  CHECK(num_runs >= 90);
+}
