@@ -38,12 +38,17 @@ std::string rule(std::size_t columns) {
   return text("   ", std::string(label_width, ' '), " ", std::string(width - 1, '-'), "\n");
 }
 
+// The ranks of one TP group, which follow each other: "0 and 1", "0 to 6".
+std::string numbers_of(const std::vector<int>& ranks) {
+  return text(ranks.front(), ranks.size() == 2 ? " and " : " to ", ranks.back());
+}
+
 std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) {
   const auto dp_rank = static_cast<std::size_t>(token.cell.rank);
   const Count held = world.inputs.tokens(token.cell.step)[dp_rank];
   const std::string who =
       token.homes.size() > 1
-          ? text("Each of the ranks ", joined(token.homes, " and "), " (one tensor-parallel group)")
+          ? text("Each of the ranks ", numbers_of(token.homes), " (one tensor-parallel group)")
       : world.scenario.world.sequence_parallel
           ? text("The tensor-parallel group of rank ", token.homes.front())
           : text("Rank ", token.homes.front());
@@ -182,11 +187,11 @@ std::string weighting_words(Weighting weighting) {
 std::string stage_title(const ExplainedStage& stage, const TokenExplanation& token) {
   const int source = token.homes.front();
   if (stage.over_tp) {
-    return text("Ranks ", joined(token.homes, " and "),
+    return text("Ranks ", numbers_of(token.homes),
                 " add their sums (an all-reduce over the tensor-parallel group)");
   }
   if (stage.stage.operands == Operands::ranks && token.homes.size() > 1) {
-    return text("Combine: each of the ranks ", joined(token.homes, " and "),
+    return text("Combine: each of the ranks ", numbers_of(token.homes),
                 " adds the partial rows that come home to it");
   }
   switch (stage.stage.operands) {
@@ -265,7 +270,7 @@ std::string runner_text(const ExplainedWorld& world, const TokenExplanation& tok
   const bool has_shared = !runner.shared.empty();
   std::string out =
       text(5 + token.stages.size(), ". The routed sum ",
-           runner.factor == 1 ? "" : text("times the model's factor ", brief(runner.factor)),
+           runner.factor == 1 ? "" : text("times the factor ", brief(runner.factor)),
            runner.factor != 1 && has_shared ? ", " : "",
            has_shared ? "and the shared expert, which every token visits at home" : "", "\n   (",
            "each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
