@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """documents_test.py MOEBIUS: what the READMEs show is what the program prints.
 
-In a code block a line `$ ./run.sh WORDS` is a command and what follows its output: a line `…` stands
-for any lines, times differ. Of commands in running text and tables it is asked that they succeed.
+In a code block a line `$ ./run.sh WORDS` is a command and what follows its output: a line `…`
+stands for any lines, times differ. Commands in running text and tables must succeed.
 """
 
 import re
