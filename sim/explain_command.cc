@@ -99,6 +99,10 @@ class Choice {
 
 // The backend that the line's profile and platform give. Throws where there is no way to tell of.
 std::string explained_backend(const Scenario& scenario, const RunLine& line) {
+  if (const auto* refused = std::get_if<ExpectedError>(&scenario.end)) {
+    throw ScenarioError(
+        text(scenario.name, ": nothing to explain: it expects to end with '", refused->text, "'"));
+  }
   const BackendChoice choice = backend_choice(scenario, line);
   if (choice.backend == nullptr) {
     throw ScenarioError(

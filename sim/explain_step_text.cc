@@ -17,17 +17,29 @@ std::string count_row(const std::string& label, const std::vector<std::string>& 
   return line + "\n";
 }
 
-std::string tokens_text(const StepExplanation& step) {
+// Who holds a DP rank's tokens: a rank, or all ranks of a TP group.
+std::string holders(int dp_rank, int tp) {
+  const int first = dp_rank * tp;
+  if (tp == 1) return text("rank ", padded(text(first), 3));
+  return text("ranks ", padded(text(first, " to ", first + tp - 1), 8));
+}
+
+std::string tokens_text(const ExplainedWorld& world, const StepExplanation& step) {
+  const WorldSpec& ranks = world.scenario.world;
   std::string out = "1. Tokens at home\n";
   for (std::size_t rank = 0; rank < step.tokens.size(); ++rank) {
     const Count held = step.tokens[rank];
-    out += text(
-        "   rank ", padded(text(rank), 3), right_aligned(text(held), 7), " ",
-        held == 1 ? "token" : "tokens",
-        held == 0 ? ": idle; it still takes part in every exchange, or the others would wait" : "",
-        "\n");
+    const std::string who = holders(static_cast<int>(rank), ranks.tp);
+    const std::string idle =
+        held > 0 ? "" : ": idle; still part of every exchange, or the others would wait";
+    out += text("   ", who, right_aligned(text(held), 7), held == 1 ? " token" : " tokens", idle,
+                "\n");
   }
-  return out + "\n";
+  if (ranks.tp == 1) return out + "\n";
+  return text(out, "   (tensor-parallel groups: ",
+              ranks.sequence_parallel ? "their ranks share the tokens out"
+                                      : "each of their ranks holds all these tokens",
+              ")\n\n");
 }
 
 struct Travel {
@@ -106,7 +118,7 @@ std::string loads_text(const ExplainedWorld& world, const StepExplanation& step)
   constexpr std::size_t experts_listed_max = 32;
   const std::size_t num_experts = step.choices_of.size();
   const Count most = *std::ranges::max_element(step.choices_of);
-  std::vector<Count> of_rank(step.tokens.size());
+  std::vector<Count> of_rank(step.sent.size());
   Count all = 0;
   std::string experts;
   for (std::size_t expert = 0; expert < num_experts; ++expert) {
@@ -163,7 +175,7 @@ std::string reach_text(DispatchReach reach) {
 std::string step_explanation_text(const ExplainedWorld& world, const StepExplanation& step) {
   return text(
       explanation_header(world, text("all tokens of step ", step.step, ", layer ", step.layer)),
-      tokens_text(step), travel_text(world, step), loads_text(world, step));
+      tokens_text(world, step), travel_text(world, step), loads_text(world, step));
 }
 
 }  // namespace moe::sim

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t columns_shown_max = 4;
 constexpr std::size_t label_width = 44;
 constexpr std::size_t number_width = 11;
+constexpr std::size_t score_width = 13;
 
 // A label and the first columns of a row of numbers.
 std::string row_text(const std::string& label, const std::vector<double>& values) {
@@ -37,17 +38,22 @@ std::string rule(std::size_t columns) {
   return text("   ", std::string(label_width, ' '), " ", std::string(width - 1, '-'), "\n");
 }
 
+// The ranks of one TP group, which follow each other: "0 and 1", "0 to 6".
+std::string numbers_of(const std::vector<int>& ranks) {
+  return text(ranks.front(), ranks.size() == 2 ? " and " : " to ", ranks.back());
+}
+
 std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) {
   const auto dp_rank = static_cast<std::size_t>(token.cell.rank);
   const Count held = world.inputs.tokens(token.cell.step)[dp_rank];
   const std::string who =
       token.homes.size() > 1
-          ? text("Each of the ranks ", joined(token.homes, " and "), " (one tensor-parallel group)")
+          ? text("Each of the ranks ", numbers_of(token.homes), " (one tensor-parallel group)")
       : world.scenario.world.sequence_parallel
           ? text("The tensor-parallel group of rank ", token.homes.front())
           : text("Rank ", token.homes.front());
-  return text("1. The token at home\n   ", who, " holds ", counted(held, "token"),
-              " in this step; this is its ", ordinal(token.token + 1),
+  return text("1. The token at home\n   ", who, " holds ", counted(held, "token"), "; this is its ",
+              ordinal(token.token + 1),
               ".\n   The layer's input for it is one row, its hidden state x. Only its first "
               "columns are shown here,\n   and all that is done to them.\n",
               column_heads(token.hidden_state.size()), row_text("x", token.hidden_state), "\n");
@@ -62,10 +68,60 @@ std::string choice_text(const ExplainedChoice& choice, const std::vector<int>& h
               std::ranges::count(homes, choice.rank) > 0 ? "  (at home)" : "", "\n");
 }
 
+// How the router comes from logits to a choice, in words: one fact a line.
+std::string router_words(const ModelSpec& model) {
+  std::string out = text("   (The router makes a score of each logit, by ",
+                         model.scoring == Scoring::sigmoid ? "sigmoid" : "softmax", ". The ",
+                         model.top_k, " best are chosen,\n   of equals the lower expert.");
+  if (model.renormalize) out += "\n   A share is a chosen score's part of their sum.";
+  if (model.correction_bias) out += "\n   The bias is for the choice alone.";
+  if (model.num_expert_groups > 1) {
+    out += text("\n   Only experts of the best ", model.topk_group, " of ", model.num_expert_groups,
+                " groups count.");
+  }
+  return out + ")\n";
+}
+
+// One expert; its share is of the chosen experts' sum.
+std::string score_row(const ModelSpec& model, const ExplainedScore& score, double sum) {
+  const std::string with_bias =
+      model.correction_bias ? right_aligned(brief(score.decides()), score_width) : "";
+  const std::string share =
+      model.renormalize && sum > 0 ? text(", share ", brief(score.score / sum)) : "";
+  return text("   ", padded(text("expert ", score.expert), 13),
+              right_aligned(brief(score.logit), score_width),
+              right_aligned(brief(score.score), score_width), with_bias,
+              score.slot < 0 ? "   not chosen" : text("   chosen, slot ", score.slot, share), "\n");
+}
+
+// The experts' scores: all that were chosen, and the nearest of those that were not. The share is
+// the weight that a model would apply.
+std::string scores_text(const ExplainedWorld& world, const TokenExplanation& token) {
+  constexpr std::size_t others_shown_max = 4;
+  if (token.scores.empty()) return "";
+  const ModelSpec& model = world.scenario.model;
+  double sum = 0;
+  for (const ExplainedScore& score : token.scores) sum += score.slot >= 0 ? score.score : 0;
+  const std::size_t shown =
+      std::min(token.scores.size(), static_cast<std::size_t>(model.top_k) + others_shown_max);
+  std::string out = router_words(model);
+  out += text("   ", padded("", 13), right_aligned("logit", score_width),
+              right_aligned("score", score_width),
+              model.correction_bias ? right_aligned("with bias", score_width) : "", "\n");
+  for (std::size_t i = 0; i < shown; ++i) {
+    out += score_row(model, token.scores[i], sum);
+  }
+  const std::size_t hidden = token.scores.size() - shown;
+  if (hidden > 0) out += text("   and ", hidden, " more that were not chosen\n");
+  return text(
+      out, "   (A model weighs by ", model.renormalize ? "the shares" : "the scores",
+      ". This exact world puts whole weights in their place, so that\n   no sum rounds.)\n");
+}
+
 std::string router(const ExplainedWorld& world, const TokenExplanation& token) {
   std::string out =
       text("2. The router's choice, slot by slot: which of ", world.scenario.model.num_experts,
-           " experts, and how much each counts (weight)\n");
+           " experts, and how much each counts (weight)\n", scores_text(world, token));
   for (const ExplainedChoice& choice : token.choices) out += choice_text(choice, token.homes);
   return out + "\n";
 }
@@ -131,11 +187,11 @@ std::string weighting_words(Weighting weighting) {
 std::string stage_title(const ExplainedStage& stage, const TokenExplanation& token) {
   const int source = token.homes.front();
   if (stage.over_tp) {
-    return text("Ranks ", joined(token.homes, " and "),
+    return text("Ranks ", numbers_of(token.homes),
                 " add their sums (an all-reduce over the tensor-parallel group)");
   }
   if (stage.stage.operands == Operands::ranks && token.homes.size() > 1) {
-    return text("Combine: each of the ranks ", joined(token.homes, " and "),
+    return text("Combine: each of the ranks ", numbers_of(token.homes),
                 " adds the partial rows that come home to it");
   }
   switch (stage.stage.operands) {
@@ -214,7 +270,7 @@ std::string runner_text(const ExplainedWorld& world, const TokenExplanation& tok
   const bool has_shared = !runner.shared.empty();
   std::string out =
       text(5 + token.stages.size(), ". The routed sum ",
-           runner.factor == 1 ? "" : text("times the model's factor ", brief(runner.factor)),
+           runner.factor == 1 ? "" : text("times the factor ", brief(runner.factor)),
            runner.factor != 1 && has_shared ? ", " : "",
            has_shared ? "and the shared expert, which every token visits at home" : "", "\n   (",
            "each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
@@ -234,7 +290,7 @@ std::string judgement(const TokenExplanation& token) {
   for (std::size_t i = 0; i < columns; ++i) equal += token.output[i] == token.expected[i] ? 1 : 0;
   const std::string said = equal == columns ? text("says the same in all ", columns, " columns")
                                             : text("says the same in ", equal, " of ", columns,
-                                                   " columns; the rest differ by rounding");
+                                                   " columns;\nthe rest differ by rounding");
   return text("The oracle (plain loops that know of no ranks) ", said, ".\n");
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/base/bits.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/generated_logits.h"
 #include "sim/registry.h"
 
 namespace moe::sim {
@@ -220,6 +221,30 @@ std::vector<ExplainedChoice> explained_choices(const ExplainedWorld& world,
   return choices;
 }
 
+// The chosen experts in the order of their slots, then the others, best first.
+std::vector<ExplainedScore> explained_scores(const ExplainedWorld& world,
+                                             const TokenExplanation& token, Memory& memory) {
+  if (!std::holds_alternative<LogitsRouting>(world.scenario.routing)) return {};
+  const Buffer buffer = world.inputs.router_logits(token.cell, memory);
+  const auto row = elements_of<float>(rows_of(buffer.tensor(), token.token, 1));
+  const std::vector<float> logits(row.begin(), row.end());
+  const RouterSpec spec = router_spec(world.scenario, token.cell.layer);
+  const std::vector<double> scores = plain_scores(spec, logits);
+  std::vector<ExplainedScore> explained;
+  for (std::size_t e = 0; e < logits.size(); ++e) {
+    explained.push_back({.expert = static_cast<int>(e), .logit = logits[e], .score = scores[e]});
+    if (!spec.correction_bias.empty()) explained[e].bias = spec.correction_bias[e];
+  }
+  for (const ExplainedChoice& choice : token.choices) {
+    if (choice.expert >= 0) explained[static_cast<std::size_t>(choice.expert)].slot = choice.slot;
+  }
+  std::ranges::stable_sort(explained, [](const ExplainedScore& a, const ExplainedScore& b) {
+    if (a.slot >= 0 && b.slot >= 0) return a.slot < b.slot;
+    return a.slot >= 0 || (b.slot < 0 && a.decides() > b.decides());
+  });
+  return explained;
+}
+
 }  // namespace
 
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
@@ -243,6 +268,7 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   explained.hidden_state.resize(static_cast<std::size_t>(row.columns));
   golden::read_row(row, 0, explained.hidden_state);
   explained.choices = explained_choices(world, inputs, cell, token);
+  explained.scores = explained_scores(world, explained, *memory);
   explained.homes = home_ranks(world, cell.step, cell.rank, token);
   explained.reached = reached_ranks(world, explained.homes,
                                     world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token));

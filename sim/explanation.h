@@ -36,6 +36,17 @@ struct ExplainedChoice {
   std::vector<double> output = {};  // [hidden_size] the expert's row, as it is stored
 };
 
+// What the router made of one expert's logit.
+struct ExplainedScore {
+  int expert = 0;
+  double logit = 0;
+  double score = 0;
+  double bias = 0;  // counts for the choice alone
+  int slot = -1;    // -1: not chosen
+
+  double decides() const { return score + bias; }
+};
+
 // What is added in a sum: an expert's row times its weight (slot is set), or a rank's partial row.
 struct Addend {
   int slot = -1;
@@ -70,8 +81,10 @@ struct TokenExplanation {
   Count token = 0;
   std::vector<double> hidden_state;
   std::vector<ExplainedChoice> choices;
-  std::vector<int> homes;    // ranks that hold the row: one, or those of a TP group
-  std::vector<int> reached;  // ranks that receive the row, its own included
+  std::vector<ExplainedScore> scores = {};  // chosen by slot, then the best of the others; empty:
+                                            // the scenario has no router logits
+  std::vector<int> homes;                   // ranks that hold the row: one, or those of a TP group
+  std::vector<int> reached;                 // ranks that receive the row, its own included
   std::vector<ExplainedStage> stages;
   ExplainedRunner runner = {};
   std::vector<double> output;    // what comes home

@@ -71,6 +71,11 @@ std::vector<double> scores_of(const std::vector<float>& logits, Scoring scoring)
   return scores;
 }
 
+// Whether the experts divide into groups of several; others are vLLM's to fall back from.
+bool divides(const RouterSpec& spec) {
+  return spec.num_experts > spec.num_expert_group && spec.num_experts % spec.num_expert_group == 0;
+}
+
 // The candidates of the best groups. A group is worth its best, with a bias its two best.
 std::vector<Candidate> kept_groups(const std::vector<Candidate>& experts, const RouterSpec& spec) {
   const std::ptrdiff_t each = spec.num_experts / spec.num_expert_group;
@@ -133,18 +138,19 @@ RouterSpec router_spec(const Scenario& scenario, int layer) {
           .custom = is_llama4 ? CustomRouting::top_1_then_sigmoid : CustomRouting::none};
 }
 
+std::vector<double> plain_scores(const RouterSpec& spec, const std::vector<float>& logits) {
+  const bool falls_back = spec.num_expert_group > 1 && !divides(spec);
+  return scores_of(logits, falls_back ? Scoring::softmax : spec.scoring);
+}
+
 std::vector<int> plainly_chosen(const Scenario& scenario, int layer, Count token) {
   const RouterSpec spec = router_spec(scenario, layer);
   const std::vector<float> logits = generated_logits(scenario, layer, token);
-  const int groups = spec.num_expert_group;
-  const bool divides = spec.num_experts > groups && spec.num_experts % groups == 0;
-  const bool is_grouped = groups > 1 && divides;
+  const bool is_grouped = spec.num_expert_group > 1 && divides(spec);
   std::vector<int> ids(static_cast<std::size_t>(spec.top_k));
   std::iota(ids.begin(), ids.end(), 0);
   if (is_grouped && std::isnan(logits.front())) return ids;
-  const bool falls_back = groups > 1 && !divides;
-  const std::vector<double> scores =
-      scores_of(logits, falls_back ? Scoring::softmax : spec.scoring);
+  const std::vector<double> scores = plain_scores(spec, logits);
   std::vector<Candidate> experts;
   for (std::size_t e = 0; e < scores.size(); ++e) {
     const double bias = spec.correction_bias.empty() ? 0.0 : double{spec.correction_bias[e]};

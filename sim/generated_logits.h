@@ -17,6 +17,10 @@ std::vector<float> generated_logits(const Scenario& scenario, int layer, Count t
 // renormalised nor grouped nor biased is Llama-4's, whose model brings a function of its own.
 RouterSpec router_spec(const Scenario& scenario, int layer);
 
+// The score of every expert for these logits, in double and without a bias: softmax or sigmoid, as
+// the router has it; of NaN all are 0.
+std::vector<double> plain_scores(const RouterSpec& spec, const std::vector<float>& logits);
+
 // What vLLM's rules choose for that token, without the kernels. Throws ScenarioError where float
 // could decide otherwise than double: scores that differ by less than 2^-16 of their size.
 std::vector<int> plainly_chosen(const Scenario& scenario, int layer, Count token);

@@ -11,6 +11,7 @@
 #include "sim/expectation.h"
 #include "sim/faults.h"
 #include "sim/outcome.h"
+#include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
 #include "sim/row_named.h"
 
@@ -63,6 +64,7 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
 
 // Throws for what no build could run.
 void refuse(const Scenario& scenario, const RunLine& line) {
+  check_ranks(scenario);
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
   const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
   if (line.communicator == "local" && line.ranks == RanksAre::processes) {

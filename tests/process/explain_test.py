@@ -63,6 +63,20 @@ class Explain(Program):
         self.assertIn("--token 0", out)
         self.assertNotIn("The token at home", out)
 
+    def test_every_scenario_is_told_or_refused_with_words(self):
+        told = 0
+        for path in sorted((self.folder / "scenarios").rglob("*.yaml")):
+            if "tags: [full" in path.read_text():
+                continue  # whole traces, of which others are cuts
+            name = path.relative_to(self.folder / "scenarios").with_suffix("").as_posix()
+            code, out, err = self.run_it("explain", name)
+            self.assertIn(code, (0, 2), f"{name}: {err}")
+            self.assertIn("explain" if code else "The token at home", err if code else out, name)
+            for line in out.splitlines():
+                self.assertLessEqual(len(line), 100, f"{name}: {line}")
+            told += code == 0
+        self.assertGreater(told, 60)
+
     def test_without_options_both(self):
         out = self.explained("smoke/two-ranks")
         self.assertIn("Tokens at home", out)
@@ -76,6 +90,7 @@ class Explain(Program):
                             (["smoke/two-ranks", "--step", "0", "--token", "5"], "5, 0"),
                             (["smoke/two-ranks", "--token", "-1"], "--token -1"),
                             (["smoke"], "one scenario"), ([], "which scenario"),
+                            (["regression/pcp-beside-dp-refused"], "it expects to end with 'PCP"),
                             (["smoke/two-rank"], "smoke/two-ranks")):
             code, out, err = self.run_it("explain", *words)
             self.assertEqual((code, out), (2, ""), words)

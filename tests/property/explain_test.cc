@@ -1,6 +1,8 @@
 // Explanations against the layer: every token of a world is explained, the explained outputs become
 // a golden, and the layer is judged by it, byte for byte.
 
+#include <cmath>
+
 #include "kernels/base/bits.h"
 #include "kernels/base/digest.h"
 #include "sim/explanation.h"
@@ -119,4 +121,46 @@ TEST_CASE("explain: rows sent, rows that meet an expert, loads") {
   CHECK(step.met == Table{{2, 2}, {1, 0}});  // token 0 of rank 1 is the fourth: {0, 1} again
   CHECK(step.choices_of == std::vector<Count>{3, 2, 1, 1});
   CHECK(step.masked == 1);
+}
+
+TEST_CASE("explain: scores come with the choices that they led to, the best of the others next") {
+  Scenario scenario = plain_small_world({.ranks = 2, .experts = 6, .top_k = 2});
+  scenario.routing = LogitsRouting{.spread = 3, .ties = 1};
+  scenario.steps = {{9, 8}};
+  const WorldInputs inputs(scenario);
+  const ExplainedWorld world = explained_world(scenario, inputs, "allgather_reducescatter");
+  int ties = 0;
+  for (Count token = 0; token < 8; ++token) {
+    const TokenExplanation explained = explain_token(world, {0, 0, 1}, token);
+    REQUIRE(explained.scores.size() == 6);
+    double sum = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+      const ExplainedScore& score = explained.scores[i];
+      sum += score.score;
+      if (i < 2) CHECK(score.expert == explained.choices[i].expert);
+      CHECK(score.slot == (i < 2 ? static_cast<int>(i) : -1));
+      if (i == 0) continue;
+      const ExplainedScore& better = explained.scores[i - 1];
+      const bool is_tie = better.score == score.score;
+      ties += is_tie ? 1 : 0;
+      CHECK(better.score >= score.score);
+      CHECK((!is_tie || better.expert < score.expert));
+      CHECK(score.score / better.score == Approx(std::exp(score.logit - better.logit)));
+    }
+    CHECK(sum == Approx(1));
+  }
+  CHECK(ties > 0);
+}
+
+TEST_CASE("explain: a step's text counts every rank of tensor-parallel groups") {
+  Scenario scenario = plain_small_world({.ranks = 2, .experts = 4, .top_k = 2});
+  scenario.world.tp = 2;
+  scenario.routing = ListedRouting{{{0, 3}}};
+  scenario.steps = {{3, 0}};
+  const WorldInputs inputs(scenario);
+  const ExplainedWorld world = explained_world(scenario, inputs, "allgather_reducescatter");
+  const std::string told = step_explanation_text(world, explain_step(world, 0, 0));
+  CHECK_THAT(told, Contains("ranks 0 to 1        3 tokens\n"));
+  CHECK_THAT(told, Contains("ranks 2 to 3        0 tokens: idle"));
+  CHECK_THAT(told, Contains("rank 3        3  ####"));
 }

@@ -1,0 +1,43 @@
+// The rules for the numbers of DP, TP, PP and PCP ranks, one after the other. What a rule says of
+// experts concerns only whether they can be dealt over the ranks.
+
+#include "sim/rank_limits.h"
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+
+void check_ranks(const Scenario& scenario) {
+  const WorldSpec& world = scenario.world;
+  const auto refuse = [&scenario](const std::string& key, const std::string& why) {
+    throw ScenarioError(text(scenario.place_of(key), ": ", key, ": ", why));
+  };
+  const std::string sizes =
+      text("dp ", world.dp, ", tp ", world.tp, ", pp ", world.pp, ", pcp ", world.pcp);
+  const Count product = Count{world.dp} * world.tp * world.pp * world.pcp;
+  if (product > ranks_max) {
+    refuse("world", text(sizes, " are ", product, " ranks, more than ", ranks_max));
+  }
+  if (world.pcp > 1 && world.dp > 1) {
+    refuse("world.pcp", text("pcp ", world.pcp, " and dp ", world.dp,
+                             ": PCP beside data parallelism is not supported by vLLM"));
+  }
+  if (world.sequence_parallel && (world.dp == 1 || world.tp == 1 || !world.expert_parallel)) {
+    refuse("world.sequence_parallel", text("needs ep, tp above 1 and dp above 1, here ep ",
+                                           world.expert_parallel ? "true" : "false", ", ", sizes));
+  }
+  if (world.pp > scenario.model.num_layers) {
+    refuse("world.pp", text(world.pp, " stages for ", scenario.model.num_layers,
+                            " layers: a stage would have none"));
+  }
+  for (int layer = 0; layer < scenario.model.num_layers && !world.expert_parallel; ++layer) {
+    const Count intermediate = scenario.model.layer(layer).intermediate_size;
+    if (intermediate % world.expert_ranks() == 0) continue;
+    refuse("model.intermediate", text("without ep the ", world.expert_ranks(),
+                                      " ranks of dp x pcp x tp share every expert, and ",
+                                      intermediate, " does not divide by them"));
+  }
+}
+
+}  // namespace moe::sim
