@@ -44,7 +44,7 @@ class Junit(Program):
         code, root = self.suites_of("smoke/two-ranks", "--fault", "flip_bit", "--line", "0")
         self.assertEqual(code, 1)
         failure = root.find("testsuite/testcase/failure")
-        self.assertIn("REF caught flip_bit", failure.get("message"))
+        self.assertIn("REF, TWICE caught flip_bit", failure.get("message"))
         self.assertIn("reproduce: moebius run", failure.text)
         self.assertEqual(root.get("failures"), "1")
         code, root = self.suites_of("smoke/two-ranks", "--device", "cuda", "--line", "0")
