@@ -12,13 +12,16 @@
 #include <gloo/transport/unbound_buffer.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "comm/broken_pipe.h"
 #include "comm/exchange_sum.h"
+#include "comm/failure_notes.h"
 #include "comm/gloo_messages.h"
 #include "comm/packed_messages.h"
 #include "comm/split.h"
+#include "comm/stuck_watch.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
 
@@ -111,10 +114,14 @@ class Exchange {
   }
 
   // RETURNS an empty failure when all is done.
-  WireFailure wait(Clock::time_point end) {
+  WireFailure wait(Clock::time_point end, StuckWatch& watch) {
+    const StuckWatch::Work work(watch, [this] { look(); });
     for (Posted& posted : posted_) {
       if (failure_.any()) break;
-      posted.done = waited(posted, end);
+      waited_for_ = &posted;
+      posted.done =
+          waited(posted, end) || (is_aborted_.exchange(false) && waited(posted, Clock::now()));
+      waited_for_ = nullptr;
       if (!posted.done) find_culprits();
     }
     return failure_;
@@ -127,6 +134,21 @@ class Exchange {
     UnboundBuffer buffer;
     bool done;
   };
+
+  // Gloo does not end the wait for a message of which a part has come or gone when its peer dies.
+  // THREAD: the watch's.
+  void look() {
+    Posted* const stuck = waited_for_.load();
+    if (stuck == nullptr || is_aborted_) return;
+    try {
+      const QuietBrokenPipe quiet;
+      mesh_.createUnboundBuffer(nullptr, 0)->recv(stuck->peer, slot_of_.of_none(), 0, 0);
+    } catch (const std::exception&) {
+      is_aborted_ = true;
+      if (stuck->direction == Direction::sent) stuck->buffer->abortWaitSend();
+      if (stuck->direction == Direction::received) stuck->buffer->abortWaitRecv();
+    }
+  }
 
   static bool waited(Posted& posted, Clock::time_point end) {
     const auto left = std::chrono::ceil<milliseconds>(end - Clock::now());
@@ -156,6 +178,8 @@ class Exchange {
   WireSlot slot_of_;
   std::vector<Posted> posted_;
   WireFailure failure_;
+  std::atomic<Posted*> waited_for_ = nullptr;
+  std::atomic<bool> is_aborted_ = false;
 };
 
 class GlooCommunicator final : public Communicator {
@@ -167,6 +191,7 @@ class GlooCommunicator final : public Communicator {
         mesh_(connected_mesh(settings, store)),
         num_sent_(static_cast<std::size_t>(settings.size), 0),
         num_received_(static_cast<std::size_t>(settings.size), 0) {
+    if (mesh_ != nullptr) watch_.emplace();
     // A rank may have nothing to do but leave: not before all others are connected.
     do_barrier();
   }
@@ -199,7 +224,9 @@ class GlooCommunicator final : public Communicator {
 
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
+    whole_ = Operation::reduce_scatter_v;
     exchange_and_sum(*this, rows, rows_per_rank, own);
+    whole_.reset();
   }
 
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
@@ -232,7 +259,9 @@ class GlooCommunicator final : public Communicator {
   }
 
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
+    whole_ = Operation::all_reduce;
     exchange_and_reduce(*this, in, op, out);
+    whole_.reset();
   }
 
   void do_send(Tensors rows, int to) override {
@@ -324,15 +353,13 @@ class GlooCommunicator final : public Communicator {
       if (from.data != to.data) memory_.copy(from, to);
     }
     if (!under_way) return;
-    const WireFailure failure = under_way->wait(end);
+    const WireFailure failure = under_way->wait(end, *watch_);
     if (!failure.any()) return received.unpack();
-    const bool met = slot_of.number != before_first;
-    const std::string what =
-        met ? text("operation ", slot_of.number, " (", name_of(slot_of.operation), ")")
-            : text("start of group '", settings_.group, "'");
-    broken_ = text("rank ", rank(), ": ", what, ": ", failure.words(settings_.deadline));
     under_way.reset();
     mesh_.reset();  // peers that wait for this rank learn it at once
+    const NoteWriter writer{settings_.group, rank(), settings_.deadline};
+    const FailureNote note{slot_of.words(settings_.group, whole_), failure};
+    broken_ = text("rank ", rank(), ": ", note.what, ": ", blame(note, writer, store_));
     throw SystemError(*broken_);
   }
 
@@ -351,7 +378,9 @@ class GlooCommunicator final : public Communicator {
   Count number_ = before_first;
   std::vector<Count> num_sent_;
   std::vector<Count> num_received_;
+  std::optional<Operation> whole_;  // that the current one is part of, for messages
   std::optional<std::string> broken_;
+  std::optional<StuckWatch> watch_;  // where there is a mesh
 };
 
 std::unique_ptr<Communicator> make_gloo(const GlooSettings& settings, StoreClient& store,

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,6 +40,18 @@ struct WireSlot {
     const Operation kind = operation == Operation::recv ? Operation::send : operation;
     return static_cast<std::uint64_t>(number) << 50U | static_cast<std::uint64_t>(kind) << 46U |
            tensor << 40U | bytes;
+  }
+
+  // "operation 3 (all_reduce, by all_gather_v)". whole: what the operation is a part of.
+  std::string words(const std::string& group, std::optional<Operation> whole) const {
+    if (number == before_first) return text("start of group '", group, "'");
+    const std::string first = whole ? text(name_of(*whole), ", by ") : "";
+    return text("operation ", number, " (", first, name_of(operation), ")");
+  }
+
+  // Of a message that nobody ever sends.
+  std::uint64_t of_none() const {
+    return static_cast<std::uint64_t>(number) << 50U | std::uint64_t{15} << 46U;
   }
 };
 

@@ -18,7 +18,11 @@ std::unique_ptr<Communicator> make_local(const Meeting& meeting, int rank, Memor
 
 std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "a Gloo communicator without a store to meet through");
-  return gloo_maker.make({.rank = rank, .size = meeting.size, .deadline = meeting.deadline},
+  return gloo_maker.make({.rank = rank,
+                          .size = meeting.size,
+                          .group = meeting.mesh,
+                          .host = meeting.host,
+                          .deadline = meeting.deadline},
                          *meeting.store, memory);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "comm/local_communicator.h"
@@ -17,6 +18,8 @@ struct Meeting {
   std::chrono::milliseconds deadline{5000};
   LocalGroup* group = nullptr;
   StoreClient* store = nullptr;
+  std::string mesh = "world";      // names the group's keys in the store: another for each run
+  std::string host = "127.0.0.1";  // under which peers reach this rank
 };
 
 struct CommunicatorMaker {

@@ -269,11 +269,11 @@ class StoreClient::Connection {
   Connection(StoreAddress address, milliseconds deadline)
       : address_(std::move(address)), deadline_(deadline), socket_(io_) {}
 
-  void open(const std::string& token, int member) {
-    const Clock::time_point end = Clock::now() + deadline_;
+  void open(const std::string& token, int member, milliseconds within) {
+    const Clock::time_point end = Clock::now() + within;
     while (!connected(end)) {
       if (Clock::now() + retry_pause >= end) {
-        throw SystemError(text("no store at ", name(), " within ", deadline_.count(), " ms"));
+        throw NobodyListens(text("no store at ", name(), " within ", within.count(), " ms"));
       }
       std::this_thread::sleep_for(retry_pause);
     }
@@ -360,9 +360,10 @@ class StoreClient::Connection {
   Turns turns_;
 };
 
-StoreClient::StoreClient(StoreAddress address, std::string token, int member, milliseconds deadline)
+StoreClient::StoreClient(StoreAddress address, std::string token, int member, milliseconds deadline,
+                         std::optional<milliseconds> connect_within)
     : connection_(std::make_unique<Connection>(std::move(address), deadline)) {
-  connection_->open(token, member);
+  connection_->open(token, member, connect_within.value_or(deadline));
 }
 
 StoreClient::~StoreClient() = default;

@@ -10,7 +10,15 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/check.h"
+
 namespace moe {
+
+// Nobody listened at a store's address within the deadline: whoever waits may try again.
+class NobodyListens : public SystemError {
+ public:
+  using SystemError::SystemError;
+};
 
 struct StoreAddress {
   std::string host = "127.0.0.1";
@@ -48,10 +56,12 @@ class StoreServer {
 // One member's connection. THREAD: any, calls are serialised.
 class StoreClient {
  public:
-  // Connects within the deadline, retrying while nobody listens. Throws SystemError: nobody came,
-  // or the token is another job's.
+  // Connects within the deadline, retrying while nobody listens. Throws NobodyListens, or
+  // SystemError where the token is another job's.
+  // connect_within: another time for that; the deadline is then that of answers alone.
   StoreClient(StoreAddress address, std::string token, int member,
-              std::chrono::milliseconds deadline);
+              std::chrono::milliseconds deadline,
+              std::optional<std::chrono::milliseconds> connect_within = std::nullopt);
   ~StoreClient();
   StoreClient(const StoreClient&) = delete;
   StoreClient& operator=(const StoreClient&) = delete;

@@ -30,11 +30,16 @@ const std::vector<CheckRow>& all_checks() {
       {"ALIAS", "inputs are the same bytes after the layer, outputs share no memory with them"},
       {"PART", "what is summed over ranks is a part on each of them, and what leaves is complete"},
       {"BYTES", "rows, bytes and collectives of a layer are those of the backend's budget"},
-      {"TWICE", "a step that is run again gives the same bits (first and last step)"},
-      {"LIN", "weights of 0 leave the shared experts' part, doubled rows give doubled outputs"},
-      {"WONCE", "every contribution carries its router weight and the scaling factor once"},
-      {"M-BACK", "all run lines of a scenario give the same, real worlds within their bounds"},
-      {"ORDER", "combine adds the ranks' rows in the order of its recipe, bit for bit"},
+      {"TWICE", "a step that is run again gives the same bits",
+       "the first and the last with tokens"},
+      {"LIN", "weights of 0 leave the shared experts' part, doubled rows give doubled outputs",
+       "integers, the last step with tokens"},
+      {"WONCE", "every contribution carries its router weight and the scaling factor once",
+       "integers, the last step with tokens"},
+      {"ORDER", "combine adds the ranks' rows in the order of its recipe, bit for bit",
+       "the layer's combine is such a sum, one step"},
+      {"M-BACK", "all run lines of a scenario give the same, real worlds within their bounds",
+       "lines after the first"},
   };
   return rows;
 }

@@ -17,6 +17,7 @@ namespace moe::sim {
 struct CheckRow {
   std::string_view name;
   std::string_view invariant;
+  std::string_view only_where = {};  // empty: looked at in every run
 };
 const std::vector<CheckRow>& all_checks();
 

@@ -12,6 +12,7 @@
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/faults.h"
+#include "sim/job_place.h"
 #include "sim/scenario_keys.h"
 #include "sim/version.h"
 
@@ -117,7 +118,8 @@ options::options_description run_description() {
   options::options_description description(
       "usage: moebius run [options] [PATH…]\n\n"
       "Runs scenarios (files, folders or names; none: all with the tag fast), judges every output\n"
-      "and prints a verdict per run line.\n\noptions");
+      "and prints a verdict per run line.\n\n" +
+      std::string(job_help) + "options");
   const auto words = [] { return options::value<Words>()->composing(); };
   const auto word = [] { return options::value<std::string>(); };
   description.add_options()                                                              //
@@ -154,6 +156,9 @@ options::options_description run_description() {
        "(1); of more than 10 only what does not pass is printed")  //
       ("first", options::value<Count>()->value_name("N"),
        "the number of the first small world, from 0")  //
+      ("store", word()->value_name("HOST:PORT"),
+       "where the ranks of a job meet (rank 0's machine)")(
+          "alone", "not as a rank of the job that this process belongs to")  //
       ("junit", word()->value_name("FILE"), "write JUnit's XML for build servers");
   add_report_options(description);
   return description;
@@ -310,6 +315,9 @@ Command run_command(const Words& arguments) {
   run.repeat = given_value<int>(given, "repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));
   take_worlds(given, run);
+  run.store = given_value<std::string>(given, "store").value_or("");
+  run.alone = given.count("alone") > 0;
+  if (run.alone && !run.store.empty()) throw ScenarioError("--alone meets nobody at a --store");
   run.report = report_options(given);
   run.report.junit = given_value<std::string>(given, "junit").value_or("");
   return run;

@@ -42,6 +42,8 @@ struct RunCommand {
   int threads = 1;              // lines at a time
   std::optional<Count> worlds;  // this many small worlds in the place of paths
   Count first_world = 0;
+  std::string store;   // --store HOST:PORT; empty: as the environment says
+  bool alone = false;  // takes no place from the environment
   ReportOptions report;
 };
 

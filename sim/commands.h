@@ -7,6 +7,7 @@
 #include <string>
 
 #include "sim/command_line.h"
+#include "sim/job_place.h"
 #include "sim/scenario_source.h"
 
 namespace moe::sim {
@@ -18,12 +19,15 @@ struct Surroundings {
   bool is_terminal = false;        // standard output
   bool is_error_terminal = false;  // standard error
   bool no_color = false;
+  Environment environment;  // what says a place in a job
   const std::atomic<bool>& stop;
 };
 
 // RETURNS the exit code. Throws ScenarioError before anything has run.
 int run_command(const RunCommand& command, const Surroundings& surroundings);
 int run_worlds(const RunCommand& command, const Surroundings& surroundings);  // run --worlds
+int run_joined(const RunCommand& command, const Surroundings& surroundings,
+               const JobPlace& place);  // run as one rank of a job
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings);
 int list_command(const ListCommand& command, const Surroundings& surroundings);

@@ -55,11 +55,12 @@ std::vector<double> difference(std::vector<double> a, const std::vector<double>&
 }
 
 // What the routed experts alone gave: with weights of 1, with weights of 2, and what the oracle
-// says of the first. All [tokens, columns].
+// says of the first. All [tokens, columns]. What weights of 0 leave is not theirs.
 struct RoutedOutputs {
   std::vector<double> ones;
   std::vector<double> twos;
   std::vector<double> expected_ones;
+  std::vector<double> beside_shared;  // with weights of 1, less the shared part as it must be
   Count columns = 0;
 
   // A token's row of one of them.
@@ -79,7 +80,8 @@ std::string wrong_weighting(const RoutedOutputs& routed, Count token, double sca
     return text("weights of 2 give ", twos[0], " in column 0 where weights of 1 give ", ones[0],
                 ": the router weight is ", how);
   }
-  if (is_nothing(ones) && is_nothing(twos) && !is_nothing(expected)) {
+  if (is_nothing(ones) && is_nothing(twos) &&
+      !is_nothing(routed.row(routed.beside_shared, token))) {
     return "weights of 0, 1 and 2 give the same: the router weight is never applied";
   }
   if (scale == 1) return {};
@@ -216,10 +218,13 @@ void LayerProbes::weighted_once(golden::Cell cell, const Forward& forward) {
   ledger_.looked("WONCE");
   const std::vector<double> shared = values_of(with_weights(cell, 0, forward).tensor());
   const Buffer ones = with_weights(cell, 1, forward);
+  const std::vector<double> expected_shared = expected_with(cell, 0).values;
+  const std::vector<double> whole_ones = values_of(ones.tensor());
   const RoutedOutputs routed{
-      .ones = difference(values_of(ones.tensor()), shared),
+      .ones = difference(whole_ones, shared),
       .twos = difference(values_of(with_weights(cell, 2, forward).tensor()), shared),
-      .expected_ones = difference(expected_with(cell, 1).values, expected_with(cell, 0).values),
+      .expected_ones = difference(expected_with(cell, 1).values, expected_shared),
+      .beside_shared = difference(whole_ones, expected_shared),
       .columns = ones.tensor().columns};
   for (Count token = 0; token < ones.tensor().rows; ++token) {
     const std::string wrong = wrong_weighting(routed, token, model.scale);

@@ -91,7 +91,9 @@ std::vector<Item> checks() {
   std::vector<Item> items = {
       {std::string(judge_check.name), std::string(judge_check.invariant), ""}};
   for (const CheckRow& row : all_checks()) {
-    items.push_back({std::string(row.name), std::string(row.invariant), ""});
+    const bool always = row.only_where.empty();
+    items.push_back({std::string(row.name),
+                     text(row.invariant, always ? "" : text(" (", row.only_where, ")")), ""});
   }
   return items;
 }

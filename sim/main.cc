@@ -49,6 +49,17 @@ DataFolders data_folders() {
   throw ScenarioError("no folders scenarios and golden/data here or around the program");
 }
 
+Environment environment_words() {
+  Environment words;
+  for (char** word = environ; *word != nullptr; ++word) {
+    const std::string_view both(*word);
+    const std::size_t equals = both.find('=');
+    if (equals == std::string_view::npos) continue;
+    words.emplace(both.substr(0, equals), both.substr(equals + 1));
+  }
+  return words;
+}
+
 int do_command(const Command& command) {
   const auto surroundings = [] {
     const char* no_color = std::getenv("NO_COLOR");
@@ -57,6 +68,7 @@ int do_command(const Command& command) {
                         isatty(STDOUT_FILENO) == 1,
                         isatty(STDERR_FILENO) == 1,
                         no_color != nullptr && *no_color != '\0',
+                        environment_words(),
                         stop_requested};
   };
   return std::visit(

@@ -52,14 +52,17 @@ Errored errored(const RankFailure& failure) {
 void add_findings(const std::vector<RankReport>& reports, Outcome& outcome) {
   CheckLedger ledger;
   for (const RankReport& report : reports) ledger.merge(report.ledger);
-  std::set<std::string> seen;  // every rank may have seen the same disagreement
+  std::set<std::string> seen;      // every rank may have seen the same disagreement
+  std::vector<std::string> later;  // other bits the second time say less than what is wrong
   for (const CheckFinding& finding : ledger.findings()) {
     const std::string sentence = text(finding.check, ": ", finding.sentence);
-    if (seen.insert(sentence).second) outcome.details.push_back(sentence);
+    std::vector<std::string>& to = finding.check == "TWICE" ? later : outcome.details;
+    if (seen.insert(sentence).second) to.push_back(sentence);
   }
   for (const RankReport& report : reports) {
     for (const CellFinding& finding : report.findings) outcome.details.push_back(finding.sentence);
   }
+  outcome.details.insert(outcome.details.end(), later.begin(), later.end());
   if (outcome.details.size() > details_kept) {
     const std::size_t more = outcome.details.size() - details_kept;
     outcome.details.resize(details_kept);

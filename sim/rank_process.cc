@@ -4,31 +4,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <unistd.h>
-
-#include <thread>
 
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/json_reading.h"
 #include "sim/process_job.h"
+#include "sim/rank_over_store.h"
 #include "sim/rank_worlds.h"
 #include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
-
-// Waits a little for the store to notice lost members, since a wire may break sooner.
-void name_lost_ranks(RankReport& report, StoreClient& store) {
-  for (int tries = 0; tries < 20; ++tries) {
-    const std::vector<int> lost = store.lost_members();
-    if (!lost.empty()) {
-      report.failure.message += text("; gone without a word: rank ", joined(lost, ", rank "));
-      return;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-}
 
 RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreClient& store,
                           const std::atomic<bool>& stop) {
@@ -40,19 +26,11 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
             text("ranks started without a backend: ", choice.absence, choice.decision.error));
   const RankJob rank_job{scenario,        job.faults, inputs, golden ? &*golden : nullptr,
                          *choice.backend, job.line,   stop};
-  const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
                         nullptr, &store};
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), job.line.communicator);
-  RankReport report = run_rank(rank_job, {maker.make(meeting, place.rank, *memory), nullptr});
-  if (report.failure.kind == FailureKind::system) name_lost_ranks(report, store);
-  if (report.failure.kind == FailureKind::interrupted) {
-    report.failure.kind = FailureKind::system;  // for the others it is a peer that left
-    report.failure.message =
-        text("rank ", place.rank, " (process ", getpid(), ") was interrupted by a signal");
-  }
-  return report;
+  return run_rank_over_store(rank_job, maker, meeting, place.rank);
 }
 
 RankReport report_of(const ProcessJob& job, const RankPlace& place, StoreClient& store,
@@ -61,14 +39,9 @@ RankReport report_of(const ProcessJob& job, const RankPlace& place, StoreClient&
   report.rank = place.rank;
   try {
     return joined_and_run(job, place, store, stop);
-  } catch (const ScenarioError& error) {
-    report.failure = {FailureKind::input, error.what(), 0};
-  } catch (const SystemError& error) {
-    report.failure = {FailureKind::system, error.what(),
-                      std::chrono::steady_clock::now().time_since_epoch().count()};
-    name_lost_ranks(report, store);
   } catch (const std::exception& error) {
-    report.failure = {FailureKind::contract, error.what(), 0};
+    report.failure = failure_of(error);
+    if (report.failure.kind == FailureKind::system) name_lost_ranks(report.failure, store);
   }
   return report;
 }

@@ -10,6 +10,7 @@
 #include "sim/backend_choice.h"
 #include "sim/expectation.h"
 #include "sim/faults.h"
+#include "sim/joined_world.h"
 #include "sim/outcome.h"
 #include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
@@ -230,12 +231,14 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
     settings.log->write(LogLevel::info, text("ranks start: ", work.words));
   }
   const auto begin = std::chrono::steady_clock::now();
+  const RankJob job{
+      scenario,        faults, loaded.inputs, loaded.golden ? &*loaded.golden : nullptr,
+      *choice.backend, line,   settings.stop, shown.progress()};
   std::vector<RankReport> reports;
   if (line.ranks == RanksAre::threads) {
-    const RankJob job{
-        scenario,        faults, loaded.inputs, loaded.golden ? &*loaded.golden : nullptr,
-        *choice.backend, line,   settings.stop, shown.progress()};
     reports = run_threads(job, maker);
+  } else if (settings.joined != nullptr) {
+    reports = settings.joined->run(job, maker);
   } else {
     reports = run_processes({loaded.source, line, faults},
                             {settings.program, scenario.world.num_ranks(),

@@ -15,6 +15,8 @@
 
 namespace moe::sim {
 
+class JoinedWorld;
+
 // A scenario with everything its run lines share. Stays where it was made.
 struct LoadedScenario {
   // Throws ScenarioError.
@@ -37,6 +39,7 @@ struct RunSettings {
   const std::atomic<bool>& stop;
   const Log* log = nullptr;
   ProgressDisplay* progress = nullptr;
+  JoinedWorld* joined = nullptr;  // ranks that are processes are then those of this job
 };
 
 // The backends that can take the scenario's world, in the registry's order; those of the command

@@ -37,4 +37,13 @@ std::string_view name_of(Judge judge) {
   }
 }
 
+std::vector<std::string> checks_that_did_not_look(const Outcome& outcome) {
+  std::vector<std::string> missing;
+  for (const CheckRow& row : all_checks()) {
+    const std::string name(row.name);
+    if (row.only_where.empty() && !outcome.checks.contains(name)) missing.push_back(name);
+  }
+  return missing;
+}
+
 }  // namespace moe::sim

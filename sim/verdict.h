@@ -64,4 +64,7 @@ struct Outcome {
   std::vector<RankOutputs> outputs;    // of each rank that came to an end
 };
 
+// Of those that look in every run.
+std::vector<std::string> checks_that_did_not_look(const Outcome& outcome);
+
 }  // namespace moe::sim

@@ -28,7 +28,8 @@ std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
   for (const auto& [check, said] : outcome.checks) {
     if (said != "ok") found += text(" ", check, ": ", said);
   }
-  if (outcome.checks.size() != all_checks().size()) found += " a check did not look";
+  for (const std::string& check : checks_that_did_not_look(outcome))
+    found += " not looked: " + check;
   return found;
 }
 

@@ -37,3 +37,26 @@ TEST_CASE("plan_rows: an id that no map has is refused, not read past the end") 
   const Buffer ids = rows_with(*memory, {1, 1, DType::i32}, {2});
   CHECK_THROWS_AS(kernels->plan_rows(ids.tensor(), map.tensor(), 2), ContractError);
 }
+
+TEST_CASE("plan_rows: without a map the ids are local, and those beyond the slots are refused") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = make_cpu_kernels(*memory);
+  const Buffer ids = rows_with(*memory, {2, 2, DType::i32}, {1, -1, 0, 1});
+  const RowPlanBuffers plan = kernels->plan_rows(ids.tensor(), {}, 2);
+  CHECK(values_of(plan.first_row.tensor()) == std::vector<double>{0, 1, 3});
+  CHECK(values_of(plan.row_of.tensor()) == std::vector<double>{1, -1, 0, 2});
+  CHECK_THROWS_WITH(kernels->plan_rows(ids.tensor(), {}, 1),
+                    Catch::Contains("local expert 1 of 1"));
+}
+
+TEST_CASE("local_ids: the same plan as with the map itself") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = make_cpu_kernels(*memory);
+  const Buffer map = rows_with(*memory, {4, 1, DType::i32}, {0, -1, 1, -1});
+  const Buffer ids = rows_with(*memory, {4, 2, DType::i32}, {2, 1, 0, 2, -1, 2, 3, 1});
+  const Buffer local = kernels->local_ids(ids.tensor(), map.tensor());
+  CHECK(values_of(local.tensor()) == std::vector<double>{1, -1, 0, 1, -1, 1, -1, -1});
+  const RowPlanBuffers mapped = kernels->plan_rows(ids.tensor(), map.tensor(), 2);
+  const RowPlanBuffers plain = kernels->plan_rows(local.tensor(), {}, 2);
+  CHECK(values_of(plain.row_of.tensor()) == values_of(mapped.row_of.tensor()));
+}

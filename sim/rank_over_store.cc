@@ -1,0 +1,58 @@
+// A wire may break before the store notices that its member is gone, so a failed rank gives it a
+// moment before it blames anybody.
+
+#include "sim/rank_over_store.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "kernels/base/text.h"
+
+namespace moe::sim {
+
+RankFailure failure_of(const std::exception& error) {
+  FailureKind kind = FailureKind::contract;
+  if (dynamic_cast<const ScenarioError*>(&error) != nullptr) kind = FailureKind::input;
+  if (dynamic_cast<const SystemError*>(&error) != nullptr) kind = FailureKind::system;
+  const bool is_system = kind == FailureKind::system;
+  return {kind, error.what(),
+          is_system ? std::chrono::steady_clock::now().time_since_epoch().count() : 0};
+}
+
+void name_lost_ranks(RankFailure& failure, StoreClient& store) {
+  try {
+    for (int tries = 0; tries < 20; ++tries) {
+      const std::vector<int> lost = store.lost_members();
+      if (!lost.empty()) {
+        failure.message += text("; gone without a word: rank ", joined(lost, ", rank "));
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  } catch (const SystemError& error) {
+    failure.message += text("; ", error.what());
+  }
+}
+
+RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& maker,
+                               const Meeting& meeting, int rank) {
+  RankReport report;
+  report.rank = rank;
+  try {
+    const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
+    report = run_rank(job, {maker.make(meeting, rank, *memory), nullptr});
+  } catch (const std::exception& error) {
+    report.failure = failure_of(error);
+  }
+  if (report.failure.kind == FailureKind::system) name_lost_ranks(report.failure, *meeting.store);
+  if (report.failure.kind == FailureKind::interrupted) {
+    report.failure.kind = FailureKind::system;  // for the others it is a peer that left
+    report.failure.message =
+        text("rank ", rank, " (process ", getpid(), ") was interrupted by a signal");
+  }
+  return report;
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,77 @@
+// All scenarios are loaded before the first line runs, so that bad input stops everything before a
+// verdict.
+
+#include "sim/run_plan.h"
+
+#include <algorithm>
+
+#include "kernels/base/check.h"
+#include "kernels/base/text.h"
+#include "sim/scenario_reader.h"
+
+namespace moe::sim {
+namespace {
+
+bool has_tag(const Scenario& scenario, const std::vector<std::string>& tags) {
+  return std::ranges::any_of(tags, [&scenario](const std::string& tag) {
+    return std::ranges::count(scenario.tags, tag) > 0;
+  });
+}
+
+ScenarioSource source_for(const RunCommand& command, const DataFolders& folders,
+                          const std::string& path) {
+  return {folders,       path,         command.trace,      command.values,
+          command.dtype, command.seed, command.deadline_ms};
+}
+
+// The lines, or the one that --line names.
+std::vector<RunLine> chosen_lines(std::vector<RunLine> lines, const RunCommand& command,
+                                  const Scenario& scenario) {
+  if (!command.line) return lines;
+  const auto count = static_cast<int>(lines.size());
+  if (*command.line < 0 || *command.line >= count) {
+    throw ScenarioError(
+        text("--line ", *command.line, ": ", scenario.name, " has run lines 0 to ", count - 1));
+  }
+  return {lines[static_cast<std::size_t>(*command.line)]};
+}
+
+std::unique_ptr<LoadedScenario> loaded(const ScenarioSource& source, const Log& log) {
+  auto loaded = std::make_unique<LoadedScenario>(source);
+  const WorldInputs& inputs = loaded->inputs;
+  log.write(LogLevel::info,
+            text("loaded ", loaded->scenario.name, ": steps ", inputs.num_steps(), ", layers ",
+                 inputs.num_layers(), ", judged by the ", loaded->golden ? "golden" : "oracle"));
+  return loaded;
+}
+
+}  // namespace
+
+std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
+                                               const DataFolders& folders, const Log& log) {
+  std::vector<PlannedScenario> planned;
+  if (command.paths.empty() && !command.trace.empty()) {
+    for (const Values values : {Values::integers, Values::real}) {
+      if (command.values.value_or(values) != values) continue;
+      ScenarioSource source = source_for(command, folders, "");
+      source.values = values;
+      auto scenario = loaded(source, log);
+      auto lines = lines_for_trace(scenario->scenario, command.overrides);
+      planned.push_back({std::move(scenario), std::move(lines)});
+    }
+    return planned;
+  }
+  std::vector<std::string> tags = command.tags;
+  if (command.paths.empty() && tags.empty()) tags = {"fast"};
+  for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
+    if (!tags.empty() && !has_tag(read_scenario(path, folders.scenarios), tags)) continue;
+    auto scenario = loaded(source_for(command, folders, path.string()), log);
+    auto lines =
+        chosen_lines(lines_of(scenario->scenario, command.overrides), command, scenario->scenario);
+    planned.push_back({std::move(scenario), std::move(lines)});
+  }
+  if (planned.empty()) throw ScenarioError(text("no scenario has the tag ", joined(tags)));
+  return planned;
+}
+
+}  // namespace moe::sim
