@@ -155,8 +155,10 @@ LoadedScenario::LoadedScenario(const ScenarioSource& from)
   if (golden) check_routing_digests(*golden, inputs, scenario);
 }
 
-LoadedScenario::LoadedScenario(Scenario made) : scenario(std::move(made)), inputs(scenario) {
+LoadedScenario::LoadedScenario(Scenario made)
+    : scenario(with_known_names(std::move(made))), inputs(scenario) {
   check_world(scenario);
+  check_capacity(scenario, inputs);
 }
 
 void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
