@@ -9,6 +9,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/utf8.h"
 
 namespace moe::sim {
 namespace {
@@ -56,7 +57,7 @@ class ValueBuilder : public nlohmann::json_sax<Json> {
     const std::size_t detail = what.rfind(": ");
     const std::string_view reason =
         detail == std::string_view::npos ? what : what.substr(what.find(": ") + 2);
-    refuse(text("not valid JSON at byte ", position, ": ", reason));
+    refuse(text("not valid JSON at byte ", position, ": ", printable(reason)));
   }
 
  private:

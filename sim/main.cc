@@ -12,6 +12,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/commands.h"
+#include "sim/utf8.h"
 #include "sim/verdict.h"
 
 namespace moe::sim {
@@ -87,7 +88,7 @@ int do_command(const Command& command) {
 }
 
 int failed(int code, const std::exception& error) {
-  std::cerr << "moebius: " << error.what() << "\n";
+  std::cerr << "moebius: " << printable(error.what()) << "\n";
   return code;
 }
 

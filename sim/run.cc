@@ -8,6 +8,7 @@
 
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/capacity.h"
 #include "sim/expectation.h"
 #include "sim/faults.h"
 #include "sim/joined_world.h"
@@ -64,7 +65,8 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
 }
 
 // Throws for what no build could run.
-void refuse(const Scenario& scenario, const RunLine& line) {
+void refuse(const LoadedScenario& loaded, const RunLine& line) {
+  const Scenario& scenario = loaded.scenario;
   check_ranks(scenario);
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
   const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
@@ -79,6 +81,7 @@ void refuse(const Scenario& scenario, const RunLine& line) {
   if (choice.backend == nullptr) return;  // skipped with its reason
   const Backend& backend = *choice.backend;
   const Capabilities& capabilities = backend.capabilities;
+  check_capacity(scenario, loaded.inputs, backend, line.backend);
   if (line.selection == Selection::monolithic && !capabilities.takes_router_logits) {
     throw ScenarioError(text(key_place(scenario, line, "selection"), ": backend ", line.backend,
                              " does not carry router logits, so that experts cannot select"));
@@ -150,16 +153,19 @@ LoadedScenario::LoadedScenario(const ScenarioSource& from)
       scenario(with_known_names(load_scenario(from))),
       golden(load_golden(from, scenario)),
       inputs(scenario) {
+  check_capacity(scenario, inputs);
   if (golden) check_routing_digests(*golden, inputs, scenario);
 }
 
-LoadedScenario::LoadedScenario(Scenario made) : scenario(std::move(made)), inputs(scenario) {
+LoadedScenario::LoadedScenario(Scenario made)
+    : scenario(with_known_names(std::move(made))), inputs(scenario) {
   check_world(scenario);
+  check_capacity(scenario, inputs);
 }
 
 void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
   const Scenario& scenario = loaded.scenario;
-  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(scenario, line);
+  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(loaded, line);
   for (const FaultSpec& fault : faults_of(scenario, settings)) {
     check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
                              .counts = counts_of_dispatch(scenario.world),
@@ -260,7 +266,7 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
     outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
   }
   try {
-    refuse(loaded.scenario, line);  // where an error is expected the check above let it pass
+    refuse(loaded, line);  // where an error is expected the check above let it pass
     run_ranks_of(loaded, line, settings, outcome);
   } catch (const ScenarioError& error) {
     outcome.verdict = Errored{error.what(), 2};

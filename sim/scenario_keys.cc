@@ -103,7 +103,7 @@ std::vector<ScenarioKey> run_keys() {
           {"expect", "differs"},
           {"expect.error", "kind", KeyState::read, {"scenario", "system", "contract"}},
           {"expect.error", "text"},
-          {"capacity", "max_num_batched_tokens", KeyState::pending},
+          {"capacity", "max_num_batched_tokens"},
           {"capacity", "deadline_ms"},
           {"runs", "backend"},
           {"runs", "device", KeyState::read, {"cpu", "cuda", "xpu"}},
@@ -151,10 +151,10 @@ std::string unknown_key_text(const std::string& section, const std::string& name
     if (key.section == section) known.push_back(key.name);
     if (key.name == name) elsewhere.push_back(key.section.empty() ? "the top level" : key.section);
   }
-  const std::string hint = elsewhere.empty()
-                               ? did_you_mean(name, known)
-                               : text("; '", name, "' belongs under ", joined(elsewhere, " or "));
-  return text("unknown key '", name.substr(0, 80), "'; known: ", joined(known), hint);
+  const std::string other =
+      elsewhere.empty() ? "" : text("; '", name, "' belongs under ", joined(elsewhere, " or "));
+  return text("unknown key '", name.substr(0, 80), "'; known: ", joined(known),
+              did_you_mean(name, known), other);
 }
 
 const std::string& chosen(const std::string& where, const std::string& word,

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::int64_t seed_max = INT64_MAX;
 constexpr std::int64_t deadline_max_ms = 3'600'000;
+constexpr std::int64_t capacity_max = std::int64_t{1} << 40;
 
 std::filesystem::path absolute_path(const std::filesystem::path& path) {
   std::error_code error;
@@ -78,6 +79,10 @@ void read_plain_keys(const ScenarioMap& map, Scenario& scenario) {
     const auto deadline =
         capacity.integer("deadline_ms", {1, deadline_max_ms}, scenario.deadline_ms);
     scenario.deadline_ms = static_cast<int>(deadline);
+    if (capacity.find("max_num_batched_tokens") != nullptr) {
+      scenario.max_num_batched_tokens =
+          capacity.integer("max_num_batched_tokens", {1, capacity_max}, 1);
+    }
   }
 }
 

@@ -53,7 +53,11 @@ std::optional<golden::Golden> load_golden(const ScenarioSource& source, const Sc
                              ": run golden/make_golden.py ", scenario.path));
   }
   golden::Golden golden = read_golden(path);
-  check_golden_fits(golden, scenario);
+  try {
+    check_golden_fits(golden, scenario);
+  } catch (const ScenarioError& error) {
+    throw ScenarioError(text(path, ": ", error.what()));
+  }
   return golden;
 }
 

@@ -47,6 +47,16 @@ std::optional<std::size_t> first_not_text(std::string_view content) {
   return std::nullopt;
 }
 
+std::string printable(std::string_view content) {
+  std::string out;
+  while (const std::optional<std::size_t> bad = first_not_text(content)) {
+    const auto byte = static_cast<std::uint8_t>(content[*bad]);
+    out += text(content.substr(0, *bad), "\\x", hex2(byte));
+    content.remove_prefix(*bad + 1);
+  }
+  return out.append(content);
+}
+
 void check_utf8_text(std::string_view content, const std::string& file) {
   const std::optional<std::size_t> bad = first_not_text(content);
   if (!bad) return;

@@ -14,6 +14,9 @@ namespace moe::sim {
 // forms, at most U+10FFFF), or is a control character other than tab, line feed, carriage return.
 std::optional<std::size_t> first_not_text(std::string_view content);
 
+// The bytes as text that any terminal and log takes: what first_not_text finds becomes \\xNN.
+std::string printable(std::string_view content);
+
 // Throws ScenarioError "file:line:column: …" with the offending byte.
 void check_utf8_text(std::string_view content, const std::string& file);
 

@@ -187,6 +187,40 @@ TEST_CASE("a sender without a receiver and a receiver without a sender are told"
   CHECK(contains(*outcomes[0].value, "within 200 ms"));
 }
 
+TEST_CASE("Gloo: a rank that waits for a waiting rank names the one behind it") {
+  if (gloo_maker.make == nullptr) return;  // the case below says why
+  std::latch done(2);
+  const auto outcomes = run_world({Wire::gloo, 3, short_deadline}, [&](Communicator& group) {
+    const Buffer row = patterned(group, 0, {1, 4, DType::f32});
+    if (group.rank() == 2) {
+      done.wait();
+      return std::string();
+    }
+    const std::string error =
+        error_of([&] { group.recv(one(row.tensor()), group.rank() == 0 ? 2 : 0); });
+    done.count_down();
+    return error;
+  });
+  REQUIRE(outcomes[0].value);
+  REQUIRE(outcomes[1].value);
+  CHECK(*outcomes[0].value ==
+        "rank 0: operation 0 (recv): peer rank 2 did not answer within 200 ms");
+  CHECK(*outcomes[1].value ==
+        "rank 1: operation 0 (recv): peer rank 0 gave up at operation 0 (recv): "
+        "peer rank 2 did not answer within 200 ms");
+}
+
+TEST_CASE("Gloo: ranks that wait for each other in different operations say in which") {
+  if (gloo_maker.make == nullptr) return;  // the case below says why
+  const auto outcomes = run_world({Wire::gloo, 2, short_deadline}, [](Communicator& group) {
+    if (group.rank() == 0) group.barrier();
+    gather_one_row(group);
+    return true;
+  });
+  CHECK(contains(outcomes[0].error, "rank 1 gave up at operation 0 (all_gather_v)"));
+  CHECK(contains(outcomes[1].error, "rank 0 gave up at operation 0 (barrier)"));
+}
+
 TEST_CASE("Gloo: a rank that never comes to the meeting point is named") {
   if (gloo_maker.make == nullptr) {
     CHECK(contains(gloo_maker.absence, "-DMOE_GLOO=ON"));

@@ -69,7 +69,11 @@ TEST_CASE("utf8: well-formed text passes, anything else is found where it starts
   for (const Case& one : cases) {
     CAPTURE(one.bytes);
     CHECK(static_cast<int>(first_not_text(one.bytes).value_or(-1)) == one.bad);
+    CHECK((printable(one.bytes) == one.bytes) == (one.bad < 0));
+    CHECK_FALSE(first_not_text(printable(one.bytes)));
   }
   CHECK(error_of([] { check_utf8_text("one\ntw\xFF", "f.yaml"); }) ==
         "f.yaml:2:3: the byte 0xff is no UTF-8 text: is this a binary file?");
+  CHECK(printable("a\xFF\x01"
+                  "b\xC3\xBC") == "a\\xff\\x01b\xC3\xBC");
 }

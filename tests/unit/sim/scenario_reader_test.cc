@@ -117,7 +117,7 @@ model: {experts: 10, top_k: 3, hidden: 16, intermediate: 24, layers: 4, dtype: f
         router_weight_on_input: false}
 routing: {hot_rank: {rank: 2, share: 0.75}}
 steps: [[0, 0, 0], [1, 2, 1048576]]
-capacity: {deadline_ms: 100}
+capacity: {deadline_ms: 100, max_num_batched_tokens: 1048576}
 faults:
   - {name: MF-07, rank: 1, factor: 2.0}
   - name: MF-66
@@ -148,6 +148,7 @@ runs:
   CHECK(std::get<HotRankRouting>(scenario.routing).share == 0.75);
   CHECK(scenario.steps[1][2] == 1048576);
   CHECK(scenario.deadline_ms == 100);
+  CHECK(scenario.max_num_batched_tokens == 1048576);
   REQUIRE(scenario.faults.size() == 2);
   CHECK(scenario.faults[0].name == "MF-07");
   using Parameters = std::vector<std::pair<std::string, std::string>>;

@@ -81,8 +81,8 @@ TEST_CASE("scenario: top-level values") {
        ":4:9: expect: derived belongs to values: real; exact worlds are same_bytes"},
       {with_steps("expect: {error: {kind: a}}"), ":4:17: expect.error: text is missing"},
       {with_steps("capacity: {deadline_ms: 0}"), ":4:25: capacity.deadline_ms: '0' is not"},
-      {with_steps("capacity: {max_num_batched_tokens: 256}"),
-       ":4:36: capacity.max_num_batched_tokens: 256 is not supported yet (leave the key out)"},
+      {with_steps("capacity: {max_num_batched_tokens: 0}"),
+       ":4:36: capacity.max_num_batched_tokens: '0' is not an integer from 1 to"},
       {with_steps("capacity: {dedline_ms: 5}"),
        ":4:12: capacity: unknown key 'dedline_ms'; known: "
        "max_num_batched_tokens, deadline_ms; did you"},

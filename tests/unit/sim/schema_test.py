@@ -142,7 +142,7 @@ BAD = [
     "{name: a, expect: {error: {kind: scenario}}}",
     "{name: a, expect: {error: {kind: usage, text: b}}}",
     "{name: a, defects: [naive-dp-tp, naive-dp-tp]}",
-    "{name: a, capacity: {max_num_batched_tokens: 256}}",
+    "{name: a, capacity: {max_num_batched_tokens: 0}}",
     "{name: a, faults: [{name: drop}]}",
     "{name: a, faults: [MF-07]}",
     "{name: a, defects: [x]}",
