@@ -49,12 +49,29 @@ Errored errored(const RankFailure& failure) {
   }
 }
 
-void add_findings(const std::vector<RankReport>& reports, Outcome& outcome) {
+std::set<std::string> killers_of(const SeededFaults& faults) {
+  std::set<std::string> killers;
+  for (const std::vector<FaultSpec>* specs : {&faults.expected, &faults.requested}) {
+    for (const FaultSpec& fault : *specs) {
+      const FaultRow& row = fault_row(fault.name);
+      killers.insert(row.killed_by.begin(), row.killed_by.end());
+    }
+  }
+  return killers;
+}
+
+// killers: checks of the seeded faults' rows, whose findings come first.
+void add_findings(const std::vector<RankReport>& reports, const std::set<std::string>& killers,
+                  Outcome& outcome) {
   CheckLedger ledger;
   for (const RankReport& report : reports) ledger.merge(report.ledger);
   std::set<std::string> seen;      // every rank may have seen the same disagreement
   std::vector<std::string> later;  // other bits the second time say less than what is wrong
-  for (const CheckFinding& finding : ledger.findings()) {
+  std::vector<CheckFinding> findings = ledger.findings();
+  std::ranges::stable_partition(findings, [&killers](const CheckFinding& finding) {
+    return killers.contains(finding.check);
+  });
+  for (const CheckFinding& finding : findings) {
     const std::string sentence = text(finding.check, ": ", finding.sentence);
     std::vector<std::string>& to = finding.check == "TWICE" ? later : outcome.details;
     if (seen.insert(sentence).second) to.push_back(sentence);
@@ -227,7 +244,7 @@ void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
 void decide(const std::vector<RankReport>& reports, const SeededFaults& faults, Outcome& outcome) {
   const std::set<std::string> named = named_checks(reports);
   const RankFailure* failure = first_failure(reports);
-  add_findings(reports, outcome);
+  add_findings(reports, killers_of(faults), outcome);
   if (failure != nullptr && failure->kind == FailureKind::interrupted) {
     outcome.verdict = errored(*failure);
     return;

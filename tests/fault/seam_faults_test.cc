@@ -123,3 +123,9 @@ TEST_CASE("seam faults: sizes below their smallest are bad input") {
   CHECK_THROWS_WITH(outcome_of({.dp = 2}, "MF-23:block=1"), Contains("at least 2"));
   CHECK_THROWS_WITH(outcome_of({.dp = 2}, "untrimmed_width:multiple=0"), Contains("at least 2"));
 }
+
+TEST_CASE("seam faults: what the fault's own check found is told first") {
+  const Outcome outcome = outcome_of({.dp = 2, .tp = 2}, "MF-01");
+  REQUIRE(outcome.checks.at("BYTES") != "ok");  // another check found something as early
+  CHECK(outcome.details.at(0).starts_with("PART: step 0, layer 0, rank 0"));
+}
