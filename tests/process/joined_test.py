@@ -88,13 +88,13 @@ for try in $(seq 200); do
 done
 ip link set there netns $machine
 on() { nsenter -t $machine -n "$@"; }
-ip addr add 10.77.0.1/24 dev here; ip link set here up; ip link set lo up
-on ip addr add 10.77.0.2/24 dev there; on ip link set there up; on ip link set lo up
+ip addr add 192.168.77.1/24 dev here; ip link set here up; ip link set lo up
+on ip addr add 192.168.77.2/24 dev there; on ip link set there up; on ip link set lo up
 export WORLD_SIZE=4 MASTER_PORT=29700
 RANK=1 MASTER_ADDR=127.0.0.1 "$@" & one=$!
-RANK=2 MASTER_ADDR=10.77.0.1 on "$@" & two=$!
-RANK=3 MASTER_ADDR=10.77.0.1 on "$@" & three=$!
-RANK=0 MASTER_ADDR=10.77.0.1 "$@"
+RANK=2 MASTER_ADDR=192.168.77.1 on "$@" & two=$!
+RANK=3 MASTER_ADDR=192.168.77.1 on "$@" & three=$!
+RANK=0 MASTER_ADDR=192.168.77.1 "$@"
 wait $one && wait $two && wait $three
 """
 
