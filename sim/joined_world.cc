@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds slice{50};            // between looks at the stop flag
 constexpr milliseconds grace{1000};          // beyond the deadline, for a message to arrive
 constexpr milliseconds stopped_wait{400};    // for reports after an interrupt
-constexpr milliseconds failed_wait{500};     // for reports after this rank has failed
+constexpr milliseconds failed_wait{800};     // for reports after this rank has failed
 constexpr milliseconds answer_wait{1500};    // for rank 0's store, which has a thread of its own
 constexpr milliseconds farewell_wait{1000};  // for ranks that have been told to leave
 
@@ -90,7 +90,13 @@ class JoinedWorld::Member {
     const std::string prefix = text("report/", line_++, "/");
     if (!is_first()) {
       const std::string words = json_text(sim::to_json(report));
-      of_rank_0([&] { client_->set(text(prefix, place_.rank), words); });
+      const bool has_failed = report.failure.kind != FailureKind::none;
+      try {
+        of_rank_0([&] { client_->set(text(prefix, place_.rank), words); });
+      } catch (const SystemError&) {
+        // A failure of its own is told first; that rank 0 is gone is heard soon enough.
+        if (!has_failed) throw;
+      }
       return {std::move(report)};
     }
     return collected(std::move(report), prefix, deadline);

@@ -23,6 +23,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// For the others after a rank has failed: its wires are closed, so that nobody waits for it.
+constexpr std::chrono::milliseconds failed_wait{1200};
+
 std::string random_token() {
   std::random_device device;
   return text(hex16(device()), hex16(device()));
@@ -125,10 +128,7 @@ class Ranks {
   }
 
   // Whether somebody still has not stopped although a rank failed long ago.
-  bool is_late() const {
-    const auto grace = settings_.deadline + std::chrono::milliseconds(1000);
-    return first_failure_ && Clock::now() - *first_failure_ > grace;
-  }
+  bool is_late() const { return first_failure_ && Clock::now() - *first_failure_ > failed_wait; }
 
   void kill_unsettled() {
     for (std::size_t rank = 0; rank < members_.size(); ++rank) {

@@ -26,13 +26,11 @@ struct ProcessJob {
 struct ProcessSettings {
   std::string program;  // of ranks: this program's own file
   int size = 1;
-  std::chrono::milliseconds deadline{5000};
   const std::atomic<bool>& stop;
 };
 
 // Processes: this one serves the store, starts them, and collects their reports. A rank that dies
-// is reported with its signal; ranks that do not stop within the deadline after a failure are
-// killed.
+// is reported with its signal; ranks that do not stop soon after a failure are killed.
 std::vector<RankReport> run_processes(const ProcessJob& job, const ProcessSettings& settings);
 
 // Where a started process finds the store.

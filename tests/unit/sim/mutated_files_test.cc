@@ -128,11 +128,19 @@ std::string changed(std::string bytes, Draw& draw) {
   return bytes;
 }
 
-// A safetensors file with another header, whose length is told as it is or as it was.
+// A safetensors file with other data, or with another header, whose length is told as it is or as
+// it was.
 std::string changed_safetensors(const std::string& bytes, Draw& draw) {
-  if (draw.below(4) == 0) return changed(bytes, draw);
+  const std::size_t kind = draw.below(4);
+  if (kind == 0) return changed(bytes, draw);
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
+  if (kind == 1) {
+    std::string other = bytes;
+    const std::size_t at = 8 + length + draw.below(bytes.size() - 8 - length);
+    other[at] = static_cast<char>(draw.below(256));
+    return other;
+  }
   const std::string header = changed(bytes.substr(8, length), draw);
   const std::string data = bytes.substr(8 + length);
   if (draw.below(4) > 0) return safetensors_bytes(header, data);
