@@ -78,6 +78,7 @@ class RankProgram {
 
   // What can be said at any time, also after a failure.
   void write_report() {
+    check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);  // of a layer that failed
     report_.ledger.merge(watch_.ledger);
     if (!is_measured_) measure();
     report_.last_operation = ranks_.trace().last_operation();

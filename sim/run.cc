@@ -175,7 +175,9 @@ void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSett
                              .columns = scenario.model.hidden_size,
                              .bits = 8 * size_of(scenario.model.dtype),
                              .tokens = [&loaded](int step, int rank) {
-                               return loaded.inputs.tokens(step)[static_cast<std::size_t>(rank)];
+                               const ParallelSizes sizes = loaded.scenario.world.deployment().sizes;
+                               const int dp = coordinates_of(sizes, rank).dp;
+                               return loaded.inputs.tokens(step)[static_cast<std::size_t>(dp)];
                              }});
   }
 }

@@ -42,7 +42,8 @@ class CapacityCheck {
   void tokens_per_rank() {
     const auto capacity = contract_.facts.capabilities.max_num_tokens_per_rank;
     if (!capacity) return;
-    for (const Count tokens : contract_.facts.tokens(cell_.step).rows_per_rank()) {
+    const DispatchedTokens dispatched = contract_.facts.tokens(cell_.step);
+    for (const Count tokens : dispatched.rows_per_rank()) {
       if (tokens > *capacity) found(text(tokens, " tokens of one rank, of at most ", *capacity));
     }
   }

@@ -85,3 +85,10 @@ TEST_CASE("group faults: entries beyond the dispatch group's counts are bad inpu
   CHECK_THROWS_WITH(outcome_with(world(), "MF-42:rank=3,second=2", "local"),
                     Contains("second=2 is not in this world (0 to 1)"));
 }
+
+TEST_CASE("group faults: a token is one of the rank's DP rank, whatever its number in the world") {
+  CHECK_THROWS_WITH(outcome_with(world(), "flip_bit:step=2,rank=3,token=6", "local"),
+                    Contains("rank 3 has 6 tokens in step 2"));
+  CHECK_THROWS_WITH(outcome_with(world(), "flip_bit:step=1,rank=2,token=0", "local"),
+                    Contains("rank 2 has 0 tokens in step 1"));
+}
