@@ -12,6 +12,8 @@
 
 namespace moe {
 
+class Board;
+
 // What the ranks of a world meet through. Null: a communicator that needs it cannot be made.
 struct Meeting {
   int size = 1;
@@ -20,6 +22,7 @@ struct Meeting {
   StoreClient* store = nullptr;
   std::string mesh = "world";      // names the group's keys in the store: another for each run
   std::string host = "127.0.0.1";  // under which peers reach this rank
+  Board* board = nullptr;          // this rank's end; null: the ranks share no memory
 };
 
 struct CommunicatorMaker {

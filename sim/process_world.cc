@@ -1,5 +1,5 @@
 // Ranks as processes of this machine: the parent's side. It starts them with the address of its
-// store, waits for their reports and their ends, and leaves no process behind.
+// store and a board to share, waits for their reports and their ends, and leaves no process behind.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "comm/board.h"
 #include "kernels/base/text.h"
 #include "sim/json_reading.h"
 #include "sim/process_job.h"
@@ -31,7 +32,24 @@ std::string random_token() {
   return text(hex16(device()), hex16(device()));
 }
 
-pid_t start(const std::string& program, const RankPlace& place) {
+// A started program keeps the descriptors that are not closed on the way: the board's is not.
+class KeptDescriptor {
+ public:
+  explicit KeptDescriptor(int descriptor) {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawn_file_actions_adddup2(&actions_, descriptor, descriptor);
+  }
+  ~KeptDescriptor() { posix_spawn_file_actions_destroy(&actions_); }
+  KeptDescriptor(const KeptDescriptor&) = delete;
+  KeptDescriptor& operator=(const KeptDescriptor&) = delete;
+
+  const posix_spawn_file_actions_t* actions() const { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_;
+};
+
+pid_t start(const std::string& program, const RankPlace& place, const Board& board) {
   std::vector<std::string> words = {
       program,   "rank",      "--store", text(place.store.host, ":", place.store.port),
       "--token", place.token, "--rank",  text(place.rank)};
@@ -39,8 +57,9 @@ pid_t start(const std::string& program, const RankPlace& place) {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t process = 0;
+  const KeptDescriptor kept(board.descriptor());
   const int error =
-      posix_spawn(&process, program.c_str(), nullptr, nullptr, arguments.data(), environ);
+      posix_spawn(&process, program.c_str(), kept.actions(), nullptr, arguments.data(), environ);
   if (error != 0) {
     throw SystemError(
         text("cannot start rank ", place.rank, " (", program, "): ", std::strerror(error)));
@@ -65,10 +84,12 @@ RankFailure lost(int rank, pid_t process, const std::string& end) {
 // The processes of one run: started in the constructor, gone after the destructor.
 class Ranks {
  public:
-  Ranks(const ProcessSettings& settings, StoreServer& server, const std::string& token)
-      : settings_(settings), server_(server) {
+  Ranks(const ProcessSettings& settings, StoreServer& server, Board& board,
+        const std::string& token)
+      : settings_(settings), server_(server), board_(board) {
     for (int rank = 0; rank < settings.size; ++rank) {
-      members_.push_back({start(settings.program, {server.address(), token, rank}), {}, false});
+      const RankPlace place{server.address(), token, rank};
+      members_.push_back({start(settings.program, place, board), {}, false});
     }
   }
 
@@ -118,7 +139,9 @@ class Ranks {
     if (const auto words = server_.get(report_key(rank), std::chrono::milliseconds(0))) {
       settle(member, rank_report_from(parse_json(*words, "the report of a rank")));
     } else if (member.ended) {
-      settle(member, {.rank = rank, .failure = lost(rank, member.process, end)});
+      const RankFailure failure = lost(rank, member.process, end);
+      board_.abort(failure.message);  // the others hear of it at once
+      settle(member, {.rank = rank, .failure = failure});
     }
   }
 
@@ -164,6 +187,7 @@ class Ranks {
 
   const ProcessSettings& settings_;
   StoreServer& server_;
+  Board& board_;
   std::vector<Member> members_;
   std::optional<Clock::time_point> first_failure_;
 };
@@ -173,8 +197,11 @@ class Ranks {
 std::vector<RankReport> run_processes(const ProcessJob& job, const ProcessSettings& settings) {
   const std::string token = random_token();
   StoreServer server({}, token);
-  server.set(job_key, json_text(to_json(job)));
-  Ranks ranks(settings, server, token);
+  Board board(BoardSettings{settings.size, settings.deadline});
+  ProcessJob with_board = job;
+  with_board.board = board.descriptor();
+  server.set(job_key, json_text(to_json(with_board)));
+  Ranks ranks(settings, server, board, token);
   return ranks.collect();
 }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <thread>
 
+#include "comm/board_communicator.h"
 #include "kernels/base/text.h"
 
 namespace moe::sim {
@@ -36,21 +37,43 @@ void name_lost_ranks(RankFailure& failure, StoreClient& store) {
   }
 }
 
+namespace {
+
+// Tells the others of this rank's failure. Where a peer failed, what is known of it is added: by
+// those who share a board, else by the store.
+void tell_and_ask(RankReport& report, const Meeting& meeting) {
+  RankFailure& failure = report.failure;
+  const auto known = meeting.board == nullptr ? std::nullopt : meeting.board->broken();
+  if (meeting.board != nullptr) {
+    meeting.board->abort(text("rank ", report.rank, " failed: ", failure.message));
+  }
+  if (failure.kind != FailureKind::system) return;
+  if (!known) return name_lost_ranks(failure, *meeting.store);
+  if (failure.message.find(*known) == std::string::npos) failure.message += text("; ", *known);
+}
+
+}  // namespace
+
 RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& maker,
                                const Meeting& meeting, int rank) {
   RankReport report;
   report.rank = rank;
   try {
     const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
-    report = run_rank(job, {maker.make(meeting, rank, *memory), nullptr});
+    RankWires wires;
+    if (meeting.board != nullptr) wires.side = make_board_communicator(*meeting.board, *memory);
+    wires.wire = maker.make(meeting, rank, *memory);
+    report = run_rank(job, std::move(wires));
   } catch (const std::exception& error) {
     report.failure = failure_of(error);
   }
-  if (report.failure.kind == FailureKind::system) name_lost_ranks(report.failure, *meeting.store);
   if (report.failure.kind == FailureKind::interrupted) {
     report.failure.kind = FailureKind::system;  // for the others it is a peer that left
     report.failure.message =
         text("rank ", rank, " (process ", getpid(), ") was interrupted by a signal");
+    if (meeting.board != nullptr) meeting.board->abort(report.failure.message);
+  } else if (report.failure.kind != FailureKind::none) {
+    tell_and_ask(report, meeting);
   }
   return report;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "comm/board.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/json_reading.h"
@@ -26,8 +27,11 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
             text("ranks started without a backend: ", choice.absence, choice.decision.error));
   const RankJob rank_job{scenario,        job.faults, inputs, golden ? &*golden : nullptr,
                          *choice.backend, job.line,   stop};
-  const Meeting meeting{scenario.world.num_ranks(), std::chrono::milliseconds(scenario.deadline_ms),
-                        nullptr, &store};
+  Board board(BoardSeat{job.board, place.rank});
+  const Meeting meeting{.size = scenario.world.num_ranks(),
+                        .deadline = std::chrono::milliseconds(scenario.deadline_ms),
+                        .store = &store,
+                        .board = &board};
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), job.line.communicator);
   return run_rank_over_store(rank_job, maker, meeting, place.rank);
@@ -66,7 +70,8 @@ JsonValue to_json(const ProcessJob& job) {
                     {"platform", job.line.platform},
                     {"selection", name_of(job.line.selection)},
                     {"dispatch_site", name_of(job.line.dispatch_site)},
-                    {"faults", std::move(faults)}};
+                    {"faults", std::move(faults)},
+                    {"board", job.board}};
 }
 
 ProcessJob process_job_from(const JsonValue& value) {
@@ -86,6 +91,7 @@ ProcessJob process_job_from(const JsonValue& value) {
     }
     job.faults.push_back(std::move(fault));
   }
+  job.board = static_cast<int>(integer_at(value, "board"));
   return job;
 }
 

@@ -21,6 +21,7 @@ struct ProcessJob {
   ScenarioSource source;
   RunLine line;
   std::vector<FaultSpec> faults;
+  int board = -1;  // the descriptor under which it finds its board
 };
 
 struct ProcessSettings {
