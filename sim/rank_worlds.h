@@ -27,6 +27,7 @@ struct ProcessJob {
 struct ProcessSettings {
   std::string program;  // of ranks: this program's own file
   int size = 1;
+  std::chrono::milliseconds deadline{0};  // of every wait for another rank
   const std::atomic<bool>& stop;
 };
 

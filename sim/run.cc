@@ -249,7 +249,8 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
     reports = settings.joined->run(job, maker);
   } else {
     reports = run_processes({loaded.source, line, faults},
-                            {settings.program, scenario.world.num_ranks(), settings.stop});
+                            {settings.program, scenario.world.num_ranks(),
+                             std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
   compare_with_healthy(loaded, {line, *choice.backend, faults, settings.stop}, reports);
