@@ -131,6 +131,7 @@ class DyingRanks(Program):
         self.assertIn("was killed by signal 9", out)
         for rank in (0, 1, 3):
             self.assertRegex(out, f"rank {rank}: .*rank 2")
+        self.assertRegex(out, r"rank [013]: .*rank 2 \(process \d+\) was killed by signal 9")
         self.assertLess(took, 6)
 
     def test_a_stopped_rank_is_named_within_the_deadline(self):
@@ -146,7 +147,10 @@ class DyingRanks(Program):
         os.kill(ranks[2], signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 3, out)
-        self.assertIn(f"rank 2 (process {ranks[2]}) was interrupted by a signal", out)
+        words = rf"rank 2 \(process {ranks[2]}\) was interrupted by a signal"
+        self.assertRegex(out, f"rank 2: {words}")
+        # Ranks agree over a board: nobody but it knows these words, and no wire had to break first.
+        self.assertRegex(out, rf"rank [013]: before operation \d+ \([^()]*\): {words}")
 
     def test_an_interrupt_ends_everything(self):
         for line in ("0", "1", "2"):
