@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <latch>
 
 #include "tests/catch.h"
@@ -75,6 +76,25 @@ TEST_CASE("board: who misses several ranks gives those a moment to say for whom 
   });
   CHECK(outcomes[1].error == "");
   CHECK(outcomes[0].value == "rank 1 failed: peer rank 2 did not answer within 200 ms");
+}
+
+TEST_CASE("board: who came last and was stopped before it rang holds nobody beyond the deadline") {
+  const auto outcomes = run_board({2, short_deadline}, [](BoardRank& rank) {
+    const Board::Area world = rank.end.area(Board::world_area, 2);
+    if (rank.world->rank() == 0) {
+      const Buffer none(rank.world->memory(), {0, 1, DType::i64});
+      rank.world->all_gather_v(one(none.tensor()), Counts(2, 0), one(none.tensor()));
+      return true;
+    }
+    // Shows an empty record and says that it has come, half the deadline after rank 0.
+    rank.end.await_ring(world, 0, Clock::now() + short_deadline / 2);
+    std::atomic_ref<std::uint32_t>(world.arrived[1]) = 1;
+    return rank.end.await_ring(world, 0, Clock::now() + patient);
+  });
+  for (const auto& outcome : outcomes) {
+    CHECK(outcome.error == "");
+    CHECK(outcome.value == true);
+  }
 }
 
 TEST_CASE(
