@@ -28,10 +28,22 @@ std::string seconds(std::chrono::nanoseconds time) {
   return text(tenths / 100, ".", tenths % 100 < 10 ? "0" : "", tenths % 100, " s");
 }
 
+constexpr std::size_t where_width = 22;
+
+// Device, communicator and ranks, then what else a line asks for that is not usual.
 std::string where(const Outcome& outcome) {
-  const std::string_view ranks = outcome.line.ranks == RanksAre::threads ? "threads" : "processes";
-  return text(name_of(outcome.line.device), " ", outcome.line.communicator, " ",
-              outcome.world.num_ranks(), " ", ranks);
+  const RunLine& line = outcome.line;
+  const RunLine usual;
+  const std::string_view ranks = line.ranks == RanksAre::threads ? "threads" : "processes";
+  std::string words = text(name_of(line.device), " ", line.communicator, " ",
+                           outcome.world.num_ranks(), " ", ranks);
+  if (line.selection != usual.selection) words += text(", ", name_of(line.selection));
+  if (line.dispatch_site != usual.dispatch_site) {
+    words += text(", ", name_of(line.dispatch_site), " dispatches");
+  }
+  if (line.profile != usual.profile) words += text(", ", line.profile);
+  if (line.platform != usual.platform) words += text(", ", line.platform, "'s rules");
+  return words.size() > where_width ? words + ":" : words;
 }
 
 // Real worlds: how much of a derived bound was used, at most.
@@ -50,8 +62,9 @@ std::string time_text(const Outcome& outcome) {
 
 // The line itself, what was found below it and how to see it again.
 std::string verdict_text(const Outcome& outcome, Ansi ansi) {
-  std::string line = text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
-                          padded(outcome.line.backend, 24), " ", padded(where(outcome), 22));
+  std::string line =
+      text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
+           padded(outcome.line.backend, 24), " ", padded(where(outcome), where_width));
   const std::string reason = reason_of(outcome.verdict);
   if (reason.empty() && outcome.judge == Judge::expectation) {
     const std::string found = outcome.details.empty() ? "" : text("\n      ", outcome.details[0]);
