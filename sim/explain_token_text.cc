@@ -268,13 +268,17 @@ std::string runner_text(const ExplainedWorld& world, const TokenExplanation& tok
   const ExplainedRunner& runner = token.runner;
   if (runner.factor == 1 && runner.shared.empty()) return "";
   const bool has_shared = !runner.shared.empty();
-  std::string out =
-      text(5 + token.stages.size(), ". The routed sum ",
-           runner.factor == 1 ? "" : text("times the factor ", brief(runner.factor)),
-           runner.factor != 1 && has_shared ? ", " : "",
-           has_shared ? "and the shared expert, which every token visits at home" : "", "\n   (",
-           "each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
-           column_heads(token.output.size()));
+  std::string out = text(
+      5 + token.stages.size(), ". The routed sum ",
+      runner.factor == 1 ? "" : text("times the factor ", brief(runner.factor)),
+      runner.factor != 1 && has_shared ? ", " : "",
+      has_shared ? "and the shared expert, which every token visits at home" : "", "\n",
+      shared_is_cut(world.scenario)
+          ? text("   (Ranks ", numbers_of(token.homes), " hold a part of it each. Each adds its ",
+                 "part before the all-reduce, which makes\n   the same sum in another order.)\n")
+          : "",
+      "   (each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
+      column_heads(token.output.size()));
   if (runner.factor != 1) {
     out += row_text(has_shared ? text(brief(runner.factor), " x routed sum") : "output",
                     runner.scaled);

@@ -190,9 +190,10 @@ void check_told(const ExplainedWorld& world) {
   if (!ranks.expert_parallel && ranks.num_ranks() > 1) {
     refuse("every expert is cut over the ranks (world.ep: false)");
   }
-  const bool is_cut = ranks.tp > 1 && !ranks.sequence_parallel;
-  if (is_cut && world.scenario.model.num_shared_experts > 0) {
-    refuse("the shared experts are cut over the ranks of world.tp");
+  // In exact worlds the parts of a shared expert add up to it in every order, so it is told whole.
+  const bool is_real = world.scenario.values == Values::real;
+  if (is_real && shared_is_cut(world.scenario)) {
+    refuse("the shared experts are cut over the ranks of world.tp in a real world");
   }
   if (world.scenario.model.router_weight_on_input) {
     refuse("the router weight is on the input");
@@ -246,6 +247,11 @@ std::vector<ExplainedScore> explained_scores(const ExplainedWorld& world,
 }
 
 }  // namespace
+
+bool shared_is_cut(const Scenario& scenario) {
+  const WorldSpec& ranks = scenario.world;
+  return ranks.tp > 1 && !ranks.sequence_parallel && scenario.model.num_shared_experts > 0;
+}
 
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
                                const std::string& backend) {

@@ -26,6 +26,9 @@ struct ExplainedWorld {
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
                                const std::string& backend);
 
+// Whether the ranks of a TP group hold a part each of the shared experts.
+bool shared_is_cut(const Scenario& scenario);
+
 // One of a token's top_k choices.
 struct ExplainedChoice {
   int slot = 0;

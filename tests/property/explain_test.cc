@@ -77,7 +77,7 @@ TEST_CASE("explain: tensor and sequence parallelism, factors and shared experts 
       Scenario made = plain_small_world({.ranks = 2, .experts = 5, .top_k = 2});
       made.world.tp = 2;
       made.world.sequence_parallel = is_sequence_parallel;
-      made.model.num_shared_experts = is_sequence_parallel ? num_shared : 0;
+      made.model.num_shared_experts = num_shared;
       made.model.scale = num_shared == 0 ? 1 : 2.5;
       made.steps = {{5, 2}, {1, 0}};
       LoadedScenario loaded(std::move(made));
