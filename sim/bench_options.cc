@@ -165,9 +165,10 @@ std::string bench_help() {
   std::ostringstream out;
   out << "usage: moebius bench [options]\n\n"
          "Times route, dispatch, experts, combine and the whole layer on real ranks, checks and\n"
-         "poison off. A sample starts after a barrier and is the largest over the ranks. Limits\n"
-         "are measured in the same run: the same collective calls on kept buffers, the same\n"
-         "products without a layer around them.\n\noptions\n";
+         "poison off. Each starts after a barrier of its own, and its sample is the largest over\n"
+         "the ranks; the layer has none inside. Limits are measured in the same run: the same\n"
+         "collective calls on kept buffers, the same products without a layer around them.\n\n"
+         "options\n";
   for (const Option& option : options()) {
     const std::string left = option.value.empty() ? option.word : option.word + " " + option.value;
     out << "  " << left << std::string(left.size() < 22 ? 22 - left.size() : 1, ' ') << option.help

@@ -96,6 +96,7 @@ class BenchRank {
     for (int i = -warm_up; i < settings_.iterations; ++i) {
       BenchSamples samples;
       time_layer(parts, samples);
+      time_stages(parts, samples);
       time_limits(bare, samples);
       if (i >= 0) keep(samples);
     }
@@ -206,23 +207,33 @@ class BenchRank {
     return samples[static_cast<std::size_t>(stage)];
   }
 
+  // The layer as it runs: a rank that comes late makes the others wait inside of it.
   void time_layer(const Parts& parts, BenchSamples& samples) {
-    group_.barrier();
-    const auto begin = Clock::now();
-    const RoutingBuffers routing = parts.router->select_experts(router_logits_.tensor());
-    const auto routed = Clock::now();
-    Dispatched dispatched =
-        parts.prepare_finalize->prepare(hidden_states_.tensor(), routing.view(), tokens_);
-    const auto arrived = Clock::now();
-    const Tensor expert_output = parts.experts->apply(dispatched);
-    const auto computed = Clock::now();
-    parts.prepare_finalize->finalize(expert_output, std::move(dispatched), output_.tensor());
-    const auto end = Clock::now();
-    at(samples, BenchStage::route).push_back(microseconds(begin, routed));
-    at(samples, BenchStage::dispatch).push_back(microseconds(routed, arrived));
-    at(samples, BenchStage::experts).push_back(microseconds(arrived, computed));
-    at(samples, BenchStage::combine).push_back(microseconds(computed, end));
-    at(samples, BenchStage::layer).push_back(microseconds(begin, end));
+    time_alone(BenchStage::layer, samples, [&] {
+      const RoutingBuffers routing = parts.router->select_experts(router_logits_.tensor());
+      Dispatched dispatched =
+          parts.prepare_finalize->prepare(hidden_states_.tensor(), routing.view(), tokens_);
+      const Tensor expert_output = parts.experts->apply(dispatched);
+      parts.prepare_finalize->finalize(expert_output, std::move(dispatched), output_.tensor());
+    });
+  }
+
+  // The same with a barrier before every stage, so that none pays for the one before it.
+  void time_stages(const Parts& parts, BenchSamples& samples) {
+    RoutingBuffers routing;
+    time_alone(BenchStage::route, samples,
+               [&] { routing = parts.router->select_experts(router_logits_.tensor()); });
+    Dispatched dispatched;
+    time_alone(BenchStage::dispatch, samples, [&] {
+      dispatched =
+          parts.prepare_finalize->prepare(hidden_states_.tensor(), routing.view(), tokens_);
+    });
+    Tensor expert_output;
+    time_alone(BenchStage::experts, samples,
+               [&] { expert_output = parts.experts->apply(dispatched); });
+    time_alone(BenchStage::combine, samples, [&] {
+      parts.prepare_finalize->finalize(expert_output, std::move(dispatched), output_.tensor());
+    });
   }
 
   template <typename Function>
