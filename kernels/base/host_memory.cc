@@ -5,49 +5,28 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/base/bits.h"
 #include "kernels/base/memory.h"
+#include "kernels/base/row_sums.h"
 #include "kernels/base/text.h"
 
 namespace moe {
 namespace {
 
 constexpr Count alignment = 64;
-constexpr Count block_columns = 1024;  // a tile of the sum: its accumulators stay in the L1 cache
 
-template <typename T>
-auto widened(T value) {
-  if constexpr (std::is_same_v<T, double>) {
-    return value;
-  } else {
-    return to_float(value);
-  }
-}
-
-void narrow(double sum, double& to) { to = sum; }
-template <typename T>
-void narrow(float sum, T& to) {
-  round_to(sum, to);
-}
-
-template <typename T>
-void add_in_order(std::span<const Tensor> operands, const Tensor& out) {
-  const Count total = out.rows * out.columns;
-  decltype(widened(T{})) sum[block_columns];
-  for (Count begin = 0; begin < total; begin += block_columns) {
-    const Count count = std::min(block_columns, total - begin);
-    const T* first = static_cast<const T*>(operands[0].data) + begin;
-    for (Count i = 0; i < count; ++i) sum[i] = widened(first[i]);
+// Wide rows are for oracles and tests: no instruction set of their own.
+void add_wide_rows(std::span<const Tensor> operands, const Tensor& out) {
+  auto* to = static_cast<double*>(out.data);
+  for (Count i = 0; i < out.rows * out.columns; ++i) {
+    double sum = static_cast<const double*>(operands[0].data)[i];
     for (const Tensor& operand : operands.subspan(1)) {
-      const T* next = static_cast<const T*>(operand.data) + begin;
-      for (Count i = 0; i < count; ++i) sum[i] += widened(next[i]);
+      sum += static_cast<const double*>(operand.data)[i];
     }
-    T* to = static_cast<T*>(out.data) + begin;
-    for (Count i = 0; i < count; ++i) narrow(sum[i], to[i]);
+    to[i] = sum;
   }
 }
 
@@ -110,10 +89,13 @@ class HostMemory final : public Memory {
   }
 
   void do_add_rows(std::span<const Tensor> operands, const Tensor& out) override {
-    if (out.dtype == DType::f64) return add_in_order<double>(operands, out);
-    for_row_type(out.dtype, [&](auto element) { add_in_order<decltype(element)>(operands, out); });
+    if (out.dtype == DType::f64) return add_wide_rows(operands, out);
+    std::vector<const void*> rows;
+    for (const Tensor& operand : operands) rows.push_back(operand.data);
+    sums_.add_in_order(out.dtype, rows, out.data, out.rows * out.columns);
   }
 
+  const RowSums& sums_ = row_sums();
   Poison poison_;
   std::unordered_map<void*, Block> used_;
   std::unordered_map<Count, std::vector<Block>> free_;
