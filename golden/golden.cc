@@ -262,6 +262,21 @@ double Mismatch::share() const {
              : std::numeric_limits<double>::infinity();
 }
 
+namespace {
+
+double largest_of(DType dtype) {
+  if (dtype == DType::f16) return 65504;
+  return dtype == DType::bf16 ? 0x1.fep127 : 0x1.fffffep127;
+}
+
+// Whether infinity stands for a number that its type may be too small for.
+bool may_overflow(const Mismatch& one, DType dtype) {
+  return std::isinf(one.actual) && std::signbit(one.actual) == std::signbit(one.expected) &&
+         std::abs(one.expected) + one.bound >= largest_of(dtype);
+}
+
+}  // namespace
+
 Comparison compare(const Expected& expected, const Tensor& actual, int num_roundings) {
   MOE_CHECK(std::cmp_equal(expected.values.size(), actual.rows * actual.columns) &&
                 expected.errors.size() == expected.values.size(),
@@ -275,6 +290,7 @@ Comparison compare(const Expected& expected, const Tensor& actual, int num_round
       const auto at = static_cast<std::size_t>(row * actual.columns) + column;
       const Mismatch one{row, static_cast<Count>(column), expected.values[at], values[column],
                          expected.bound(at, num_roundings)};
+      if (may_overflow(one, actual.dtype)) continue;
       const double share = one.share();
       if (!comparison.nearest || share > comparison.nearest->share()) comparison.nearest = one;
       if (share <= 1) continue;

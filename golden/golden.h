@@ -77,7 +77,7 @@ struct Comparison {
 Comparison compare(const std::vector<double>& expected, const Tensor& actual);
 
 // The same against values with bounds: an element differs where it is further off than its bound
-// for that many roundings on the way home.
+// for that many roundings on the way home. Infinity agrees with what may be too large for the type.
 Comparison compare(const Expected& expected, const Tensor& actual, int num_roundings);
 
 // Goldens store bounds for so many roundings.

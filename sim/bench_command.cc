@@ -72,6 +72,10 @@ BenchResult measured(const BenchCommand& bench, const Surroundings& surroundings
   turn.iterations = (bench.settings.iterations + turns_with_peer - 1) / turns_with_peer;
   std::vector<std::vector<PeerRow>> turns;
   for (int i = 0; i < turns_with_peer; ++i) {
+    if (surroundings.is_error_terminal) {
+      std::cerr << "moebius: turn " << i + 1 << " of " << turns_with_peer
+                << ": this program's layer, then the peer's four methods" << std::endl;
+    }
     add_world(result, turn, surroundings);
     turns.push_back(run_peer(turn, script));
   }

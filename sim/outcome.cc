@@ -167,6 +167,8 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   outcome.resolved_backend = std::move(decision.backend);
   outcome.warnings = std::move(decision.warnings);
   outcome.world = loaded.scenario.world;
+  outcome.values = loaded.scenario.values;
+  outcome.dtype = loaded.scenario.model.dtype;
   outcome.judge = loaded.golden ? Judge::golden : Judge::oracle;
   const ScenarioSource& source = loaded.source;
   outcome.reproduce = {"run"};

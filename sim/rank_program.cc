@@ -376,6 +376,8 @@ RankReport run_rank(const RankJob& job, RankWires wires) {
     RankProgram program(job, std::move(wires), report);
     run_caught(program, report);
     program.write_report();
+  } catch (const SystemError& error) {
+    report.failure = failure(FailureKind::system, error.what());
   } catch (const std::exception& error) {
     report.failure = failure(FailureKind::contract, error.what());
   }

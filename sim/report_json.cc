@@ -30,6 +30,8 @@ JsonValue run_json(const Outcome& outcome) {
       {"platform", line.platform},
       {"selection", name_of(line.selection)},
       {"dispatch_site", name_of(line.dispatch_site)},
+      {"values", outcome.values == Values::real ? "real" : "integers"},
+      {"dtype", name_of(outcome.dtype)},
       {"world", JsonObject{{"dp", outcome.world.dp},
                            {"tp", outcome.world.tp},
                            {"pp", outcome.world.pp},

@@ -57,6 +57,11 @@ std::string line_name(const Outcome& outcome) {
   std::string name = text(line.backend, " ", name_of(line.device), " ", line.communicator, " ",
                           outcome.world.num_ranks(), " ",
                           line.ranks == RanksAre::threads ? "threads" : "processes");
+  if (line.selection != usual.selection) name += text(" ", name_of(line.selection));
+  if (line.dispatch_site != usual.dispatch_site) {
+    name += text(" ", name_of(line.dispatch_site), " dispatches");
+  }
+  if (outcome.values == Values::real) name += " real values";
   if (line.profile != usual.profile) name += text(" ", line.profile);
   if (line.platform != usual.platform) name += text(" ", line.platform);
   return name;

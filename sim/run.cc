@@ -10,6 +10,7 @@
 #include "sim/backend_choice.h"
 #include "sim/capacity.h"
 #include "sim/expectation.h"
+#include "sim/fault_room.h"
 #include "sim/faults.h"
 #include "sim/joined_world.h"
 #include "sim/outcome.h"
@@ -219,6 +220,22 @@ void compare_with_healthy(const LoadedScenario& loaded, const FaultyLine& faulty
     ledger.found("M-BACK", {}, text("not what a healthy line gives: ", difference));
 }
 
+// Why a fault of the command line cannot be tried here: it has nothing to act on, or the line's
+// own end could not be told from it. Empty where it can.
+std::string why_not_seeded(const LoadedScenario& loaded, const RunSettings& settings) {
+  if (settings.faults.empty()) return "";
+  const ExpectedEnd& end = loaded.scenario.end;
+  if (std::holds_alternative<ExpectedDifference>(end) ||
+      std::holds_alternative<ExpectedError>(end)) {
+    return "no fault is seeded where the scenario expects an error or a difference of its own";
+  }
+  for (const FaultSpec& fault : settings.faults) {
+    const std::string why = why_without_room(fault, loaded.scenario, loaded.inputs);
+    if (!why.empty()) return text("fault ", fault.name, " has nothing to act on: ", why);
+  }
+  return "";
+}
+
 // Starts the ranks of a line that nothing refuses, and reads what they say.
 void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings,
                   Outcome& outcome) {
@@ -266,6 +283,10 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   Outcome outcome = empty_outcome(loaded, line);
   for (const FaultSpec& fault : settings.faults) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
+  }
+  if (const std::string why = why_not_seeded(loaded, settings); !why.empty()) {
+    outcome.verdict = Skipped{why};
+    return outcome;
   }
   try {
     refuse(loaded, line);  // where an error is expected the check above let it pass

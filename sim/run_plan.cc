@@ -63,14 +63,26 @@ std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
   }
   std::vector<std::string> tags = command.tags;
   if (command.paths.empty() && tags.empty()) tags = {"fast"};
+  std::vector<std::string> known;  // tags of the files that were looked at
   for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
-    if (!tags.empty() && !has_tag(read_scenario(path, folders.scenarios), tags)) continue;
+    if (!tags.empty()) {
+      const Scenario scenario = read_scenario(path, folders.scenarios);
+      known.insert(known.end(), scenario.tags.begin(), scenario.tags.end());
+      if (!has_tag(scenario, tags)) continue;
+    }
     auto scenario = loaded(source_for(command, folders, path.string()), log);
     auto lines =
         chosen_lines(lines_of(scenario->scenario, command.overrides), command, scenario->scenario);
     planned.push_back({std::move(scenario), std::move(lines)});
   }
-  if (planned.empty()) throw ScenarioError(text("no scenario has the tag ", joined(tags)));
+  if (planned.empty()) {
+    std::ranges::sort(known);
+    known.erase(std::unique(known.begin(), known.end()), known.end());
+    const std::string near = nearest(tags.front(), known);
+    throw ScenarioError(text("no scenario has the tag ", joined(tags), "; there are ",
+                             joined(known),
+                             near.empty() ? "" : text("; did you mean ", near, "?")));
+  }
   return planned;
 }
 

@@ -76,6 +76,9 @@ void check_worlds(const RunCommand& command, const RunSettings& settings) {
 }  // namespace
 
 int run_worlds(const RunCommand& command, const Surroundings& surroundings) {
+  if (command.values.value_or(Values::integers) != Values::integers) {
+    throw ScenarioError("--worlds: they are exact worlds, which have no --values real");
+  }
   const Log log(command.report.log_level);
   const Count worlds = *command.worlds;
   ProgressDisplay progress(progress_stream(command.report, surroundings), worlds);

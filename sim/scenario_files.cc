@@ -41,17 +41,24 @@ fs::path found_path(const std::string& given, const fs::path& root) {
 
 [[noreturn]] void refuse_unknown(const std::string& given, const fs::path& root) {
   std::vector<std::string> names;
+  std::vector<std::string> folders;
   std::error_code error;
   if (fs::is_directory(root, error)) {
     for (fs::path file : files_below(root)) {
       names.push_back(file.lexically_relative(root).replace_extension().generic_string());
+      const std::string folder = fs::path(names.back()).parent_path().generic_string();
+      if (!folder.empty() && std::ranges::count(folders, folder) == 0) folders.push_back(folder);
     }
   }
   std::string word = given;
   if (word.ends_with(".yaml")) word.resize(word.size() - 5);
   const std::string prefix = root.string() + "/";
   if (word.starts_with(prefix)) word = word.substr(prefix.size());
-  const std::string near = nearest(word, names);
+  // A name without its folder means the scenario of that name.
+  const auto is_named = [&](const std::string& name) { return name.ends_with("/" + word); };
+  const auto named = std::ranges::find_if(names, is_named);
+  std::string near = !word.empty() && named != names.end() ? *named : nearest(word, names);
+  if (near.empty()) near = nearest(word, folders);
   throw ScenarioError(text(given, ": there is no such file, folder or scenario",
                            near.empty() ? "" : text("; did you mean '", near, "'?")));
 }

@@ -47,6 +47,8 @@ struct Outcome {
   RunLine line;
   std::string resolved_backend;  // what profile and platform made of line.backend; empty: none
   WorldSpec world;
+  Values values = Values::integers;
+  DType dtype = DType::bf16;
   Verdict verdict;
   Judge judge = Judge::oracle;
   std::string met = "caught as expected";  // what passing means where an expectation judges

@@ -73,6 +73,41 @@ TEST_CASE("faults: MF-42 without differing counts changes nothing and survives")
   CHECK(exit_code_of(outcome.verdict) == 1);
 }
 
+TEST_CASE(
+    "faults: one that has nothing to act on is skipped with the reason, not called survivor") {
+  Scenario scenario = world();
+  scenario.steps = {{4, 4, 4}, {5, 6, 7}};
+  const LoadedScenario loaded(std::move(scenario));
+  RunLine line;
+  line.communicator = "local";
+  for (const auto& [fault, why] : {std::pair{"MF-02", "world.tp"},
+                                   {"MF-03", "model.shared_experts"},
+                                   {"MF-05", "model.shared_experts"},
+                                   {"MF-07", "model.scale"},
+                                   {"MF-09", "routing.logits"},
+                                   {"MF-20", "masked"},
+                                   {"MF-21", "masked"},
+                                   {"MF-36", "fewer tokens"},
+                                   {"MF-37", "idle"},
+                                   {"MF-56", "whole numbers"},
+                                   {"untrimmed_width:multiple=16", "is a multiple of 16"}}) {
+    const Outcome outcome = run_line(loaded, line, {{parsed_fault(fault)}, {}, "", never_stop});
+    INFO(fault);
+    CHECK(word_of(outcome.verdict) == "skipped");
+    CHECK_THAT(reason_of(outcome.verdict), Contains("nothing to act on") && Contains(why));
+  }
+}
+
+TEST_CASE("faults: none is seeded where a difference of the scenario's own is expected") {
+  Scenario scenario = world();
+  scenario.end = ExpectedDifference{"a defect"};
+  const LoadedScenario loaded(std::move(scenario));
+  RunLine line;
+  line.communicator = "local";
+  const Outcome outcome = run_line(loaded, line, {{parsed_fault("MF-42")}, {}, "", never_stop});
+  CHECK(word_of(outcome.verdict) == "skipped");
+}
+
 TEST_CASE("faults: MF-35, unwritten rows of a cold expert, is named by POISON with the token") {
   const std::string communicator = GENERATE("local", "gloo");
   const Outcome outcome = outcome_with({"MF-35:rank=1"}, communicator);

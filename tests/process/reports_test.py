@@ -171,6 +171,7 @@ class Worlds(Program):
     def test_what_worlds_cannot_have(self):
         for words in (["--worlds", "0"], ["smoke", "--worlds", "2"], ["--first", "2"],
                       ["--worlds", "2", "--tag", "fast"], ["--worlds", "2", "--first", "-1"],
+                      ["--worlds", "2", "--values", "real"],
                       ["--worlds", "2", "--fault", "flip_bit:layer=7"],
                       ["--worlds", "2", "--ranks", "processes"]):
             code, out, err = self.run_it("run", *words)

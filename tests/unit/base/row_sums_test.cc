@@ -1,4 +1,5 @@
-// Ordered sums: every instruction set gives the bytes of one addition after the other.
+// Ordered sums: every instruction set gives the bytes of one addition after the other, rounded
+// once. Sets that this processor lacks are not run; the baseline always is.
 
 #include "kernels/base/row_sums.h"
 

@@ -87,6 +87,18 @@ TEST_CASE("real: the value rounded is within a small share of its bound") {
   CHECK(judgement.comparison.nearest->share() < 0.5);
 }
 
+TEST_CASE("real: infinity stands for what may be too large for the type, and for nothing else") {
+  World world;
+  Expected expected = world.expected();
+  std::vector<BFloat16> output = rounded(expected.values);
+  output[7] = to_bfloat16(std::numeric_limits<float>::infinity());
+  CHECK(judged(expected, output).finding == Finding::output_differs);
+  expected.values[7] = 3.5e38;
+  CHECK(judged(expected, output).finding == Finding::agrees);
+  expected.values[7] = -3.5e38;
+  CHECK(judged(expected, output).finding == Finding::output_differs);
+}
+
 TEST_CASE("real: bounds are far below the values, so that nothing passes for everything") {
   World world;
   const Expected expected = world.expected();

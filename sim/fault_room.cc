@@ -1,0 +1,124 @@
+// One question for each kind of thing that faults need; the table says who needs what.
+// What a fault does stands in fault_table.cc.
+
+#include "sim/fault_room.h"
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "sim/faults.h"
+
+namespace moe::sim {
+namespace {
+
+struct Asked {
+  const FaultSpec& fault;
+  const Scenario& scenario;
+  const WorldInputs& inputs;
+};
+
+std::string shared_experts(const Asked& asked) {
+  return asked.scenario.model.num_shared_experts > 0
+             ? ""
+             : "there are no shared experts (model.shared_experts)";
+}
+
+std::string shared_parts(const Asked& asked) {
+  const WorldSpec& world = asked.scenario.world;
+  if (world.tp == 1 || world.sequence_parallel) {
+    return "no ranks of a TP group hold parts of the shared experts (world.tp)";
+  }
+  return shared_experts(asked);
+}
+
+std::string scale(const Asked& asked) {
+  return asked.scenario.model.scale != 1 ? "" : "the scaling factor is 1 (model.scale)";
+}
+
+std::string logits(const Asked& asked) {
+  return std::holds_alternative<LogitsRouting>(asked.scenario.routing)
+             ? ""
+             : "no router sees logits (routing.logits)";
+}
+
+// Whether a token of a step masks a choice in any layer.
+bool masks_a_choice(const WorldInputs& inputs, int step, int dp_rank, Count token) {
+  for (int layer = 0; layer < inputs.num_layers(); ++layer) {
+    const auto ids = inputs.topk_ids(step, layer, dp_rank, token);
+    if (std::ranges::any_of(ids, [](std::int16_t id) { return id < 0; })) return true;
+  }
+  return false;
+}
+
+std::string masked_choices(const Asked& asked) {
+  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
+    const RowCounts tokens = asked.inputs.tokens(step);
+    for (int rank = 0; rank < std::ssize(tokens); ++rank) {
+      for (Count token = 0; token < tokens[static_cast<std::size_t>(rank)]; ++token) {
+        if (masks_a_choice(asked.inputs, step, rank, token)) return "";
+      }
+    }
+  }
+  return "no choice is masked (routing.masked)";
+}
+
+std::string shorter_step(const Asked& asked) {
+  for (int step = 1; step < asked.inputs.num_steps(); ++step) {
+    const RowCounts before = asked.inputs.tokens(step - 1);
+    const RowCounts now = asked.inputs.tokens(step);
+    for (std::size_t rank = 0; rank < now.size(); ++rank) {
+      if (now[rank] > 0 && now[rank] < before[rank]) return "";
+    }
+  }
+  return "no rank has fewer tokens than in the step before (steps)";
+}
+
+std::string idle_rank(const Asked& asked) {
+  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
+    if (std::ranges::count(asked.inputs.tokens(step), 0) > 0) return "";
+  }
+  return "no rank is idle in any step (steps)";
+}
+
+std::string rounding_sums(const Asked& asked) {
+  if (asked.scenario.values != Values::real) return "sums of whole numbers have no order (values)";
+  return asked.scenario.world.expert_ranks() > 2 ? "" : "two parts have one sum in either order";
+}
+
+std::string padded_width(const Asked& asked) {
+  const int multiple = fault_parameter(asked.fault, "multiple");
+  const Count width = asked.scenario.model.hidden_size;
+  return width % multiple != 0
+             ? ""
+             : text("hidden ", width, " is a multiple of ", multiple, " as it is (model.hidden)");
+}
+
+struct Need {
+  std::string_view fault;
+  std::string (*missing)(const Asked& asked);
+};
+
+constexpr std::array<Need, 11> needs = {{
+    {"MF-02", shared_parts},
+    {"MF-03", shared_experts},
+    {"MF-05", shared_experts},
+    {"MF-07", scale},
+    {"MF-09", logits},
+    {"MF-20", masked_choices},
+    {"MF-21", masked_choices},
+    {"MF-36", shorter_step},
+    {"MF-37", idle_rank},
+    {"MF-56", rounding_sums},
+    {"untrimmed_width", padded_width},
+}};
+
+}  // namespace
+
+std::string why_without_room(const FaultSpec& fault, const Scenario& scenario,
+                             const WorldInputs& inputs) {
+  const Asked asked{fault, scenario, inputs};
+  const auto need = std::ranges::find(needs, fault.name, &Need::fault);
+  return need == needs.end() ? "" : need->missing(asked);
+}
+
+}  // namespace moe::sim
