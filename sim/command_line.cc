@@ -122,16 +122,15 @@ options::options_description run_description() {
       std::string(job_help) + "options");
   const auto words = [] { return options::value<Words>()->composing(); };
   const auto word = [] { return options::value<std::string>(); };
-  description.add_options()                                                              //
-      ("tag", words()->value_name("TAG"), "only scenarios with this tag")                //
-      ("backend", words()->value_name("A,B"), "these backends in the run lines' place")  //
-      ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                           //
-      ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                  //
-      ("ranks", word()->value_name("HOW"), "threads, processes")                         //
-      ("values", word()->value_name("KIND"),
-       "integers or real in the scenario's place; the oracle judges")  //
-      ("dtype", word()->value_name("TYPE"),
-       "bf16, f16, f32 in the scenario's place; the oracle judges")                              //
+  description.add_options()                                                                      //
+      ("tag", words()->value_name("TAG"), "only scenarios with this tag")                        //
+      ("backend", words()->value_name("A,B"), "these backends in the run lines' place")          //
+      ("device", word()->value_name("KIND"), "cpu, cuda, xpu")                                   //
+      ("communicator", word()->value_name("NAME"), "local, gloo, nccl")                          //
+      ("ranks", word()->value_name("HOW"), "threads, processes")                                 //
+      ("path", word()->value_name("HOW"), "reference; device is not in this build")              //
+      ("values", word()->value_name("KIND"), "integers or real; the oracle judges")              //
+      ("dtype", word()->value_name("TYPE"), "bf16, f16, f32; the oracle judges")                 //
       ("profile", word()->value_name("NAME"), "a profile in the run lines' place")               //
       ("platform", word()->value_name("NAME"), "cuda, rocm, cpu, xpu: whose rules apply")        //
       ("selection", word()->value_name("HOW"), "modular or monolithic in the run lines' place")  //
@@ -139,23 +138,18 @@ options::options_description run_description() {
       ("trace", word()->value_name("FILE"),
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes")  //
-      ("seed", word()->value_name("N"),
-       "the world's seed in the scenario's place; the oracle judges")  //
-      ("deadline", options::value<int>()->value_name("MS"),
-       "longest wait for a peer, in milliseconds")  //
+      ("seed", word()->value_name("N"), "the world's seed; the oracle judges")               //
+      ("deadline", options::value<int>()->value_name("MS"), "longest wait for a peer")       //
       ("require", words()->value_name("A,B"),
-       "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")  //
-      ("fault", words()->value_name("NAME[:key=value,…]"),
-       "seed a fault (moebius list faults)")  //
-      ("line", options::value<int>()->value_name("N"),
-       "only the N-th run line of each scenario, from 0")                                       //
+       "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails")                      //
+      ("fault", words()->value_name("NAME[:key=value,…]"), "seed a fault (list faults)")        //
+      ("line", options::value<int>()->value_name("N"), "only that run line, from 0")            //
       ("repeat", options::value<int>()->value_name("N"), "run everything N times")              //
       ("jobs", options::value<int>()->value_name("N"), "run N lines at a time; order is kept")  //
       ("worlds", options::value<Count>()->value_name("N"),
        "instead of paths: N made-up small worlds, every backend in each; they follow from --seed "
-       "(1); of more than 10 only what does not pass is printed")  //
-      ("first", options::value<Count>()->value_name("N"),
-       "the number of the first small world, from 0")  //
+       "(1); of more than 10 only what does not pass is printed")                           //
+      ("first", options::value<Count>()->value_name("N"), "the first small world, from 0")  //
       ("store", word()->value_name("HOST:PORT"),
        "where the ranks of a job meet (rank 0's machine)")(
           "alone", "not as a rank of the job that this process belongs to")  //
@@ -208,11 +202,18 @@ Words with_json_target(const Words& arguments) {
   return words;
 }
 
+// Under which name Boost keeps the words that belong to no option.
+constexpr const char* no_option = "words without an option";
+
+Words words_of(const options::variables_map& given) {
+  return given_value<Words>(given, no_option).value_or(Words{});
+}
+
 options::variables_map parsed(const Words& arguments, const options::options_description& visible) {
   options::options_description all;
-  all.add(visible).add_options()("path", options::value<Words>());
+  all.add(visible).add_options()(no_option, options::value<Words>());
   options::positional_options_description positional;
-  positional.add("path", -1);
+  positional.add(no_option, -1);
   options::variables_map given;
   try {
     options::store(options::command_line_parser(with_json_target(arguments))
@@ -249,6 +250,9 @@ RunOverrides overrides_of(const options::variables_map& given) {
   if (const auto word = chosen_word(given, "dispatch-site", {"kernel", "runner"})) {
     overrides.dispatch_site = dispatch_site_named(*word);
   }
+  if (chosen_word(given, "path", {"reference", "device"}).value_or("reference") == "device") {
+    throw ScenarioError("--path device: not in this build, which has the reference path alone");
+  }
   overrides.communicator = chosen_word(given, "communicator", {"local", "gloo", "nccl"});
   Words profiles;
   for (const Profile& profile : all_profiles()) profiles.emplace_back(profile.name);
@@ -275,10 +279,10 @@ void take_worlds(const options::variables_map& given, RunCommand& run) {
   if (run.first_world < 0 || run.first_world > worlds_max) {
     throw ScenarioError(text("--first: ", run.first_world, " is not 0 to ", worlds_max));
   }
-  for (const char* option : {"path", "tag", "trace", "line", "repeat"}) {
+  if (!words_of(given).empty()) throw ScenarioError("--worlds makes its own scenarios: no PATH");
+  for (const char* option : {"tag", "trace", "line", "repeat"}) {
     if (given.count(option) == 0) continue;
-    throw ScenarioError(text("--worlds makes its own scenarios and cannot have ",
-                             std::string_view(option) == "path" ? "" : "--", option));
+    throw ScenarioError(text("--worlds makes its own scenarios and cannot have --", option));
   }
 }
 
@@ -287,7 +291,7 @@ Command run_command(const Words& arguments) {
   const options::variables_map given = parsed(arguments, description);
   if (given.count("help") > 0) return PrintCommand{help_text(description)};
   RunCommand run;
-  if (given.count("path") > 0) run.paths = given["path"].as<Words>();
+  run.paths = words_of(given);
   run.tags = listed(given, "tag");
   run.trace = given_value<std::string>(given, "trace").value_or("");
   run.overrides = overrides_of(given);
@@ -327,7 +331,7 @@ Command explain_command(const Words& arguments) {
   const options::options_description description = explain_description();
   const options::variables_map given = parsed(arguments, description);
   if (given.count("help") > 0) return PrintCommand{help_text(description)};
-  const Words paths = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
+  const Words paths = words_of(given);
   if (paths.size() != 1) {
     throw ScenarioError("explain which scenario? moebius explain PATH (moebius list scenarios)");
   }
@@ -345,7 +349,7 @@ Command list_command(const Words& arguments) {
   if (given.count("help") > 0) return PrintCommand{help_text(description)};
   const Words valid = {"backends", "communicators", "devices",  "profiles",
                        "checks",   "faults",        "scenarios"};
-  const Words what = given.count("path") > 0 ? given["path"].as<Words>() : Words{};
+  const Words what = words_of(given);
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
   chosen("list", what.front(), valid);
   return ListCommand{what.front(), report_options(given)};

@@ -6,6 +6,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/report.h"
+#include "sim/text_layout.h"
 #include "sim/utf8.h"
 
 namespace moe::sim {
@@ -75,7 +76,7 @@ std::string class_name(std::string scenario) {
 
 std::string told(std::string_view element, std::string_view type, const Outcome& outcome) {
   std::vector<std::string> lines = outcome.details;
-  lines.push_back(text("reproduce: moebius ", joined(outcome.reproduce, " ")));
+  lines.push_back(text("reproduce: moebius ", shell_text(outcome.reproduce)));
   return text("      <", element, attribute("message", reason_of(outcome.verdict)),
               attribute("type", type), ">", xml_text(joined(lines, "\n")), "</", element, ">\n");
 }

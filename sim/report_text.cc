@@ -79,7 +79,7 @@ std::string verdict_text(const Outcome& outcome, Ansi ansi) {
     if (reason.find(detail) == std::string::npos) all += text("\n      ", detail);
   }
   if (!std::holds_alternative<Skipped>(outcome.verdict)) {
-    all += text("\n      reproduce: moebius ", joined(outcome.reproduce, " "));
+    all += text("\n      reproduce: moebius ", shell_text(outcome.reproduce));
   }
   return all;
 }

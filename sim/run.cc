@@ -23,14 +23,18 @@ namespace {
 
 // Faults and backends of the file itself, before its golden is looked for.
 Scenario with_known_names(Scenario scenario) {
-  for (const FaultSpec& fault : scenario.faults) check_fault(fault);
-  for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
+  const auto check_at = [&scenario](const std::string& key, const auto& check) {
     try {
-      check_backend_name(scenario.runs[i].backend);
+      check();
     } catch (const ScenarioError& error) {
-      const std::string place = scenario.place_of(text("runs[", i, "].backend"));
-      throw ScenarioError(text(place, ": ", error.what()));
+      throw ScenarioError(text(scenario.place_of(key), ": ", error.what()));
     }
+  };
+  for (std::size_t i = 0; i < scenario.faults.size(); ++i) {
+    check_at(text("faults[", i, "]"), [&] { check_fault(scenario.faults[i]); });
+  }
+  for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
+    check_at(text("runs[", i, "].backend"), [&] { check_backend_name(scenario.runs[i].backend); });
   }
   return scenario;
 }

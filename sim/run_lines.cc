@@ -87,7 +87,13 @@ std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverride
   std::erase_if(lines, [](const RunLine& line) {
     return line.communicator == "local" && line.ranks == RanksAre::processes;
   });
-  if (lines.empty()) throw ScenarioError("no backend that was asked for can take this trace");
+  if (lines.empty()) {
+    throw ScenarioError(
+        text("no line can be made for this trace on ", scenario.world.dp, " DP ranks: of ",
+             overrides.backends.empty() ? "all backends" : joined(overrides.backends),
+             " none is emulated here and moves rows between DP ranks over a communicator that "
+             "takes such ranks (moebius list backends)"));
+  }
   return lines;
 }
 

@@ -42,4 +42,16 @@ std::string ordinal(Count number) {
   return text(number, ending);
 }
 
+std::string shell_text(const std::vector<std::string>& words) {
+  std::vector<std::string> quoted;
+  for (const std::string& word : words) {
+    const bool is_plain =
+        !word.empty() && word.find_first_of(" \t\n'\"\\$`*?[]{}()<>|&;!#~") == std::string::npos;
+    std::string inside;
+    for (const char letter : word) inside += letter == '\'' ? "'\\''" : std::string(1, letter);
+    quoted.push_back(is_plain ? word : "'" + inside + "'");
+  }
+  return joined(quoted, " ");
+}
+
 }  // namespace moe::sim

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/base/dtype.h"
 
@@ -21,5 +22,8 @@ std::string ordinal(Count number);
 
 // Six significant digits; no -0.
 std::string brief(double value);
+
+// Words as a shell reads them back: quoted where a character of theirs would mean something.
+std::string shell_text(const std::vector<std::string>& words);
 
 }  // namespace moe::sim
