@@ -256,6 +256,12 @@ class Scenarios(BadInput):
         self.refuse("backend: allgather_reducescatter", "backend: allgather_reducescater",
                     ":8:15: unknown backend", "did you mean 'allgather_reducescatter'?")
 
+    def test_faults_that_do_not_exist(self):
+        for fault, *parts in (("MF-99", "MF-"), ("MF-42, ranks: 1", "no parameter 'ranks'")):
+            path = self.write("scenarios/bad/small.yaml", SMALL + f"faults: [{{name: {fault}}}]\n")
+            line = SMALL.count("\n") + 1
+            self.refused(("run", path), f"bad/small.yaml:{line}:", *parts)
+
     def test_wrong_types(self):
         for old, new, *parts in (
                 ("world: {dp: 2}", "world: 2", ":3:8: world"),
@@ -302,6 +308,11 @@ class Scenarios(BadInput):
         self.refused(("run", ""))
         self.refused(("run", "--tag", "fasst"), "fasst")
         self.refused(("run", "smoke/two-ranks", "--line", "9"), "--line 9", "0 to 4")
+        self.refused(("run", "smok"), "did you mean 'smoke'?")
+        self.refused(("run", "two-ranks"), "did you mean 'smoke/two-ranks'?")
+        self.refused(("run", "--tag", "fats"), "no scenario has the tag fats", "did you mean fast?")
+        self.refused(("run", "smoke/two-ranks", "--path", "device"), "not in this build")
+        self.refused(("run", "smoke/two-ranks", "--path", "referenc"), "reference")
         self.refused(("run", "smoke/two-ranks", "--profile", "v0.99"), "did you mean 'v0.9'")
         self.refused(("explain", "smoke/two-ranks", "--step", "99"), "99")
         self.refused(("run", "smoke", "--json", "/nowhere/at/all.json"), "/nowhere/at/all.json")
