@@ -149,46 +149,48 @@ void LayerProbes::run(const Forward& forward) {
   // From the last cell back: the first one comes after a longer and a shorter step alike.
   for (auto kept = kept_.rbegin(); kept != kept_.rend(); ++kept) twice(*kept, forward);
   if (kept_.empty() || world_.scenario.values != Values::integers) return;
-  linear(kept_.back().cell, forward);
-  weighted_once(kept_.back().cell, forward);
+  const golden::Cell cell = kept_.back().cell;
+  const SharedPart shared{with_weights(cell, 0, forward), expected_with(cell, 0).values};
+  linear(cell, shared, forward);
+  weighted_once(cell, shared, forward);
 }
 
 void LayerProbes::twice(const Kept& kept, const Forward& forward) {
   ledger_.looked("TWICE");
   const Buffer again = forward(kept.cell, world_.inputs.cell(kept.cell, *host_));
   const Tensor& first = kept.output.tensor();
-  for (Count token = 0; token < first.rows; ++token) {
-    const auto bytes = static_cast<std::size_t>(row_bytes(first));
-    if (std::memcmp(row_at(first, token), row_at(again.tensor(), token), bytes) == 0) continue;
-    const std::vector<double> then = values_of(rows_of(first, token, 1));
-    const std::vector<double> now = values_of(rows_of(again.tensor(), token, 1));
-    const auto at = std::ranges::mismatch(then, now).in1 - then.begin();
-    found(
-        "TWICE", kept.cell,
-        text("token ", token, " gives other bits when the step is run again: column ", at, " was ",
-             then[static_cast<std::size_t>(at)], " and is ", now[static_cast<std::size_t>(at)]));
+  const auto width = static_cast<std::size_t>(size_of(first.dtype));
+  for (Count i = 0; i < first.rows * first.columns; ++i) {
+    const std::byte* then = row_at(first, 0) + i * size_of(first.dtype);
+    const std::byte* now = row_at(again.tensor(), 0) + i * size_of(first.dtype);
+    if (std::memcmp(then, now, width) == 0) continue;
+    found("TWICE", kept.cell,
+          text("token ", i / first.columns, " gives other bits when the step is run again: column ",
+               i % first.columns, " was ", element_as_double(then, first.dtype), " and is ",
+               element_as_double(now, first.dtype)));
     return;
   }
 }
 
 Buffer LayerProbes::with_weights(golden::Cell cell, float weight, const Forward& forward) {
-  const CellInputs inputs = world_.inputs.cell(cell, *host_);
+  return forward(cell, inputs_with(cell, weight));
+}
+
+CellInputs LayerProbes::inputs_with(golden::Cell cell, float weight) const {
+  CellInputs inputs = world_.inputs.cell(cell, *host_);
   std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
-  return forward(cell, inputs);
+  return inputs;
 }
 
 golden::Expected LayerProbes::expected_with(golden::Cell cell, float weight) const {
-  const CellInputs inputs = world_.inputs.cell(cell, *host_);
-  std::ranges::fill(elements_of<float>(inputs.topk_weights.tensor()), weight);
-  return world_.inputs.expected(cell.layer, inputs);
+  return world_.inputs.expected(cell.layer, inputs_with(cell, weight));
 }
 
 // Weights of 0 leave what the shared experts give; doubled rows give doubled outputs where experts
 // are linear.
-void LayerProbes::linear(golden::Cell cell, const Forward& forward) {
+void LayerProbes::linear(golden::Cell cell, const SharedPart& shared, const Forward& forward) {
   ledger_.looked("LIN");
-  const Buffer shared = with_weights(cell, 0, forward);
-  const auto compared = golden::compare(expected_with(cell, 0).values, shared.tensor());
+  const auto compared = golden::compare(shared.expected, shared.output.tensor());
   if (compared.first && !std::isnan(compared.first->actual)) {  // NaN is POISON's affair
     const golden::Mismatch& first = *compared.first;
     found("LIN", cell,
@@ -211,20 +213,20 @@ void LayerProbes::linear(golden::Cell cell, const Forward& forward) {
   }
 }
 
-void LayerProbes::weighted_once(golden::Cell cell, const Forward& forward) {
+void LayerProbes::weighted_once(golden::Cell cell, const SharedPart& shared,
+                                const Forward& forward) {
   const ModelSpec& model = world_.scenario.model;
   // A weight on the input goes through the activation, which is not linear.
   if (model.router_weight_on_input && model.kernel != ExpertKernel::probe) return;
   ledger_.looked("WONCE");
-  const std::vector<double> shared = values_of(with_weights(cell, 0, forward).tensor());
+  const std::vector<double> without_weight = values_of(shared.output.tensor());
   const Buffer ones = with_weights(cell, 1, forward);
-  const std::vector<double> expected_shared = expected_with(cell, 0).values;
   const std::vector<double> whole_ones = values_of(ones.tensor());
   const RoutedOutputs routed{
-      .ones = difference(whole_ones, shared),
-      .twos = difference(values_of(with_weights(cell, 2, forward).tensor()), shared),
-      .expected_ones = difference(expected_with(cell, 1).values, expected_shared),
-      .beside_shared = difference(whole_ones, expected_shared),
+      .ones = difference(whole_ones, without_weight),
+      .twos = difference(values_of(with_weights(cell, 2, forward).tensor()), without_weight),
+      .expected_ones = difference(expected_with(cell, 1).values, shared.expected),
+      .beside_shared = difference(whole_ones, shared.expected),
       .columns = ones.tensor().columns};
   for (Count token = 0; token < ones.tensor().rows; ++token) {
     const std::string wrong = wrong_weighting(routed, token, model.scale);

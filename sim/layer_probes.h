@@ -48,13 +48,20 @@ class LayerProbes {
     Buffer output;
   };
 
+  // What weights of 0 leave of a cell, and what the oracle says of that.
+  struct SharedPart {
+    Buffer output;
+    std::vector<double> expected;
+  };
+
   bool is_probed(golden::Cell cell) const;
   std::vector<OutputSample> samples_of(golden::Cell cell, const CellInputs& inputs,
                                        const Tensor& output, Count token) const;
   void twice(const Kept& kept, const Forward& forward);
-  void linear(golden::Cell cell, const Forward& forward);
-  void weighted_once(golden::Cell cell, const Forward& forward);
+  void linear(golden::Cell cell, const SharedPart& shared, const Forward& forward);
+  void weighted_once(golden::Cell cell, const SharedPart& shared, const Forward& forward);
   Buffer with_weights(golden::Cell cell, float weight, const Forward& forward);
+  CellInputs inputs_with(golden::Cell cell, float weight) const;
   golden::Expected expected_with(golden::Cell cell, float weight) const;
   void found(std::string_view check, golden::Cell cell, const std::string& what);
 
