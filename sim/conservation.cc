@@ -165,7 +165,7 @@ void check_shared_input(const ConservationFacts& facts, golden::Cell cell,
   const DispatchedTokens tokens(facts.parallel, facts.inputs.tokens(cell.step), true);
   std::vector<std::byte> expected(static_cast<std::size_t>(row_bytes(hidden_states)));
   for (Count row = 0; row < hidden_states.rows; ++row) {
-    const std::int64_t tag = provenance_tag(facts.dispatch_rank, row);
+    const std::int64_t tag = provenance_tag(dispatch_rank(facts.parallel), row);
     std::ranges::fill(expected, std::byte{0});
     if (const auto token = tokens.token_of(tag)) {
       facts.inputs.hidden_row({cell.step, cell.layer, token->dp_rank}, token->token, expected);

@@ -19,7 +19,6 @@ struct ConservationFacts {
   const Capabilities& capabilities;
   FusedMoEParallelConfig parallel;  // of this rank
   bool layer_moves_rows = true;     // else the layer gets all rows as its own
-  int dispatch_rank = 0;            // this rank's place in its dispatch group
 
   DispatchedTokens tokens(int step) const {
     return {parallel, inputs.tokens(step), layer_moves_rows};

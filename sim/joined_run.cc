@@ -222,14 +222,16 @@ class JoinedRun {
     ProgressDisplay progress(progress_stream(command_.report, surroundings_), count);
     settings_.progress = &progress;
     RunPrinter printer(command_.report, surroundings_, progress);
+    BackCheck back_check;
     for (Count number = 0; number < count && !is_stopped(); ++number) {
       const JoinedLine& job =
           plan_.lines[static_cast<std::size_t>(number % std::ssize(plan_.lines))];
       const std::string broken = world.broken();
       const std::string why =
           !job.skip.empty() || broken.empty() ? job.skip : text("not run: ", broken);
-      printer.add(why.empty() ? run_line(job.loaded, job.line, settings_) : skipped(job, why),
-                  ShownOutcomes::all);
+      Outcome outcome = why.empty() ? run_line(job.loaded, job.line, settings_) : skipped(job, why);
+      back_check.look(outcome);
+      printer.add(outcome, ShownOutcomes::all);
     }
     return printer.finish("");
   }

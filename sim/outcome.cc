@@ -60,26 +60,34 @@ std::set<std::string> killers_of(const SeededFaults& faults) {
   return killers;
 }
 
-// killers: checks of the seeded faults' rows, whose findings come first.
+// killers: checks of the seeded faults' rows, whose findings come first. Of the others the judge's
+// come late, and TWICE's last: other bits the second time say less than what is wrong.
 void add_findings(const std::vector<RankReport>& reports, const std::set<std::string>& killers,
                   Outcome& outcome) {
+  struct Said {
+    std::string check;
+    std::string sentence;
+  };
+  std::vector<Said> all;
+  std::vector<Said> last;
   CheckLedger ledger;
   for (const RankReport& report : reports) ledger.merge(report.ledger);
-  std::set<std::string> seen;      // every rank may have seen the same disagreement
-  std::vector<std::string> later;  // other bits the second time say less than what is wrong
-  std::vector<CheckFinding> findings = ledger.findings();
-  std::ranges::stable_partition(findings, [&killers](const CheckFinding& finding) {
-    return killers.contains(finding.check);
-  });
-  for (const CheckFinding& finding : findings) {
-    const std::string sentence = text(finding.check, ": ", finding.sentence);
-    std::vector<std::string>& to = finding.check == "TWICE" ? later : outcome.details;
-    if (seen.insert(sentence).second) to.push_back(sentence);
+  for (const CheckFinding& finding : ledger.findings()) {
+    std::vector<Said>& to = finding.check == "TWICE" ? last : all;
+    to.push_back({finding.check, text(finding.check, ": ", finding.sentence)});
   }
   for (const RankReport& report : reports) {
-    for (const CellFinding& finding : report.findings) outcome.details.push_back(finding.sentence);
+    for (const CellFinding& finding : report.findings) {
+      all.push_back({std::string(judge_check.name), finding.sentence});
+    }
   }
-  outcome.details.insert(outcome.details.end(), later.begin(), later.end());
+  all.insert(all.end(), last.begin(), last.end());
+  std::ranges::stable_partition(all,
+                                [&](const Said& said) { return killers.contains(said.check); });
+  std::set<std::string> seen;  // every rank may have seen the same disagreement
+  for (const Said& said : all) {
+    if (seen.insert(said.sentence).second) outcome.details.push_back(said.sentence);
+  }
   if (outcome.details.size() > details_kept) {
     const std::size_t more = outcome.details.size() - details_kept;
     outcome.details.resize(details_kept);

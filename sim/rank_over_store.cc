@@ -13,13 +13,10 @@
 
 namespace moe::sim {
 
-RankFailure failure_of(const std::exception& error) {
-  FailureKind kind = FailureKind::contract;
-  if (dynamic_cast<const ScenarioError*>(&error) != nullptr) kind = FailureKind::input;
-  if (dynamic_cast<const SystemError*>(&error) != nullptr) kind = FailureKind::system;
-  const bool is_system = kind == FailureKind::system;
-  return {kind, error.what(),
-          is_system ? std::chrono::steady_clock::now().time_since_epoch().count() : 0};
+RankFailure failure_before_run(const std::exception& error) {
+  RankFailure failure = failure_of(error);
+  if (failure.kind != FailureKind::system) failure.at_ns = 0;
+  return failure;
 }
 
 void name_lost_ranks(RankFailure& failure, StoreClient& store) {
@@ -65,7 +62,7 @@ RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& make
     wires.wire = maker.make(meeting, rank, *memory);
     report = run_rank(job, std::move(wires));
   } catch (const std::exception& error) {
-    report.failure = failure_of(error);
+    report.failure = failure_before_run(error);
   }
   if (report.failure.kind == FailureKind::interrupted) {
     report.failure.kind = FailureKind::system;  // for the others it is a peer that left

@@ -13,8 +13,9 @@ namespace moe::sim {
 RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& maker,
                                const Meeting& meeting, int rank);
 
-// The failure of a rank whose run threw.
-RankFailure failure_of(const std::exception& error);
+// The failure of a rank before its run: what is not a peer's or a wire's was there before anybody
+// noticed, and comes first.
+RankFailure failure_before_run(const std::exception& error);
 
 // The ranks that the store has lost, added to a failure's message.
 void name_lost_ranks(RankFailure& failure, StoreClient& store);

@@ -44,7 +44,7 @@ RankReport report_of(const ProcessJob& job, const RankPlace& place, StoreClient&
   try {
     return joined_and_run(job, place, store, stop);
   } catch (const std::exception& error) {
-    report.failure = failure_of(error);
+    report.failure = failure_before_run(error);
     if (report.failure.kind == FailureKind::system) name_lost_ranks(report.failure, store);
   }
   return report;

@@ -161,9 +161,8 @@ class RankProgram {
     const LayerContract contract = contract_of(layer);
     const FaultSite site{
         rank_, layer, memory_, contract.local_of, &groups_, parallel_, job_.scenario.model.scale};
-    const PrepareFinalizeConfig config{
-        groups_,     parallel_,           memory_,
-        expert_map_, Provenance::travels, backend_choice(job_.scenario, job_.line).naive_form};
+    const PrepareFinalizeConfig config{groups_,     parallel_,           memory_,
+                                       expert_map_, Provenance::travels, naive_form_};
     auto router = with_faults(layer_router(layer), site, job_.faults);
     auto experts = experts_of(layer, contract, site);
     if (is_late) {
@@ -195,10 +194,9 @@ class RankProgram {
                      {choices * size_of(DType::f32), choices * size_of(DType::i32)},
                      logits_bytes};
     if (job_.line.selection == Selection::monolithic) widths.routing_bytes = {logits_bytes};
-    const NaiveForm form = backend_choice(job_.scenario, job_.line).naive_form;
     return traffic_budget({.backend = job_.backend,
                            .site = job_.line.dispatch_site,
-                           .naive_form = form,
+                           .naive_form = naive_form_,
                            .sizes = deployment_.sizes,
                            .parallel = parallel_,
                            .tp_rank = groups_.tp.rank(),
@@ -325,16 +323,13 @@ class RankProgram {
   std::unique_ptr<Memory> host_;
   std::unique_ptr<Kernels> kernels_;
   ExpertMap expert_map_;
+  NaiveForm naive_form_ = backend_choice(job_.scenario, job_.line).naive_form;
   LayerWatch watch_;
   RankGroups ranks_;
   ParallelGroups groups_;
   LayerRange stage_;  // the layers that run here
-  ConservationFacts facts_{job_.inputs,
-                           expert_map_,
-                           job_.backend.capabilities,
-                           parallel_,
-                           layer_moves_rows(job_.backend, job_.line.dispatch_site),
-                           dispatch_group(groups_, parallel_).rank()};
+  ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities, parallel_,
+                           layer_moves_rows(job_.backend, job_.line.dispatch_site)};
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,
@@ -345,7 +340,7 @@ class RankProgram {
   bool is_measured_ = false;  // traffic and times are in the report
 };
 
-RankFailure failure(FailureKind kind, const std::string& message) {
+RankFailure failure_now(FailureKind kind, const std::string& message) {
   return {kind, message, std::chrono::steady_clock::now().time_since_epoch().count()};
 }
 
@@ -354,20 +349,23 @@ void run_caught(RankProgram& program, RankReport& report) {
   try {
     program.run();
   } catch (const Interrupted&) {
-    report.failure = failure(FailureKind::interrupted, "interrupted");
+    report.failure = failure_now(FailureKind::interrupted, "interrupted");
   } catch (const DisagreementError& error) {
-    report.failure = failure(FailureKind::system, error.what());
+    report.failure = failure_of(error);
     report.ledger.found(error.check(), program.moment(), error.what());
-  } catch (const ScenarioError& error) {
-    report.failure = failure(FailureKind::input, error.what());
-  } catch (const SystemError& error) {
-    report.failure = failure(FailureKind::system, error.what());
   } catch (const std::exception& error) {
-    report.failure = failure(FailureKind::contract, error.what());
+    report.failure = failure_of(error);
   }
 }
 
 }  // namespace
+
+RankFailure failure_of(const std::exception& error) {
+  FailureKind kind = FailureKind::contract;
+  if (dynamic_cast<const ScenarioError*>(&error) != nullptr) kind = FailureKind::input;
+  if (dynamic_cast<const SystemError*>(&error) != nullptr) kind = FailureKind::system;
+  return failure_now(kind, error.what());
+}
 
 RankReport run_rank(const RankJob& job, RankWires wires) {
   RankReport report;
@@ -376,10 +374,8 @@ RankReport run_rank(const RankJob& job, RankWires wires) {
     RankProgram program(job, std::move(wires), report);
     run_caught(program, report);
     program.write_report();
-  } catch (const SystemError& error) {
-    report.failure = failure(FailureKind::system, error.what());
   } catch (const std::exception& error) {
-    report.failure = failure(FailureKind::contract, error.what());
+    report.failure = failure_of(error);
   }
   return report;
 }

@@ -71,6 +71,9 @@ struct RankReport {
   RankFailure failure;
 };
 
+// The failure of a rank whose run threw, now.
+RankFailure failure_of(const std::exception& error);
+
 // Runs the rank over a communicator of its world. Never throws: failures are in the report. The
 // wires are gone when it returns, so that peers that still wait learn of a failure.
 RankReport run_rank(const RankJob& job, RankWires wires);

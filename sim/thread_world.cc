@@ -10,15 +10,6 @@
 namespace moe::sim {
 namespace {
 
-RankReport failed_before(int rank, const std::exception& error) {
-  RankReport report;
-  report.rank = rank;
-  const bool is_system = dynamic_cast<const SystemError*>(&error) != nullptr;
-  report.failure = {is_system ? FailureKind::system : FailureKind::contract, error.what(),
-                    std::chrono::steady_clock::now().time_since_epoch().count()};
-  return report;
-}
-
 // What all ranks of the world share. Ranks of a communicator that meets through the store still
 // have the local group as their side way, and to break when one of them fails.
 struct SharedWorld {
@@ -45,7 +36,8 @@ RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank
     report = run_rank(job, std::move(wires));
     if (client) client->goodbye();
   } catch (const std::exception& error) {
-    report = failed_before(rank, error);
+    report.rank = rank;
+    report.failure = failure_of(error);
   }
   if (report.failure.kind != FailureKind::none) {
     world.group.abort(text("rank ", rank, " failed: ", report.failure.message));

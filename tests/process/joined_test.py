@@ -40,6 +40,16 @@ class WholeJobs(Job):
         local = {why for _, why in verdicts[("smoke/uneven-experts", "local")]}
         self.assertIn("threads of one process", local.pop())
 
+    def test_lines_of_a_scenario_are_held_against_each_other(self):
+        processes = self.start_job(torchrun, 2, "smoke/two-ranks", "--json", "-")
+        ended = self.all_end_with(0, processes)
+        rows = [json.loads(line) for line in ended[0][1].splitlines()]
+        ran = [row for row in rows if row.get("verdict") == "passed"]
+        self.assertGreater(len(ran), 1)
+        self.assertNotIn("M-BACK", ran[0]["checks"])
+        for row in ran[1:]:
+            self.assertEqual(row["checks"]["M-BACK"], "ok")
+
     def test_a_merged_trace_and_ranks_beyond_dp(self):
         for size, name in ((2, "recorded/mixtral-style-e8k2-merged"), (4, "worlds/dp2-tp2")):
             with self.subTest(name):
