@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "backends/faulty_expert_ids.h"
 #include "kernels/base/bits.h"
 
 namespace moe {
@@ -23,7 +24,7 @@ class ColdExpertUnwrittenExperts final : public Experts {
 
   Tensor apply(Dispatched& dispatched) override {
     const Tensor output = inner_->apply(dispatched);
-    const std::vector<std::int32_t> ids = ids_on_host(dispatched.routing.topk_ids);
+    const std::vector<std::int32_t> ids = ids_on_host(memory_, dispatched.routing.topk_ids);
     const int cold = fault_.expert >= 0 ? fault_.expert : coldest(ids);
     for (Count row = 0; row < output.rows; ++row) {
       if (owes(ids, row, dispatched.routing.topk_ids.columns, cold)) {
@@ -34,12 +35,6 @@ class ColdExpertUnwrittenExperts final : public Experts {
   }
 
  private:
-  std::vector<std::int32_t> ids_on_host(const Tensor& topk_ids) {
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(topk_ids.rows * topk_ids.columns));
-    memory_.copy_to_host(topk_ids, {ids.data(), topk_ids.rows, topk_ids.columns, DType::i32, {}});
-    return ids;
-  }
-
   bool is_local(std::int32_t expert) const {
     return expert >= 0 && expert_map_[static_cast<std::size_t>(expert)] >= 0;
   }

@@ -5,78 +5,51 @@
 
 #include <utility>
 
+#include "backends/lying_prepare_finalize.h"
 #include "kernels/base/text.h"
 
 namespace moe {
 namespace {
 
-class EarlyReturn final : public PrepareFinalize {
- public:
-  explicit EarlyReturn(std::unique_ptr<PrepareFinalize> inner) : inner_(std::move(inner)) {}
-
-  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
-                     RowCounts tokens) override {
-    if (hidden_states.rows > 0) return inner_->prepare(hidden_states, routing, tokens);
-    Dispatched nothing;
-    nothing.hidden_states = hidden_states;
-    nothing.routing = routing;
-    return nothing;
+void flip(const FlippedBit& fault, const Tensor& output, Memory& memory) {
+  const Count width = size_of(output.dtype);
+  if (fault.token >= output.rows || fault.column >= output.columns || fault.bit >= 8 * width) {
+    throw ScenarioError(text("flip_bit: no bit ", fault.bit, " of token ", fault.token, ", column ",
+                             fault.column, " in ", shape_text(output)));
   }
-
-  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
-    if (output.rows > 0) inner_->finalize(expert_output, std::move(dispatched), output);
-  }
-
- private:
-  std::unique_ptr<PrepareFinalize> inner_;
-};
-
-class BitFlipper final : public PrepareFinalize {
- public:
-  BitFlipper(std::unique_ptr<PrepareFinalize> inner, Memory& memory, FlippedBit fault)
-      : inner_(std::move(inner)), memory_(memory), fault_(fault) {}
-
-  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
-                     RowCounts tokens) override {
-    return inner_->prepare(hidden_states, routing, tokens);
-  }
-
-  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
-    inner_->finalize(expert_output, std::move(dispatched), output);
-    if (call_++ == fault_.call) flip(output);
-  }
-
- private:
-  void flip(const Tensor& output) {
-    const Count width = size_of(output.dtype);
-    if (fault_.token >= output.rows || fault_.column >= output.columns || fault_.bit >= 8 * width) {
-      throw ScenarioError(text("flip_bit: no bit ", fault_.bit, " of token ", fault_.token,
-                               ", column ", fault_.column, " in ", shape_text(output)));
-    }
-    Tensor byte = {row_at(output, fault_.token) + fault_.column * width + fault_.bit / 8, 1, 1,
-                   DType::u8, output.device};
-    std::uint8_t value = 0;
-    const Tensor host = {&value, 1, 1, DType::u8, {}};
-    memory_.copy_to_host(byte, host);
-    value = static_cast<std::uint8_t>(value ^ (1U << (fault_.bit % 8)));
-    memory_.copy_from_host(host, byte);
-  }
-
-  std::unique_ptr<PrepareFinalize> inner_;
-  Memory& memory_;
-  FlippedBit fault_;
-  Count call_ = 0;
-};
+  Tensor byte = {row_at(output, fault.token) + fault.column * width + fault.bit / 8, 1, 1,
+                 DType::u8, output.device};
+  std::uint8_t value = 0;
+  const Tensor host = {&value, 1, 1, DType::u8, {}};
+  memory.copy_to_host(byte, host);
+  value = static_cast<std::uint8_t>(value ^ (1U << (fault.bit % 8)));
+  memory.copy_from_host(host, byte);
+}
 
 }  // namespace
 
 std::unique_ptr<PrepareFinalize> with_early_return(std::unique_ptr<PrepareFinalize> inner) {
-  return std::make_unique<EarlyReturn>(std::move(inner));
+  const auto prepare = [](PrepareFinalize& healthy, const Tensor& hidden_states,
+                          const Routing& routing, RowCounts tokens) {
+    if (hidden_states.rows > 0) return healthy.prepare(hidden_states, routing, tokens);
+    Dispatched nothing;
+    nothing.hidden_states = hidden_states;
+    nothing.routing = routing;
+    return nothing;
+  };
+  const auto finalize = [](PrepareFinalize& healthy, const Tensor& expert_output,
+                           Dispatched dispatched, const Tensor& output) {
+    if (output.rows > 0) healthy.finalize(expert_output, std::move(dispatched), output);
+  };
+  return lying(std::move(inner), {.prepare = prepare, .finalize = finalize});
 }
 
 std::unique_ptr<PrepareFinalize> with_flipped_bit(std::unique_ptr<PrepareFinalize> inner,
                                                   Memory& memory, FlippedBit fault) {
-  return std::make_unique<BitFlipper>(std::move(inner), memory, fault);
+  return with_spoiled_output(std::move(inner),
+                             [&memory, fault, call = Count{0}](const Tensor& output) mutable {
+                               if (call++ == fault.call) flip(fault, output, memory);
+                             });
 }
 
 }  // namespace moe

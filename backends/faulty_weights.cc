@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backends/lying_prepare_finalize.h"
 #include "kernels/base/bits.h"
 
 namespace moe {
@@ -43,32 +44,6 @@ class WeightsTwice final : public Experts {
   Memory& memory_;
 };
 
-class OutputScaled final : public PrepareFinalize {
- public:
-  OutputScaled(std::unique_ptr<PrepareFinalize> inner, Memory& memory, float factor)
-      : inner_(std::move(inner)), memory_(memory), factor_(factor) {}
-
-  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
-                     RowCounts tokens) override {
-    return inner_->prepare(hidden_states, routing, tokens);
-  }
-
-  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
-    inner_->finalize(expert_output, std::move(dispatched), output);
-    const OnHost rows(output, memory_);
-    for_row_type(output.dtype, [&](auto element) {
-      using T = decltype(element);
-      for (T& value : elements_of<T>(rows.view)) round_to(to_float(value) * factor_, value);
-    });
-    memory_.copy_from_host(rows.view, output);
-  }
-
- private:
-  std::unique_ptr<PrepareFinalize> inner_;
-  Memory& memory_;
-  float factor_;
-};
-
 class NegativeLogitsClamped final : public Router {
  public:
   NegativeLogitsClamped(std::unique_ptr<Router> inner, Memory& memory, Count num_experts)
@@ -91,34 +66,6 @@ class NegativeLogitsClamped final : public Router {
   Count num_experts_;
 };
 
-class StaleTail final : public PrepareFinalize {
- public:
-  StaleTail(std::unique_ptr<PrepareFinalize> inner, Memory& memory)
-      : inner_(std::move(inner)), memory_(memory) {}
-
-  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
-                     RowCounts tokens) override {
-    return inner_->prepare(hidden_states, routing, tokens);
-  }
-
-  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
-    inner_->finalize(expert_output, std::move(dispatched), output);
-    const OnHost rows(output, memory_);
-    const auto whole = static_cast<std::size_t>(bytes_of(output));
-    if (whole > 0 && before_.size() > whole) {
-      const auto tail = static_cast<std::size_t>(row_bytes(output));
-      std::memcpy(row_at(rows.view, output.rows - 1), before_.data() + whole - tail, tail);
-      memory_.copy_from_host(rows.view, output);
-    }
-    before_ = rows.bytes;
-  }
-
- private:
-  std::unique_ptr<PrepareFinalize> inner_;
-  Memory& memory_;
-  std::vector<std::byte> before_;
-};
-
 }  // namespace
 
 std::unique_ptr<Experts> with_weights_twice(std::unique_ptr<Experts> inner, Memory& memory) {
@@ -127,7 +74,14 @@ std::unique_ptr<Experts> with_weights_twice(std::unique_ptr<Experts> inner, Memo
 
 std::unique_ptr<PrepareFinalize> with_output_scaled(std::unique_ptr<PrepareFinalize> inner,
                                                     Memory& memory, float factor) {
-  return std::make_unique<OutputScaled>(std::move(inner), memory, factor);
+  return with_spoiled_output(std::move(inner), [&memory, factor](const Tensor& output) {
+    const OnHost rows(output, memory);
+    for_row_type(output.dtype, [&](auto element) {
+      using T = decltype(element);
+      for (T& value : elements_of<T>(rows.view)) round_to(to_float(value) * factor, value);
+    });
+    memory.copy_from_host(rows.view, output);
+  });
 }
 
 std::unique_ptr<Router> with_negative_logits_clamped(std::unique_ptr<Router> inner, Memory& memory,
@@ -137,7 +91,17 @@ std::unique_ptr<Router> with_negative_logits_clamped(std::unique_ptr<Router> inn
 
 std::unique_ptr<PrepareFinalize> with_stale_tail(std::unique_ptr<PrepareFinalize> inner,
                                                  Memory& memory) {
-  return std::make_unique<StaleTail>(std::move(inner), memory);
+  std::vector<std::byte> before;  // the output of the step before
+  return with_spoiled_output(std::move(inner), [&memory, before](const Tensor& output) mutable {
+    const OnHost rows(output, memory);
+    const auto whole = static_cast<std::size_t>(bytes_of(output));
+    if (whole > 0 && before.size() > whole) {
+      const auto tail = static_cast<std::size_t>(row_bytes(output));
+      std::memcpy(row_at(rows.view, output.rows - 1), before.data() + whole - tail, tail);
+      memory.copy_from_host(rows.view, output);
+    }
+    before = rows.bytes;
+  });
 }
 
 }  // namespace moe

@@ -30,21 +30,18 @@ int number_of(const std::string& fault, const std::string& key, const std::strin
   return value;
 }
 
-int parameter(const FaultSpec& fault, std::string_view key) { return fault_parameter(fault, key); }
-bool on_rank(const FaultSpec& fault, int rank) { return fault_is_on_rank(fault, rank); }
-
 // A token must be one of its rank's in its step.
 void check_token_fits(const FaultSpec& fault, const FaultLimits& limits) {
   const auto is_token = [](const FaultParameter& one) { return one.name == "token"; };
   if (std::ranges::none_of(fault_row(fault.name).parameters, is_token)) return;
-  const int step = parameter(fault, "step");
-  const int token = parameter(fault, "token");
+  const int step = fault_parameter(fault, "step");
+  const int token = fault_parameter(fault, "token");
   Count most = 0;
   for (int rank = 0; rank < limits.ranks; ++rank) {
-    if (on_rank(fault, rank)) most = std::max(most, limits.tokens(step, rank));
+    if (fault_is_on_rank(fault, rank)) most = std::max(most, limits.tokens(step, rank));
   }
   if (token < most) return;
-  const int rank = parameter(fault, "rank");
+  const int rank = fault_parameter(fault, "rank");
   throw ScenarioError(text("fault ", fault.name, ": token=", token,
                            " is not in this world: ", rank < 0 ? "no rank" : text("rank ", rank),
                            " has ", rank < 0 ? "more than " : "", most, " tokens in step ", step));
@@ -115,7 +112,7 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
   };
   for (const FaultParameter& row : fault_row(fault.name).parameters) {
     const std::string_view name = row.name;
-    const int value = parameter(fault, name);
+    const int value = fault_parameter(fault, name);
     const auto is_it = [name](const auto& known) { return known.first == name; };
     const auto limit = std::ranges::find_if(limit_of, is_it);
     const bool means_any = value == -1 && (name == "rank" || name == "expert");
@@ -129,10 +126,13 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     }
   }
   check_token_fits(fault, limits);
-  if (fault.name == "MF-07" && parameter(fault, "times") != 0 && parameter(fault, "times") != 2) {
-    throw ScenarioError(text("fault MF-07: times is 0 or 2, not ", parameter(fault, "times")));
+  if (fault.name == "MF-07" && fault_parameter(fault, "times") != 0 &&
+      fault_parameter(fault, "times") != 2) {
+    throw ScenarioError(
+        text("fault MF-07: times is 0 or 2, not ", fault_parameter(fault, "times")));
   }
-  if (fault.name == "MF-42" && parameter(fault, "first") == parameter(fault, "second")) {
+  if (fault.name == "MF-42" &&
+      fault_parameter(fault, "first") == fault_parameter(fault, "second")) {
     throw ScenarioError("fault MF-42: first and second are the same entry");
   }
 }
@@ -147,10 +147,10 @@ std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, i
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-56") group = with_own_rank_added_first(std::move(group));
-    if (fault.name != "MF-42" || !on_rank(fault, rank)) continue;
+    if (fault.name != "MF-42" || !fault_is_on_rank(fault, rank)) continue;
     const SwappedCounts swapped{.rank = group->rank(),
-                                .first = parameter(fault, "first"),
-                                .second = parameter(fault, "second")};
+                                .first = fault_parameter(fault, "first"),
+                                .second = fault_parameter(fault, "second")};
     if (std::max(swapped.first, swapped.second) >= group->size()) continue;
     group = with_swapped_counts(std::move(group), swapped);
   }
@@ -161,20 +161,21 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
                                              const FaultSite& site,
                                              const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
-    if (!on_rank(fault, site.rank)) continue;
+    if (!fault_is_on_rank(fault, site.rank)) continue;
     inner = with_dispatch_fault(std::move(inner), site, fault);
     if (fault.name == "MF-07") {
-      const auto factor = static_cast<float>(std::pow(site.scale, parameter(fault, "times") - 1));
+      const auto factor =
+          static_cast<float>(std::pow(site.scale, fault_parameter(fault, "times") - 1));
       inner = with_output_scaled(std::move(inner), site.memory, factor);
     }
     if (fault.name == "MF-36") inner = with_stale_tail(std::move(inner), site.memory);
     if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
-    if (fault.name == "flip_bit" && parameter(fault, "layer") == site.layer) {
+    if (fault.name == "flip_bit" && fault_parameter(fault, "layer") == site.layer) {
       inner = with_flipped_bit(std::move(inner), site.memory,
-                               {.call = parameter(fault, "step"),
-                                .token = parameter(fault, "token"),
-                                .column = parameter(fault, "column"),
-                                .bit = parameter(fault, "bit")});
+                               {.call = fault_parameter(fault, "step"),
+                                .token = fault_parameter(fault, "token"),
+                                .column = fault_parameter(fault, "column"),
+                                .bit = fault_parameter(fault, "bit")});
     }
   }
   return inner;
@@ -184,11 +185,11 @@ std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const Fault
                                      const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     inner = with_workspace_fault(std::move(inner), site, fault);
-    if (fault.name == "MF-35" && on_rank(fault, site.rank)) {
+    if (fault.name == "MF-35" && fault_is_on_rank(fault, site.rank)) {
       inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
-                                         {.expert = parameter(fault, "expert")});
+                                         {.expert = fault_parameter(fault, "expert")});
     }
-    if (fault.name == "MF-06" && on_rank(fault, site.rank)) {
+    if (fault.name == "MF-06" && fault_is_on_rank(fault, site.rank)) {
       inner = with_weights_twice(std::move(inner), site.memory);
     }
   }
@@ -198,16 +199,16 @@ std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const Fault
 std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
                                            const FaultSite& site,
                                            const std::vector<FaultSpec>& faults) {
-  if (inner == nullptr || site.groups == nullptr) return inner;
+  if (inner == nullptr) return inner;
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-02") {
-      inner = with_shared_sum_before_reduce(std::move(inner), site.groups->tp);
+      inner = with_shared_sum_before_reduce(std::move(inner), site.groups.tp);
     }
     if (fault.name == "MF-03") {
       inner =
-          with_gathered_shared_input(std::move(inner), dispatch_group(*site.groups, site.parallel));
+          with_gathered_shared_input(std::move(inner), dispatch_group(site.groups, site.parallel));
     }
-    if (fault.name == "MF-05" && on_rank(fault, site.rank)) {
+    if (fault.name == "MF-05" && fault_is_on_rank(fault, site.rank)) {
       inner = with_shared_dropped(std::move(inner), site.memory);
     }
   }

@@ -70,8 +70,8 @@ struct FaultSite {
   int layer = 0;
   Memory& memory;
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
-  const ParallelGroups* groups = nullptr;
-  FusedMoEParallelConfig parallel = {};
+  const ParallelGroups& groups;
+  FusedMoEParallelConfig parallel;
   double scale = 1;  // routed scaling factor
 };
 

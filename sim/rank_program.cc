@@ -160,7 +160,7 @@ class RankProgram {
     const DispatchSite where = job_.line.dispatch_site;
     const LayerContract contract = contract_of(layer);
     const FaultSite site{
-        rank_, layer, memory_, contract.local_of, &groups_, parallel_, job_.scenario.model.scale};
+        rank_, layer, memory_, contract.local_of, groups_, parallel_, job_.scenario.model.scale};
     const PrepareFinalizeConfig config{groups_,     parallel_,           memory_,
                                        expert_map_, Provenance::travels, naive_form_};
     auto router = with_faults(layer_router(layer), site, job_.faults);

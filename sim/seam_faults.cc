@@ -18,8 +18,7 @@ std::unique_ptr<PrepareFinalize> with_dispatch_fault(std::unique_ptr<PrepareFina
                                                      const FaultSpec& fault) {
   if (fault.name == "MF-43") return with_first_of_gather(std::move(inner));
   if (fault.name == "MF-25") return with_reinterpreted_ids(std::move(inner));
-  if (site.groups == nullptr) return inner;
-  const FaultyDispatchSite dispatch{*site.groups, site.parallel, site.memory};
+  const FaultyDispatchSite dispatch{site.groups, site.parallel, site.memory};
   if (fault.name == "MF-01") return with_extra_all_reduce(std::move(inner), dispatch);
   if (fault.name == "MF-21") return with_pads_to_expert_0(std::move(inner), dispatch);
   if (fault.name == "MF-61") return with_extra_gather(std::move(inner), dispatch);
