@@ -1,22 +1,14 @@
-// Which sums this processor can run, the fastest first. Compiled for every processor: only the
-// files that it chooses from have an instruction set of their own.
+// The three tables of sums. Compiled for every processor: only the files that it chooses from have
+// an instruction set of their own.
 
 #include "kernels/base/row_sums.h"
 
 namespace moe {
 
-std::array<RowSumsChoice, 3> row_sums_choices() {
-  __builtin_cpu_init();
-  return {{{row_sums_avx512, __builtin_cpu_supports("x86-64-v4") > 0},
-           {row_sums_avx2, __builtin_cpu_supports("x86-64-v3") > 0},
-           {row_sums_baseline, true}}};
+TableChoices<RowSums> row_sums_choices() {
+  return choices_of(row_sums_avx512, row_sums_avx2, row_sums_baseline);
 }
 
-const RowSums& row_sums() {
-  for (const RowSumsChoice& choice : row_sums_choices()) {
-    if (choice.available) return choice.sums;
-  }
-  return row_sums_baseline;
-}
+const RowSums& row_sums() { return first_available(row_sums_choices()); }
 
 }  // namespace moe

@@ -3,10 +3,10 @@
 
 #pragma once
 
-#include <array>
 #include <span>
 
 #include "kernels/base/dtype.h"
+#include "kernels/base/instruction_sets.h"
 
 namespace moe {
 
@@ -22,12 +22,7 @@ extern const RowSums row_sums_baseline;
 extern const RowSums row_sums_avx2;
 extern const RowSums row_sums_avx512;
 
-// All of this build, the fastest first, and whether this processor has what each needs.
-struct RowSumsChoice {
-  const RowSums& sums;
-  bool available;
-};
-std::array<RowSumsChoice, 3> row_sums_choices();
+TableChoices<RowSums> row_sums_choices();
 
 // The first that is available.
 const RowSums& row_sums();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/base/activation.h"
+#include "kernels/base/instruction_sets.h"
 
 namespace moe::cpu {
 
@@ -24,12 +25,7 @@ extern const RowLoops row_loops_baseline;
 extern const RowLoops row_loops_avx2;
 extern const RowLoops row_loops_avx512;
 
-// All of this build, the fastest first, and whether this processor has what each needs.
-struct RowLoopsChoice {
-  const RowLoops& loops;
-  bool available;
-};
-std::array<RowLoopsChoice, 3> row_loops_choices();
+TableChoices<RowLoops> row_loops_choices();
 
 // The first that is available.
 const RowLoops& row_loops();

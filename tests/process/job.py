@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from program import MOEBIUS, Program
+from program import MOEBIUS, Program, end
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_", "TORCHELASTIC_", "OMPI_", "PMIX_",
              "SLURM_")
@@ -54,14 +54,8 @@ class Job(Program):
         process = subprocess.Popen([MOEBIUS, "run", *words], cwd=self.folder, text=True,
                                    env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
-        self.addCleanup(self.end, process)
+        self.addCleanup(end, process)
         return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def start_job(self, family, size, *words, job=None, ranks=None, port=None):
         port = port or free_port()

@@ -11,6 +11,8 @@ import sys
 import time
 import unittest
 
+from program import end
+
 RANK = sys.argv[2] if len(sys.argv) > 2 else "build/cpu/tests/process/moe_collective_rank"
 OPERATIONS = ("all_gather_v", "reduce_scatter_v", "all_to_all_v", "broadcast", "all_reduce",
               "send", "barrier")
@@ -22,14 +24,8 @@ class LostPeers(unittest.TestCase):
     def start(self, *words):
         process = subprocess.Popen([RANK, *map(str, words)], text=True, stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(self.end, process)
+        self.addCleanup(end, process)
         return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def world_at_work(self, operation, rows, deadline):
         server = self.start()
@@ -53,7 +49,7 @@ class LostPeers(unittest.TestCase):
             self.assertEqual(process.returncode, 3, f"{operation}: rank {rank}: {err}")
             said[rank] = err
         took = time.monotonic() - begin
-        self.end(ranks[victim])
+        end(ranks[victim])
         return said, took
 
     def blames(self, said, victim, operation):

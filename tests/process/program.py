@@ -18,6 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TRACE = "recorded/mixtral-style-e8k2"
 
 
+def end(process):
+    """Ends a process that a test started, if it still runs, and takes what it said."""
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
 class Program(unittest.TestCase):
     """A folder with scenarios and goldens that a test may change."""
 

@@ -39,11 +39,11 @@ void check_sums(DType dtype, std::size_t count, std::size_t num_rows) {
     for (std::size_t k = 1; k < num_rows; ++k) sum += to_float(rows[k][i]);
     round_to(sum, expected[i]);
   }
-  for (const RowSumsChoice& choice : row_sums_choices()) {
+  for (const auto& choice : row_sums_choices()) {
     if (!choice.available) continue;
-    INFO(choice.sums.name << " " << name_of(dtype) << " " << count << " x " << num_rows);
+    INFO(choice.table.name << " " << name_of(dtype) << " " << count << " x " << num_rows);
     std::vector<T> actual(count);
-    choice.sums.add_in_order(dtype, operands, actual.data(), static_cast<Count>(count));
+    choice.table.add_in_order(dtype, operands, actual.data(), static_cast<Count>(count));
     CHECK(std::memcmp(actual.data(), expected.data(), count * sizeof(T)) == 0);
   }
 }
@@ -62,9 +62,9 @@ TEST_CASE("row sums: all instruction sets add in the same order and round once")
 
 TEST_CASE("row sums: the first that the processor has is used, and one always is") {
   CHECK(row_sums_choices().back().available);
-  for (const RowSumsChoice& choice : row_sums_choices()) {
+  for (const auto& choice : row_sums_choices()) {
     if (!choice.available) continue;
-    CHECK(row_sums().name == choice.sums.name);
+    CHECK(row_sums().name == choice.table.name);
     break;
   }
 }

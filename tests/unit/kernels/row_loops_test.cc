@@ -65,9 +65,9 @@ TEST_CASE("row loops: every instruction set gives the bytes of the plainest") {
   const DType dtype = GENERATE(DType::bf16, DType::f16, DType::f32);
   const Count count = GENERATE(Count{0}, Count{1}, Count{3}, Count{31}, Count{200}, Count{4096});
   const auto expected = everything(row_loops_baseline, dtype, count);
-  for (const RowLoopsChoice& choice : row_loops_choices()) {
-    INFO(choice.loops.name);
-    if (choice.available) CHECK((everything(choice.loops, dtype, count) == expected));
+  for (const auto& choice : row_loops_choices()) {
+    INFO(choice.table.name);
+    if (choice.available) CHECK((everything(choice.table, dtype, count) == expected));
   }
 }
 
