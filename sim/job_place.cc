@@ -12,7 +12,7 @@
 namespace moe::sim {
 namespace {
 
-constexpr int ranks_max = 1 << 20;
+constexpr int world_size_max = 1 << 20;
 constexpr int port_max = 65535;
 constexpr int usual_master_port = 29500;  // torchrun's
 
@@ -143,8 +143,8 @@ std::optional<JobPlace> job_place(const Environment& environment,
         "RANK and WORLD_SIZE, OMPI_COMM_WORLD_RANK and _SIZE, or SLURM_PROCID and SLURM_NTASKS");
   }
   JobPlace place;
-  place.size = number_of(environment, launcher->size, {1, ranks_max});
-  place.rank = number_of(environment, launcher->rank, {0, ranks_max});
+  place.size = number_of(environment, launcher->size, {1, world_size_max});
+  place.rank = number_of(environment, launcher->rank, {0, world_size_max});
   place.words = text(launcher->rank, "=", place.rank, ", ", launcher->size, "=", place.size);
   if (place.rank >= place.size) {
     throw ScenarioError(

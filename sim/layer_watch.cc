@@ -1,4 +1,4 @@
-// The four decorators. Each times the call inside and leaves its checks outside the time.
+// The decorators. Those of the layer's four time the call inside and leave their checks outside it.
 // Made by rank_program.cc.
 
 #include "sim/layer_watch.h"

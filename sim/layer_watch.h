@@ -36,8 +36,8 @@ struct LayerWatch {
   StageTimes times;
   std::vector<ConstInput> inputs = {};                       // of the layer that is running
   std::function<std::string(Count row)> token_of = nullptr;  // of its dispatched rows
-  bool is_probing = false;             // inputs are not the scenario's: only the clock runs
-  WatchedCombine combine;              // of the last layer that ran, where it is kept
+  bool is_probing = false;  // inputs are not the scenario's: what knows its rows stays silent
+  WatchedCombine combine;   // of the last layer that ran, where it is kept
   Memory* keeps_combine_in = nullptr;  // host memory; null: not kept
 };
 
