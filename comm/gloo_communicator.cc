@@ -13,13 +13,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <optional>
 
 #include "comm/broken_pipe.h"
 #include "comm/exchange_sum.h"
 #include "comm/failure_notes.h"
-#include "comm/gloo_messages.h"
+#include "comm/gloo_moves.h"
 #include "comm/packed_messages.h"
+#include "comm/patient_threads.h"
 #include "comm/split.h"
 #include "comm/stuck_watch.h"
 #include "kernels/base/buffer.h"
@@ -72,6 +74,13 @@ class MeshStore final : public gloo::rendezvous::Store {
   const Clock::time_point end_;
 };
 
+// Gloo's thread gives up a pair that is in use and tries again at once: where it shares a core with
+// the rank, it must not take the core while the rank posts a message.
+std::shared_ptr<gloo::transport::Device> patient_device(const gloo::transport::tcp::attr& where) {
+  const PatientThreads patient;
+  return gloo::transport::tcp::CreateDevice(where);
+}
+
 std::shared_ptr<gloo::Context> connected_mesh(const GlooSettings& settings, StoreClient& store) {
   if (settings.size == 1) return nullptr;
   const QuietBrokenPipe quiet;
@@ -79,7 +88,7 @@ std::shared_ptr<gloo::Context> connected_mesh(const GlooSettings& settings, Stor
   try {
     gloo::transport::tcp::attr where;
     where.hostname = settings.host;
-    auto device = gloo::transport::tcp::CreateDevice(where);
+    std::shared_ptr<gloo::transport::Device> device = patient_device(where);
     auto mesh = std::make_shared<gloo::rendezvous::Context>(settings.rank, settings.size);
     // Gloo waits five times as long for a connection.
     mesh->setTimeout(std::max(settings.deadline / 5, milliseconds(1)));
@@ -113,11 +122,11 @@ class Exchange {
     }
   }
 
-  // RETURNS an empty failure when all is done.
-  WireFailure wait(Clock::time_point end, StuckWatch& watch) {
+  // RETURNS an empty failure when the first num_messages of those posted are done.
+  WireFailure wait(std::size_t num_messages, Clock::time_point end, StuckWatch& watch) {
     const StuckWatch::Work work(watch, [this] { look(); });
-    for (Posted& posted : posted_) {
-      if (failure_.any()) break;
+    for (; num_done_ < std::min(num_messages, posted_.size()) && !failure_.any(); ++num_done_) {
+      Posted& posted = posted_[num_done_];
       waited_for_ = &posted;
       posted.done =
           waited(posted, end) || (is_aborted_.exchange(false) && waited(posted, Clock::now()));
@@ -177,6 +186,7 @@ class Exchange {
   gloo::Context& mesh_;
   WireSlot slot_of_;
   std::vector<Posted> posted_;
+  std::size_t num_done_ = 0;
   WireFailure failure_;
   std::atomic<Posted*> waited_for_ = nullptr;
   std::atomic<bool> is_aborted_ = false;
@@ -201,61 +211,31 @@ class GlooCommunicator final : public Communicator {
   Memory& memory() override { return memory_; }
 
  private:
-  // Messages of one operation, and rows that stay on this rank.
-  struct Moves {
-    std::vector<WireMessage> sent;
-    std::vector<WireMessage> received;
-    std::vector<std::pair<Tensor, Tensor>> kept;
-  };
-
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    Moves moves;
-    for (int i = 0; i < static_cast<int>(rows.size()); ++i) {
-      const Tensor& from = rows[static_cast<std::size_t>(i)];
-      const Tensor& to = gathered[static_cast<std::size_t>(i)];
-      for (const int peer : peers()) {
-        const Count count = rows_per_rank[static_cast<std::size_t>(peer)];
-        const Tensor part = rows_of(to, rows_before(rows_per_rank, peer), count);
-        add(moves, peer, i, {from, part});
-      }
-    }
-    run(Operation::all_gather_v, moves);
+    run(Operation::all_gather_v, all_gather_moves(rank(), rows, rows_per_rank, gathered));
   }
 
+  // Each piece is added as soon as it has come from all ranks, while later ones are on their way.
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
-    whole_ = Operation::reduce_scatter_v;
-    exchange_and_sum(*this, rows, rows_per_rank, own);
-    whole_.reset();
+    const Buffer others(memory_, {own.rows * (size() - 1), own.columns, own.dtype});
+    const SumMoves moves = reduce_scatter_moves(rank(), rows, rows_per_rank, others.tensor(), own);
+    Wire wire = posted({Operation::reduce_scatter_v, number_++}, moves.received, moves.sent);
+    std::size_t num_received = 0;
+    for (const SumPiece& piece : moves.pieces) {
+      finish(wire, num_received += piece.num_messages);
+      memory_.add_rows(piece.operands, piece.sum);
+    }
+    finish(wire, everything);
   }
 
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
-    Moves moves;
-    for (int i = 0; i < static_cast<int>(sent.size()); ++i) {
-      const Tensor& from = sent[static_cast<std::size_t>(i)];
-      const Tensor& to = received[static_cast<std::size_t>(i)];
-      for (const int peer : peers()) {
-        const auto index = static_cast<std::size_t>(peer);
-        add(moves, peer, i,
-            {rows_of(from, rows_before(rows_to, peer), rows_to[index]),
-             rows_of(to, rows_before(rows_from, peer), rows_from[index])});
-      }
-    }
-    run(Operation::all_to_all_v, moves);
+    run(Operation::all_to_all_v, all_to_all_moves(rank(), sent, rows_to, rows_from, received));
   }
 
   void do_broadcast(Tensors rows, int root) override {
-    Moves moves;
-    for (int i = 0; i < static_cast<int>(rows.size()); ++i) {
-      const WireMessage message{root, i, rows[static_cast<std::size_t>(i)]};
-      if (root != rank()) moves.received.push_back(message);
-      for (int peer = 0; root == rank() && peer < size(); ++peer) {
-        if (peer != rank()) moves.sent.push_back({peer, i, message.rows});
-      }
-    }
-    drop_empty(moves);
-    run(Operation::broadcast, moves);
+    run(Operation::broadcast, broadcast_moves(rank(), size(), rows, root));
   }
 
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
@@ -280,15 +260,7 @@ class GlooCommunicator final : public Communicator {
     exchange({Operation::recv, num_received_[static_cast<std::size_t>(from)]++}, moves);
   }
 
-  void do_barrier() override {
-    Moves moves;
-    for (const int peer : peers()) {
-      if (peer == rank()) continue;
-      moves.sent.push_back({peer, 0, {}});
-      moves.received.push_back({peer, 0, {}});
-    }
-    run(Operation::barrier, moves);
-  }
+  void do_barrier() override { run(Operation::barrier, barrier_moves(rank(), size())); }
 
   std::unique_ptr<Communicator> do_split(int color, int key) override {
     const std::vector<SplitChoice> choices = all_choices({color, key});
@@ -312,63 +284,53 @@ class GlooCommunicator final : public Communicator {
     return choices;
   }
 
-  // All ranks, each rank beginning with itself and its next neighbour: not all write to rank 0
-  // first.
-  std::vector<int> peers() const {
-    std::vector<int> all;
-    for (int step = 0; step < size(); ++step) all.push_back((rank() + step) % size());
-    return all;
-  }
-
-  // Adds the way of one tensor's rows to a peer and of that peer's rows to this rank.
-  void add(Moves& moves, int peer, int tensor_id, const std::pair<Tensor, Tensor>& sent_received) {
-    const auto& [sent, received] = sent_received;
-    if (peer == rank()) {
-      moves.kept.push_back(sent_received);
-      return;
-    }
-    if (bytes_of(sent) > 0) moves.sent.push_back({peer, tensor_id, sent});
-    if (bytes_of(received) > 0) moves.received.push_back({peer, tensor_id, received});
-  }
-
-  static void drop_empty(Moves& moves) {
-    const auto is_empty = [](const WireMessage& message) { return bytes_of(message.rows) == 0; };
-    std::erase_if(moves.sent, is_empty);
-    std::erase_if(moves.received, is_empty);
-  }
-
   void run(Operation operation, const Moves& moves) { exchange({operation, number_++}, moves); }
 
   void exchange(WireSlot slot_of, const Moves& moves) {
-    if (broken_) throw SystemError(*broken_);
-    const Clock::time_point end = Clock::now() + settings_.deadline;
     PackedMessages sent(moves.sent, memory_);
     PackedMessages received(moves.received, memory_);
     sent.pack();
-    std::optional<Exchange> under_way;
-    if (mesh_ != nullptr) {
-      post(under_way.emplace(*mesh_, slot_of), received.messages(), sent.messages());
-    }
+    Wire wire = posted(slot_of, received.messages(), sent.messages());
     for (const auto& [from, to] : moves.kept) {
       if (from.data != to.data) memory_.copy(from, to);
     }
-    if (!under_way) return;
-    const WireFailure failure = under_way->wait(end, *watch_);
-    if (!failure.any()) return received.unpack();
-    under_way.reset();
-    mesh_.reset();  // peers that wait for this rank learn it at once
-    const NoteWriter writer{settings_.group, rank(), settings_.deadline};
-    const FailureNote note{slot_of.words(settings_.group, whole_), failure};
-    broken_ = text("rank ", rank(), ": ", note.what, ": ", blame(note, writer, store_));
-    throw SystemError(*broken_);
+    finish(wire, everything);
+    received.unpack();
   }
 
+  // An operation's messages under way: none in a group of one.
+  struct Wire {
+    WireSlot slot_of;
+    Clock::time_point end;
+    std::unique_ptr<Exchange> messages;
+  };
+
   // Receives first: a send whose receiver is ready goes out at once.
-  static void post(Exchange& under_way, const std::vector<WireMessage>& received,
-                   const std::vector<WireMessage>& sent) {
+  Wire posted(WireSlot slot_of, const std::vector<WireMessage>& received,
+              const std::vector<WireMessage>& sent) {
+    if (broken_) throw SystemError(*broken_);
+    Wire wire{slot_of, Clock::now() + settings_.deadline, nullptr};
+    if (mesh_ == nullptr) return wire;
+    wire.messages = std::make_unique<Exchange>(*mesh_, slot_of);
     const QuietBrokenPipe quiet;
-    for (const WireMessage& message : received) under_way.post(message, Direction::received);
-    for (const WireMessage& message : sent) under_way.post(message, Direction::sent);
+    for (const WireMessage& message : received) wire.messages->post(message, Direction::received);
+    for (const WireMessage& message : sent) wire.messages->post(message, Direction::sent);
+    return wire;
+  }
+
+  static constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
+
+  // Until the first num_messages of those posted are done.
+  void finish(Wire& wire, std::size_t num_messages) {
+    if (wire.messages == nullptr) return;
+    const WireFailure failure = wire.messages->wait(num_messages, wire.end, *watch_);
+    if (!failure.any()) return;
+    wire.messages.reset();
+    mesh_.reset();  // peers that wait for this rank learn it at once
+    const NoteWriter writer{settings_.group, rank(), settings_.deadline};
+    const FailureNote note{wire.slot_of.words(settings_.group, whole_), failure};
+    broken_ = text("rank ", rank(), ": ", note.what, ": ", blame(note, writer, store_));
+    throw SystemError(*broken_);
   }
 
   const GlooSettings settings_;

@@ -57,6 +57,43 @@ TEST_CASE("reduce_scatter_v: sums in the order of the ranks, each rank its own p
   }
 }
 
+// Rows so long that a wire cuts them into pieces: 600 KB for rank 0, one row of 20 KB for rank 1,
+// nothing for rank 2.
+TEST_CASE("reduce_scatter_v: long rows, each rank as many pieces as its own rows need") {
+  const Wire wire = GENERATE(from_range(wires()));
+  const int size = GENERATE(2, 3);
+  CAPTURE(name_of(wire), size);
+  constexpr Count columns = 5003;
+  const auto value = [](Count row, Count column, int rank) {
+    return static_cast<float>((row * 31 + column * 7) % 1021 * (rank + 1));
+  };
+  const auto outcomes = run_world({wire, size}, [&](Communicator& group) {
+    Counts rows{30, 1};
+    rows.resize(static_cast<std::size_t>(size), 0);
+    std::vector<float> parts;
+    for (Count row = 0; row < total_rows(rows); ++row) {
+      for (Count i = 0; i < columns; ++i) parts.push_back(value(row, i, group.rank()));
+    }
+    const Buffer partial = filled(group, parts, columns);
+    const Buffer own(group.memory(),
+                     {rows[static_cast<std::size_t>(group.rank())], columns, DType::f32});
+    group.reduce_scatter_v(partial.tensor(), rows, own.tensor());
+    Count row = rows_before(rows, group.rank());
+    Count num_wrong = 0;
+    for (Count i = 0; const float seen : values_in<float>(own)) {
+      float expected = 0;
+      for (int rank = 0; rank < size; ++rank) expected += value(row, i, rank);
+      num_wrong += seen != expected ? 1 : 0;
+      if (++i == columns) i = 0, ++row;
+    }
+    return num_wrong;
+  });
+  for (const auto& outcome : outcomes) {
+    REQUIRE(outcome.error == "");
+    CHECK(*outcome.value == 0);
+  }
+}
+
 TEST_CASE("sums of bf16 and f16 are rounded once, after the last rank") {
   const Wire wire = GENERATE(from_range(wires()));
   const auto outcomes = run_world({wire, 3}, [](Communicator& group) {
