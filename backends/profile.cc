@@ -175,7 +175,10 @@ std::span<const Profile> all_profiles() {
               with_defect},
       Profile{"post-33728", "P5, the naive manager removed, April 2026", std::nullopt},
       Profile{"post-40412", "P6, NIXL EP batched, April 2026; the default", std::nullopt},
-      Profile{"late-2026", "P7, DeepEP V2, MoRI split in two", std::nullopt},
+      Profile{.name = "late-2026",
+              .about = "P7, DeepEP V2, MoRI split in two, replicas by hash (#40810)",
+              .naive_form = std::nullopt,
+              .replica_choice = ReplicaChoice::by_token_hash},
   };
   return profiles;
 }

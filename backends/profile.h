@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/placement/replica_maps.h"
+
 namespace moe {
 
 // Whose rules apply, wherever the run itself is.
@@ -36,6 +38,7 @@ struct Profile {
   std::optional<NaiveForm> naive_form;  // none: the manager is gone
   std::vector<std::string_view> defects = {};
   bool has_sequence_parallel = true;
+  ReplicaChoice replica_choice = ReplicaChoice::by_position;
 };
 
 constexpr std::string_view default_profile = "post-40412";

@@ -4,6 +4,7 @@
 #include "sim/backend_choice.h"
 
 #include "kernels/base/text.h"
+#include "sim/placement_choice.h"
 #include "sim/registry.h"
 #include "sim/scenario_keys.h"
 
@@ -34,6 +35,10 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   if (choice.backend == nullptr && choice.decision.error.empty()) {
     choice.absence = text(choice.decision.backend, ": vLLM has it under profile ", profile.name,
                           ", it is not emulated yet");
+  }
+  if (choice.backend != nullptr) {
+    const PlacementDecision placement = placement_in(scenario, choice.backend->capabilities);
+    if (!placement.warning.empty()) choice.decision.warnings.push_back(placement.warning);
   }
   return choice;
 }

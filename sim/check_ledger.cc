@@ -27,6 +27,9 @@ const std::vector<CheckRow>& all_checks() {
        "an id that travels or is an index is in its range, a token's ids differ, a masked "
        "one is no index"},
       {"IDS", "rows travel with global ids and are computed with this rank's local ids for them"},
+      {"MAP",
+       "experts live where the placement says, all ranks hold the same maps, and each slot the "
+       "weights of its expert"},
       {"ALIAS", "inputs are the same bytes after the layer, outputs share no memory with them"},
       {"PART", "what is summed over ranks is a part on each of them, and what leaves is complete"},
       {"BYTES", "rows, bytes and collectives of a layer are those of the backend's budget"},
@@ -38,6 +41,9 @@ const std::vector<CheckRow>& all_checks() {
        "integers, the last step with tokens"},
       {"ORDER", "combine adds the ranks' rows in the order of its recipe, bit for bit",
        "the layer's combine is such a sum, one step"},
+      {"OBS",
+       "the loads that routers record are what experts compute, and the plan that they ask for",
+       "eplb"},
       {"M-BACK", "all run lines of a scenario give the same, real worlds within their bounds",
        "lines after the first"},
   };

@@ -71,4 +71,13 @@ void check_order(const WatchedCombine& combine, const ReductionRecipe& recipe, C
   ledger.found("ORDER", moment_of(cell, 1), text(place_text(cell), ", combine: ", sentence));
 }
 
+int num_roundings(const Scenario& scenario, const Capabilities& capabilities) {
+  int roundings = static_cast<int>(capabilities.recipe.size());
+  if (scenario.world.tp > 1) ++roundings;   // the sum over TP
+  if (scenario.world.pcp > 1) ++roundings;  // the runner's own reduce-scatter
+  if (scenario.model.scale != 1) ++roundings;
+  if (scenario.model.num_shared_experts > 0) ++roundings;
+  return roundings;
+}
+
 }  // namespace moe::sim

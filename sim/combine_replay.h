@@ -6,10 +6,11 @@
 
 #include <vector>
 
+#include "backends/capabilities.h"
 #include "comm/communicator.h"
 #include "kernels/base/buffer.h"
-#include "kernels/base/reduction_recipe.h"
 #include "sim/check_ledger.h"
+#include "sim/scenario.h"
 
 namespace moe::sim {
 
@@ -27,5 +28,9 @@ bool has_ordered_sum(const ReductionRecipe& recipe);
 // REQUIRES has_ordered_sum(recipe).
 void check_order(const WatchedCombine& combine, const ReductionRecipe& recipe, Communicator& group,
                  golden::Cell cell, CheckLedger& ledger);
+
+// How often a sum of expert outputs is rounded on its way home: once a stage of the backend's
+// recipe, and once for each later step of the layer.
+int num_roundings(const Scenario& scenario, const Capabilities& capabilities);
 
 }  // namespace moe::sim

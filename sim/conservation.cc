@@ -77,11 +77,17 @@ class DispatchCheck {
            facts_.expert_map.rank_of[static_cast<std::size_t>(expert)] == facts_.parallel.ep_rank;
   }
 
-  // Padding is a row of zeros, for which a router chooses the first experts.
+  // As the ids travel; valid until the next call. Padding is a row of zeros, for which a router
+  // chooses the first experts.
   std::span<const std::int16_t> chosen_by(std::int64_t tag) const {
     const auto token = tokens_.token_of(tag);
-    if (!token) return padding_choice_;
-    return facts_.inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
+    std::span<const std::int16_t> chosen = padding_choice_;
+    if (token) {
+      chosen = facts_.inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
+    }
+    if (facts_.travelling == nullptr) return chosen;
+    travelling_ = facts_.travelling->travelling(cell_.layer, row_of_tag(tag), chosen);
+    return travelling_;
   }
 
   bool must_arrive(std::int64_t tag) const {
@@ -143,6 +149,7 @@ class DispatchCheck {
   CheckLedger& ledger_;
   DispatchedTokens tokens_;
   std::vector<std::int16_t> padding_choice_;
+  mutable std::vector<std::int16_t> travelling_;
   std::vector<int> arrivals_;
 };
 

@@ -8,6 +8,7 @@
 #include "kernels/base/expert_map.h"
 #include "sim/check_ledger.h"
 #include "sim/dispatched_tokens.h"
+#include "sim/travelling_ids.h"
 #include "sim/world_inputs.h"
 
 namespace moe::sim {
@@ -17,8 +18,9 @@ struct ConservationFacts {
   const WorldInputs& inputs;
   const ExpertMap& expert_map;
   const Capabilities& capabilities;
-  FusedMoEParallelConfig parallel;  // of this rank
-  bool layer_moves_rows = true;     // else the layer gets all rows as its own
+  FusedMoEParallelConfig parallel;            // of this rank
+  bool layer_moves_rows = true;               // else the layer gets all rows as its own
+  const TravellingIds* travelling = nullptr;  // null: ids travel as they were chosen
 
   DispatchedTokens tokens(int step) const {
     return {parallel, inputs.tokens(step), layer_moves_rows};

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backends/placement/expert_placement.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/generated_logits.h"
+#include "sim/placement_choice.h"
 #include "sim/registry.h"
 
 namespace moe::sim {
@@ -190,6 +190,7 @@ void check_told(const ExplainedWorld& world) {
   if (!ranks.expert_parallel && ranks.num_ranks() > 1) {
     refuse("every expert is cut over the ranks (world.ep: false)");
   }
+  if (world.scenario.eplb) refuse("experts move between ranks (eplb)");
   // In exact worlds the parts of a shared expert add up to it in every order, so it is told whole.
   const bool is_real = world.scenario.values == Values::real;
   if (is_real && shared_is_cut(world.scenario)) {
@@ -255,9 +256,9 @@ bool shared_is_cut(const Scenario& scenario) {
 
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
                                const std::string& backend) {
-  const ModelSpec& model = scenario.model;
-  return {scenario, inputs, backend, backend_named(backend).backend->capabilities,
-          determine_expert_map(model.num_experts, scenario.world.expert_ranks(), model.placement)};
+  const Capabilities& capabilities = backend_named(backend).backend->capabilities;
+  return {scenario, inputs, backend, capabilities,
+          expert_map_in(scenario, capabilities, scenario.world.expert_ranks())};
 }
 
 int source_of(const TokenExplanation& token, int rank) {

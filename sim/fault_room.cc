@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/base/text.h"
+#include "sim/eplb_rules.h"
 #include "sim/faults.h"
 
 namespace moe::sim {
@@ -93,22 +94,84 @@ std::string padded_width(const Asked& asked) {
              : text("hidden ", width, " is a multiple of ", multiple, " as it is (model.hidden)");
 }
 
+std::string remainder(const Asked& asked) {
+  const int num_ranks = asked.scenario.world.expert_ranks();
+  const int num_experts = asked.scenario.model.num_experts;
+  if (!asked.scenario.world.expert_parallel) return "experts are not dealt out (world.ep)";
+  return num_experts % num_ranks != 0
+             ? ""
+             : text(num_experts, " experts divide by the ", num_ranks, " ranks (model.experts)");
+}
+
+std::string two_placements(const Asked& asked) {
+  const WorldSpec& world = asked.scenario.world;
+  if (!world.expert_parallel || world.expert_ranks() == 1) {
+    return "experts are not dealt out over ranks (world.ep)";
+  }
+  return asked.scenario.model.num_physical_experts() > world.expert_ranks()
+             ? ""
+             : "with one expert a rank both placements are the same (model.experts)";
+}
+
+std::string rearrangement(const Asked& asked) {
+  if (!asked.scenario.eplb) return "experts are not balanced (eplb)";
+  return first_step_of_last_maps(asked.scenario, asked.inputs.num_steps()) > 0
+             ? ""
+             : "no step follows a rearrangement (eplb.step_interval)";
+}
+
+std::string next_layer(const Asked& asked) {
+  const ParallelSizes sizes = asked.scenario.world.deployment().sizes;
+  const int layer = fault_parameter(asked.fault, "layer");
+  for (int stage = 0; stage < sizes.pp; ++stage) {
+    const LayerRange layers = layers_of_stage(asked.inputs.num_layers(), sizes.pp, stage);
+    if (layer >= layers.first && layer + 1 < layers.last) return rearrangement(asked);
+  }
+  return text("no layer follows layer ", layer, " on its ranks (model.layers)");
+}
+
+std::string padding(const Asked& asked) {
+  if (!asked.scenario.eplb) return "experts are not balanced (eplb)";
+  const WorldSpec& world = asked.scenario.world;
+  if (!world.sequence_parallel && world.pcp == 1) return "no rows are padding (world)";
+  const Count parts = world.sequence_parallel ? world.tp : world.pcp;
+  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
+    for (const Count tokens : asked.inputs.tokens(step)) {
+      if (tokens % parts != 0) return "";
+    }
+  }
+  return text("all tokens divide by ", parts, ", so that no rows are padding (steps)");
+}
+
+std::string replicas(const Asked& asked) {
+  return asked.scenario.model.num_redundant_experts > 0
+             ? ""
+             : "every expert has one replica (model.redundant_experts)";
+}
+
 struct Need {
   std::string_view fault;
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 11> needs = {{
+constexpr std::array<Need, 18> needs = {{
     {"MF-02", shared_parts},
     {"MF-03", shared_experts},
     {"MF-05", shared_experts},
     {"MF-07", scale},
     {"MF-09", logits},
+    {"MF-17", remainder},
+    {"MF-18", two_placements},
     {"MF-20", masked_choices},
     {"MF-21", masked_choices},
     {"MF-36", shorter_step},
     {"MF-37", idle_rank},
+    {"MF-45", next_layer},
+    {"MF-46", rearrangement},
+    {"MF-47", rearrangement},
+    {"MF-48", padding},
     {"MF-56", rounding_sums},
+    {"MF-64", replicas},
     {"untrimmed_width", padded_width},
 }};
 

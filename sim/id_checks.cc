@@ -102,7 +102,7 @@ void check_global_ids(const IdsPlace& place, const Routing& routing, CheckLedger
   ledger.looked("RANGE");
   ledger.looked("IDS");
   IdCheck check(place, ledger);
-  check.space(routing.space, IdSpace::logical);
+  check.space(routing.space, place.contract.ids_space());
   const HostCopy ids(routing.topk_ids, place.memory);
   check.global(elements_of<std::int32_t>(ids.tensor()), routing.topk_ids.rows);
 }

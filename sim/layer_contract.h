@@ -15,6 +15,10 @@ struct LayerContract {
   std::vector<int> local_of;  // of each global expert its slot on this rank, -1 elsewhere
   int num_local_experts = 0;
 
+  IdSpace ids_space() const {
+    return facts.travelling == nullptr ? IdSpace::logical : IdSpace::physical;
+  }
+
   int num_experts() const { return static_cast<int>(local_of.size()); }
   DType ids_dtype() const { return facts.capabilities.topk_ids_dtype.value_or(DType::i32); }
 

@@ -11,6 +11,7 @@
 #include "kernels/base/bits.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
+#include "sim/eplb_rules.h"
 
 namespace moe::sim {
 namespace {
@@ -98,7 +99,11 @@ std::string wrong_weighting(const RoutedOutputs& routed, Count token, double sca
 LayerProbes::LayerProbes(const ProbedWorld& world, CheckLedger& ledger)
     : world_(world), ledger_(ledger), host_(make_host_memory(Poison::on)) {
   if (world.stage.first == world.stage.last) return;
-  for (int step = 0; step < world.inputs.num_steps(); ++step) {
+  // Where sums round, another rank's replica gives other bits: only the maps still in force count.
+  const bool rounds = world.scenario.values == Values::real;
+  const int num_steps = world.inputs.num_steps();
+  for (int step = rounds ? first_step_of_last_maps(world.scenario, num_steps) : 0; step < num_steps;
+       ++step) {
     if (total_rows(world.inputs.tokens(step)) == 0) continue;
     const golden::Cell last{step, world.stage.last - 1, 0};
     if (cells_.empty()) cells_.push_back({step, world.stage.first, 0});

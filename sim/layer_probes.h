@@ -31,7 +31,8 @@ class LayerProbes {
   // Runs the cell's layer on these inputs. RETURNS its output [tokens, hidden_size] in host memory.
   using Forward = std::function<Buffer(golden::Cell cell, const CellInputs& inputs)>;
 
-  // Probed are the first layer of the first step that has a token, and the last one of the last.
+  // Probed are the first layer of the first step that has a token, and the last one of the last;
+  // in real worlds that rearrange experts, of the steps since the last time.
   LayerProbes(const ProbedWorld& world, CheckLedger& ledger);
 
   // The output [tokens, hidden_size] of a cell's own run, host memory: adds to what the rank's

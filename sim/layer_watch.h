@@ -19,7 +19,7 @@
 namespace moe::sim {
 
 // Stages of the layer that talk, as the traced communicator's places number them.
-inline constexpr std::array<std::string_view, 2> stage_names = {"dispatch", "combine"};
+inline constexpr std::array<std::string_view, 3> stage_names = {"dispatch", "combine", "eplb"};
 
 struct StageTimes {
   std::chrono::nanoseconds select{0};

@@ -48,6 +48,15 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
                       trace, own.members});
 }
 
+Communicator& RankGroups::add_eplb_group() {
+  const OwnGroup own = own_group(GroupKind::ep, sizes_, rank_);
+  GroupWords words{text("eplb [", joined(own.members), "]"), own.members};
+  auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
+  TracedCommunicator* trace = traced.get();
+  members_.push_back({std::move(traced), trace, own.members});
+  return *trace;
+}
+
 Communicator& RankGroups::of(GroupKind kind) const {
   const std::vector<int> ranks = own_group(kind, sizes_, rank_).members;
   return *std::ranges::find(members_, ranks, &Member::ranks)->group;

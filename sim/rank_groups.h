@@ -26,6 +26,11 @@ class RankGroups {
   RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults);
 
   ParallelGroups groups();
+
+  // A group of the EP group's ranks that nothing else talks over: weights on their way must not
+  // come between a layer's rows (distribution-layer.md, T15). Collective over the world.
+  Communicator& add_eplb_group();
+
   SharingTags& sharing() { return sharing_; }
   TracedCommunicator& trace() { return *world_trace_; }
 

@@ -14,10 +14,14 @@
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/exact_weights.h"
+#include "sim/expert_balance.h"
 #include "sim/faults.h"
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/layer_probes.h"
+#include "sim/loaded_experts.h"
+#include "sim/placement_choice.h"
+#include "sim/placement_faults.h"
 #include "sim/poison_check.h"
 #include "sim/recorded_rows.h"
 #include "sim/traffic_check.h"
@@ -29,17 +33,6 @@ constexpr std::size_t findings_kept = 4;
 
 // Thrown at a layer's door when the run was told to stop.
 struct Interrupted {};
-
-// How often a sum of expert outputs is rounded on its way home: once a stage of the backend's
-// recipe, and once for each later step of the layer.
-int num_roundings(const Scenario& scenario, const Capabilities& capabilities) {
-  int roundings = static_cast<int>(capabilities.recipe.size());
-  if (scenario.world.tp > 1) ++roundings;   // the sum over TP
-  if (scenario.world.pcp > 1) ++roundings;  // the runner's own reduce-scatter
-  if (scenario.model.scale != 1) ++roundings;
-  if (scenario.model.num_shared_experts > 0) ++roundings;
-  return roundings;
-}
 
 class RankProgram {
  public:
@@ -53,8 +46,8 @@ class RankProgram {
         parallel_(make_parallel_config(deployment_, rank_)),
         host_(make_host_memory(Poison::on)),
         kernels_(make_cpu_kernels(memory_)),
-        expert_map_(determine_expert_map(job.scenario.model.num_experts, parallel_.ep_size,
-                                         job.scenario.model.placement)),
+        expert_map_(with_faults(
+            expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size), job.faults)),
         ranks_(std::move(wires), deployment_.sizes, job.faults),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
@@ -65,11 +58,14 @@ class RankProgram {
     for (const std::string_view check : {"SEQ", "COUNT"}) watch_.ledger.looked(check);
     for (int step = 0; step < job_.inputs.num_steps(); ++step) {
       if (job_.progress != nullptr && rank_ == 0) job_.progress->steps = step + 1;
+      if (balance_ != nullptr) balance_->before_step(step);
       for (int layer = stage_.first; layer < stage_.last; ++layer) {
         if (job_.stop.load()) throw Interrupted{};
         run_cell({step, layer, at_.dp});
       }
+      if (balance_ != nullptr) balance_->after_step(step);
     }
+    if (balance_ != nullptr) balance_->finish();
     probe();
     ranks_.finish();
   }
@@ -93,10 +89,21 @@ class RankProgram {
     return local;
   }
 
-  // Whole experts of this rank, or its shard of all of them.
+  bool moves_rows() const { return layer_moves_rows(job_.backend, job_.line.dispatch_site); }
+
+  // Null where experts stay where they are.
+  std::unique_ptr<ExpertBalance> make_balance() {
+    if (!job_.scenario.eplb) return nullptr;
+    return std::make_unique<ExpertBalance>(
+        BalancedRank{job_.scenario, job_.line, job_.inputs, job_.faults, parallel_, stage_, rank_,
+                     moves_rows(), memory_, ranks_.add_eplb_group(), ranks_.trace(), watch_});
+  }
+
   ExpertWeights weights_of(int layer) {
-    return shard_of(job_.inputs.expert_weights(layer, expert_map_, parallel_.ep_rank, memory_),
-                    {parallel_.tp_rank, parallel_.tp_size}, memory_);
+    const Placement placement = placement_in(job_.scenario, job_.backend.capabilities).placement;
+    return loaded_experts({job_.scenario, job_.inputs, job_.faults, expert_map_, placement,
+                           parallel_, rank_, memory_},
+                          layer, watch_.ledger);
   }
 
   // This rank's shard of the shared experts, or all of them where ranks of a TP group hold
@@ -145,14 +152,24 @@ class RankProgram {
   // Experts behind their watch and their faults, and inside them the map of ids behind its own.
   std::unique_ptr<Experts> experts_of(int layer, const LayerContract& contract,
                                       const FaultSite& site) {
-    auto id_map =
-        watched(with_faults(make_expert_id_map(*kernels_, contract.local_of), site, job_.faults),
-                watch_, contract, memory_);
-    const ExpertsConfig config{*kernels_, contract.local_of, contract.num_local_experts,
-                               router_weight()};
-    return watched(with_faults(make_standard_experts(config, weights_of(layer), std::move(id_map)),
-                               site, job_.faults),
-                   watch_, contract, memory_);
+    const auto make = [this, contract, site](ExpertWeights weights) {
+      auto id_map =
+          watched(with_faults(make_expert_id_map(*kernels_, contract.local_of), site, job_.faults),
+                  watch_, contract, memory_);
+      const ExpertsConfig config{*kernels_, contract.local_of, contract.num_local_experts,
+                                 router_weight()};
+      return make_standard_experts(config, std::move(weights), std::move(id_map));
+    };
+    auto experts = balance_ == nullptr ? make(weights_of(layer))
+                                       : balance_->experts(layer, weights_of(layer), make);
+    return watched(with_faults(std::move(experts), site, job_.faults), watch_, contract, memory_);
+  }
+
+  // Whatever chooses, behind its faults; where experts are balanced its choices become replicas.
+  std::unique_ptr<Router> router_of(int layer, const FaultSite& site) {
+    auto router = with_faults(layer_router(layer), site, job_.faults);
+    if (balance_ == nullptr) return router;
+    return balance_->with_replicas(layer, std::move(router));
   }
 
   void build_layer(int layer) {
@@ -163,8 +180,8 @@ class RankProgram {
         rank_, layer, memory_, contract.local_of, groups_, parallel_, job_.scenario.model.scale};
     const PrepareFinalizeConfig config{groups_,     parallel_,           memory_,
                                        expert_map_, Provenance::travels, naive_form_};
-    auto router = with_faults(layer_router(layer), site, job_.faults);
     auto experts = experts_of(layer, contract, site);
+    auto router = router_of(layer, site);
     if (is_late) {
       experts =
           make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
@@ -281,8 +298,7 @@ class RankProgram {
   // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's
   // recipe promises.
   bool sums_over_dispatch_group() const {
-    return has_ordered_sum(job_.backend.capabilities.recipe) &&
-           layer_moves_rows(job_.backend, job_.line.dispatch_site) &&
+    return has_ordered_sum(job_.backend.capabilities.recipe) && moves_rows() &&
            dispatch_group(groups_, parallel_).size() == groups_.ep.size();
   }
 
@@ -328,8 +344,9 @@ class RankProgram {
   RankGroups ranks_;
   ParallelGroups groups_;
   LayerRange stage_;  // the layers that run here
-  ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities, parallel_,
-                           layer_moves_rows(job_.backend, job_.line.dispatch_site)};
+  std::unique_ptr<ExpertBalance> balance_ = make_balance();
+  ConservationFacts facts_{job_.inputs, expert_map_,  job_.backend.capabilities,
+                           parallel_,   moves_rows(), balance_.get()};
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,

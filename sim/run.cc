@@ -9,6 +9,7 @@
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/capacity.h"
+#include "sim/eplb_rules.h"
 #include "sim/expectation.h"
 #include "sim/fault_room.h"
 #include "sim/faults.h"
@@ -73,6 +74,7 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
 void refuse(const LoadedScenario& loaded, const RunLine& line) {
   const Scenario& scenario = loaded.scenario;
   check_ranks(scenario);
+  check_eplb(scenario);
   const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
   const std::string where = scenario.path.empty() ? scenario.name : scenario.path;
   if (line.communicator == "local" && line.ranks == RanksAre::processes) {
@@ -80,6 +82,9 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   }
   if (scenario.path.empty() && !is_trace && line.ranks == RanksAre::processes) {
     throw ScenarioError(text(where, ": a scenario without a file runs on threads only"));
+  }
+  if (const auto [key, why] = why_without_eplb(scenario, line); !why.empty()) {
+    throw ScenarioError(text(key_place(scenario, line, key), ": ", why));
   }
   const BackendChoice choice = backend_choice(scenario, line);
   refuse_decision(scenario, line, choice);

@@ -8,6 +8,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/eplb_rules.h"
 #include "sim/rank_limits.h"
 
 namespace moe::sim {
@@ -167,7 +168,10 @@ void check_real_world(const Scenario& scenario) {
 }  // namespace
 
 void check_world(const Scenario& scenario) {
-  if (!std::holds_alternative<ExpectedError>(scenario.end)) check_ranks(scenario);
+  if (!std::holds_alternative<ExpectedError>(scenario.end)) {
+    check_ranks(scenario);
+    check_eplb(scenario);
+  }
   const ModelSpec& model = scenario.model;
   const std::string key = scenario.says("model.top_k") || !scenario.says("model.experts")
                               ? "model.top_k"

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backends/backend.h"
+#include "backends/placement/expert_load.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/profile.h"
 #include "golden/oracle.h"
@@ -58,7 +59,8 @@ struct ModelSpec {
   int num_layers = 1;
   DType dtype = DType::bf16;
   ExpertKernel kernel = ExpertKernel::probe;
-  Placement placement = Placement::linear;
+  Placement placement = Placement::linear;  // asked for: placement_choice.h says what it becomes
+  int num_redundant_experts = 0;
   Activation activation = Activation::silu;  // real worlds
   bool has_bias = false;                     // real worlds
   int num_shared_experts = 0;
@@ -66,6 +68,7 @@ struct ModelSpec {
   bool router_weight_on_input = false;
   std::vector<LayerSpec> layers;  // empty: all are as the model says
 
+  int num_physical_experts() const { return num_experts + num_redundant_experts; }
   LayerSpec layer(int number) const {
     if (layers.empty()) return {hidden_size, intermediate_size};
     return layers[static_cast<std::size_t>(number)];
@@ -166,6 +169,12 @@ struct FaultSpec {
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
+// EPLB: when experts are rearranged, and over how many nodes the ranks are spread for its policy.
+struct EplbSpec {
+  EplbSettings settings;
+  int num_nodes = 1;
+};
+
 // A key as the file writes it: "file:line:column", and its text where it is a single value.
 struct WrittenKey {
   std::string place;
@@ -191,6 +200,7 @@ struct Scenario {
   ExpectedEnd end;                                  // of every run line
   std::optional<std::vector<std::string>> defects;  // to reproduce; none: the profile's own
   std::vector<FaultSpec> faults;
+  std::optional<EplbSpec> eplb;  // none: experts stay where they are
   std::vector<RunLine> runs;
   std::map<std::string, WrittenKey> written;  // by name: model.top_k, steps[3], runs[0].backend
 

@@ -13,6 +13,7 @@ constexpr std::int64_t layers_max = 4'096;
 constexpr std::int64_t top_k_max = 1'024;
 constexpr std::int64_t seed_max = INT64_MAX;
 constexpr std::int64_t shared_experts_max = 64;
+constexpr std::int64_t redundant_experts_max = 1'023;  // vLLM: a replica map of 1024
 constexpr double scale_max = 1024;
 
 DeviceKind device_named(const std::string& word) {
@@ -148,6 +149,8 @@ void read_model(const YamlNode& node, Scenario& scenario) {
   model.kernel = kernel_named(map.word("kernel", is_real ? "real" : "probe"));
   model.placement =
       map.word("placement", "linear") == "linear" ? Placement::linear : Placement::round_robin;
+  model.num_redundant_experts =
+      static_cast<int>(map.integer("redundant_experts", {0, redundant_experts_max}, 0));
   model.activation = activation_named(map.word("activation", "silu"));
   model.has_bias = map.boolean("bias", model.has_bias);
   model.num_shared_experts =

@@ -20,6 +20,7 @@ void read_expect(const YamlNode& node, Scenario& scenario);
 void read_defects(const YamlNode& node, Scenario& scenario);
 void read_world(const YamlNode& node, Scenario& scenario);
 void read_model(const YamlNode& node, Scenario& scenario);
+void read_eplb(const YamlNode& node, Scenario& scenario);
 void read_faults(const YamlNode& node, Scenario& scenario);
 void read_runs(const YamlNode& node, Scenario& scenario);
 

@@ -195,12 +195,8 @@ Buffer WorldInputs::router_logits(golden::Cell cell, Memory& memory) const {
   return logits;
 }
 
-ExpertWeights WorldInputs::expert_weights(int layer, const ExpertMap& map, int rank,
+ExpertWeights WorldInputs::expert_weights(int layer, std::span<const int> experts,
                                           Memory& memory) const {
-  std::vector<int> experts;  // of this rank, by slot
-  for (int expert = 0; expert < scenario_.model.num_experts; ++expert) {
-    if (map.rank_of[static_cast<std::size_t>(expert)] == rank) experts.push_back(expert);
-  }
   return routed_experts(made_layer(layer), experts, memory);
 }
 

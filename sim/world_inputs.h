@@ -52,8 +52,8 @@ class WorldInputs {
   // The same as it is dispatched: weighted where the router weight is on the input.
   void dispatched_row(golden::Cell cell, Count token, std::span<std::byte> row) const;
 
-  // The weights of the experts that live on a rank, of one layer.
-  ExpertWeights expert_weights(int layer, const ExpertMap& map, int rank, Memory& memory) const;
+  // The weights of a layer's experts, given by their logical ids.
+  ExpertWeights expert_weights(int layer, std::span<const int> experts, Memory& memory) const;
 
   // The layer's shared experts as one, all of it. REQUIRES a model that has some.
   ExpertWeights shared_expert_weights(int layer, Memory& memory) const;

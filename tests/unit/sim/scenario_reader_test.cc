@@ -122,7 +122,6 @@ faults:
   - {name: MF-07, rank: 1, factor: 2.0}
   - name: MF-66
 defects: []
-eplb: {}
 micro_batches: {}
 dp_chunking: {}
 runs:
@@ -160,6 +159,25 @@ runs:
   CHECK(scenario.runs[0].platform == "rocm");
   CHECK(scenario.runs[0].arrival_seed == 9);
   CHECK(scenario.runs[2].communicator == "local");
+}
+
+TEST_CASE("scenario: a load balancer, by default and with numbers of its own") {
+  const TemporaryFolder root;
+  const Scenario usual =
+      scenario_from(root, "name: s\nworld: {dp: 2}\nsteps: [[1, 1]]\neplb: {}\n");
+  REQUIRE(usual.eplb);
+  CHECK(usual.eplb->settings.window_size == 1000);
+  CHECK(usual.eplb->settings.step_interval == 3000);
+  CHECK(usual.eplb->num_nodes == 1);
+  const Scenario own = scenario_from(
+      root,
+      "name: s\nworld: {dp: 2}\nmodel: {redundant_experts: 2}\nsteps: [[1, 1]]\n"
+      "eplb: {window_size: 3, step_interval: 4, policy: default, nodes: 2, use_async: false}\n");
+  REQUIRE(own.eplb);
+  CHECK(own.eplb->settings.window_size == 3);
+  CHECK(own.eplb->settings.step_interval == 4);
+  CHECK(own.eplb->num_nodes == 2);
+  CHECK(own.model.num_physical_experts() == 10);
 }
 
 TEST_CASE("scenario: every form of routing") {

@@ -1,0 +1,42 @@
+// The seeded faults of placement and EPLB: names of the table to decorators and maps. Called by
+// whoever builds a rank's maps, and by its balance.
+
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "backends/moe_layer.h"
+#include "backends/placement/expert_placement.h"
+#include "backends/placement/layer_placement.h"
+#include "sim/scenario.h"
+
+namespace moe::sim {
+
+bool has_fault(std::string_view name, const std::vector<FaultSpec>& faults);
+
+// MF-17: the map of routers and weights alike.
+ExpertMap with_faults(ExpertMap map, const std::vector<FaultSpec>& faults);
+
+// MF-18: the map by which a rank loads its weights, where routers go by the given one.
+ExpertMap loading_map(const ExpertMap& map, Placement placement,
+                      const std::vector<FaultSpec>& faults);
+
+// Where a placement's faults go on one rank.
+struct PlacementSite {
+  int rank = 0;  // of the world
+  int layer = 0;
+  LayerPlacement* earlier = nullptr;  // of the layer before; null: none on this rank
+  Memory& memory;
+};
+
+std::unique_ptr<LayerPlacement> with_faults(std::unique_ptr<LayerPlacement> inner,
+                                            const PlacementSite& site,
+                                            const std::vector<FaultSpec>& faults);
+
+std::unique_ptr<Router> with_pick_faults(std::unique_ptr<Router> inner,
+                                         const LayerPlacement& placement, const PlacementSite& site,
+                                         const std::vector<FaultSpec>& faults);
+
+}  // namespace moe::sim
