@@ -8,6 +8,7 @@
 #include "backends/placement/expert_placement.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
+#include "sim/eplb_rules.h"
 
 namespace moe::sim {
 namespace {
@@ -106,6 +107,24 @@ RoutingSpec drawn_routing(Draws& draws, const Scenario& scenario) {
   }
 }
 
+// Every third world of several ranks balances its experts, some of them with slots to spare.
+void draw_balance(Draws& draws, Scenario& scenario) {
+  const int ranks = scenario.world.dp;
+  if (ranks == 1 || draws.below(3) != 0) return;
+  ModelSpec& model = scenario.model;
+  model.num_redundant_experts = (ranks - model.num_experts % ranks) % ranks;
+  model.num_redundant_experts += ranks * draws.int_below(3);
+  scenario.eplb = EplbSpec{
+      .settings = {.window_size = 1 + draws.int_below(3), .step_interval = 1 + draws.int_below(3)}};
+}
+
+std::string balance_text(const Scenario& scenario) {
+  if (!scenario.eplb) return {};
+  const EplbSettings& settings = scenario.eplb->settings;
+  return text(", redundant experts ", scenario.model.num_redundant_experts, ", eplb window ",
+              settings.window_size, " interval ", settings.step_interval);
+}
+
 std::string routing_text(const RoutingSpec& routing) {
   return std::visit(
       Cases{
@@ -148,6 +167,7 @@ Scenario small_world(std::uint64_t seed, Count index) {
   scenario.routing = drawn_routing(draws, scenario);
   scenario.seed = draws.seed();
   scenario.routing_seed = draws.seed();
+  draw_balance(draws, scenario);
   scenario.why = small_world_text(scenario);
   return scenario;
 }
@@ -161,7 +181,7 @@ std::string small_world_text(const Scenario& scenario) {
               model.intermediate_size, ", layers ", model.num_layers, ", ", name_of(model.dtype),
               ", ", model.kernel == ExpertKernel::probe ? "probe" : "exact_gemm", ", ",
               model.placement == Placement::linear ? "linear" : "round_robin", ", routing ",
-              routing_text(scenario.routing), ", steps ", joined(steps));
+              routing_text(scenario.routing), balance_text(scenario), ", steps ", joined(steps));
 }
 
 std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index,
@@ -177,6 +197,9 @@ std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index
     line.communicator = "gloo";
     add_line(lines, line, overrides);
   }
+  std::erase_if(lines, [&scenario](const RunLine& line) {
+    return !why_without_eplb(scenario, line).why.empty();
+  });
   return lines;
 }
 

@@ -116,6 +116,7 @@ TEST_CASE("small worlds: made-up ones pass everywhere and reach the corners") {
   int uneven_experts = 0;
   int odd_widths = 0;
   int masked = 0;
+  int balanced = 0;
   for (Count index = 0; index < 150; ++index) {
     const Scenario scenario = small_world(2, index);
     INFO(small_world_text(scenario));
@@ -129,7 +130,8 @@ TEST_CASE("small worlds: made-up ones pass everywhere and reach the corners") {
     CHECK((tokens >= 1 && tokens <= 16));
     uneven_experts += scenario.model.num_experts % scenario.world.dp != 0 ? 1 : 0;
     odd_widths += scenario.model.hidden_size % 2 != 0 ? 1 : 0;
+    balanced += scenario.eplb ? 1 : 0;
     masked += std::holds_alternative<MaskedRouting>(scenario.routing) ? 1 : 0;
   }
-  CHECK(std::min({idle_ranks, uneven_experts, odd_widths, masked}) >= 10);
+  CHECK(std::min({idle_ranks, uneven_experts, odd_widths, masked, balanced}) >= 10);
 }

@@ -115,6 +115,7 @@ SHOWN = {
     "rows of one expert": (
         lambda s: {sum(step) for step in counts(s)} if "one_hot_expert" in s["routing"] else set(),
         all_of(257, 1025)),
+    "redundant experts": (lambda s: {model(s, "redundant_experts")}, all_of(2, 4, 6, 9)),
     "tolerance": (lambda s: {s["values"]}, {"real"}.__eq__),
 }
 
@@ -152,7 +153,7 @@ class PacksTest(unittest.TestCase):
         schema = json.loads((SCENARIOS / "scenario.schema.json").read_text(encoding="utf-8"))
         sections = [schema] + [schema["definitions"][name]
                                for name in ("world", "model", "routing", "expect", "expect.error",
-                                            "runs")]
+                                            "runs", "eplb")]
         keys = {key for part in sections for key in part["properties"]}
         table = between(self.page, "keys")
         for key in sorted(keys):
