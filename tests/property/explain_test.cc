@@ -54,12 +54,29 @@ Outcome judged_by_explanations(LoadedScenario& loaded, const RunLine& line) {
   return run_line(loaded, line, {{}, {}, "", never_stop});
 }
 
+// A small world whose experts stay where they are: of others nothing is told yet.
+Scenario explainable_world(std::uint64_t seed, Count index) {
+  Scenario scenario = small_world(seed, index);
+  scenario.eplb.reset();
+  scenario.model.num_redundant_experts = 0;
+  return scenario;
+}
+
 }  // namespace
+
+TEST_CASE("explain: experts that move are refused with the key") {
+  Scenario scenario = plain_small_world({.ranks = 2, .experts = 4, .top_k = 2});
+  scenario.steps = {{1, 1}};
+  scenario.eplb = EplbSpec{};
+  const WorldInputs inputs(scenario);
+  const ExplainedWorld world = explained_world(scenario, inputs, "allgather_reducescatter");
+  CHECK_THROWS_WITH(explain_token(world, {0, 0, 0}, 0), Contains("(eplb), which is not told yet"));
+}
 
 TEST_CASE("explain: what is explained is what the layer does, in every byte") {
   int judged = 0;
   for (Count index = 0; index < 40; ++index) {
-    LoadedScenario loaded(small_world(11, index));
+    LoadedScenario loaded(explainable_world(11, index));
     for (const RunLine& line : lines_for_small_world(loaded.scenario, 1, {})) {
       const Outcome outcome = judged_by_explanations(loaded, line);
       INFO(small_world_text(loaded.scenario) << " " << line.backend);
@@ -89,7 +106,7 @@ TEST_CASE("explain: tensor and sequence parallelism, factors and shared experts 
 }
 
 TEST_CASE("explain: a golden of explanations can fail") {
-  LoadedScenario loaded(small_world(11, 3));
+  LoadedScenario loaded(explainable_world(11, 3));
   const RunLine line = lines_for_small_world(loaded.scenario, 1, {}).front();
   loaded.golden = explained_golden(explained_world(loaded.scenario, loaded.inputs, line.backend));
   loaded.golden->steps[0].digests[0][0] ^= 1U;
@@ -98,7 +115,7 @@ TEST_CASE("explain: a golden of explanations can fail") {
 
 TEST_CASE("explain: the replayed recipe and the oracle agree in exact worlds") {
   for (Count index = 0; index < 40; ++index) {
-    const Scenario scenario = small_world(12, index);
+    const Scenario scenario = explainable_world(12, index);
     const WorldInputs inputs(scenario);
     const ExplainedWorld world = explained_world(scenario, inputs, "allgather_reducescatter");
     for (int rank = 0; rank < scenario.world.dp; ++rank) {
