@@ -18,12 +18,19 @@ struct TokenOf {
   Count token = 0;
 };
 
+// How ranks of a TP group dispatch that hold the same tokens: none do, each sends them all, or they
+// split them.
+struct TpSources {
+  int replicas = 1;
+  bool are_split = false;
+};
+
 class DispatchedTokens {
  public:
   // layer_moves_rows: whether the layer's dispatch sees each rank's rows apart, or all that it gets
   // as its own.
   DispatchedTokens(const FusedMoEParallelConfig& parallel, RowCounts num_tokens_across_dp,
-                   bool layer_moves_rows);
+                   bool layer_moves_rows, TpSources sources = {});
 
   // Rows by the rank that their tags name.
   RowCounts rows_per_rank() const { return rows_per_rank_; }
@@ -45,6 +52,8 @@ class DispatchedTokens {
     Count first_token = 0;
     Count num_rows = 0;
   };
+
+  void add_sources(const Run& run, TpSources sources);
 
   std::vector<Count> num_tokens_;
   std::vector<Count> rows_per_rank_;

@@ -136,6 +136,7 @@ Scenario plain_small_world(SmallSizes sizes) {
   scenario.model.top_k = sizes.top_k;
   scenario.model.hidden_size = 5;
   scenario.model.intermediate_size = 3;
+  scenario.max_num_batched_tokens = tokens_max;
   return scenario;
 }
 
