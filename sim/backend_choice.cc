@@ -60,7 +60,9 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
 
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities) {
   if (!capabilities.fixed_capacity) return 0;
-  return scenario.max_num_batched_tokens.value_or(capabilities.fixed_capacity->default_tokens);
+  if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
+  return scenario.traced_max_num_batched_tokens.value_or(
+      capabilities.fixed_capacity->default_tokens);
 }
 
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities) {

@@ -19,8 +19,8 @@ struct BackendChoice {
 // REQUIRES a line whose words are known: check_backend_name, the key table.
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 
-// Rows that one rank may hand to a backend with fixed capacity: the scenario's, else the backend's
-// default; 0 for others.
+// Rows that one rank may hand to a backend with fixed capacity: the scenario's, else that of the
+// server that was recorded, else the backend's default; 0 for others.
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities);
 
 // Why a backend that sends to owners cannot take the scenario; empty: it can.

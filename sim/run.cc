@@ -95,7 +95,9 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
     throw ScenarioError(text(key_place(scenario, line, "selection"), ": backend ", line.backend,
                              " does not carry router logits, so that experts cannot select"));
   }
-  if (line.dispatch_site == DispatchSite::runner && scenario.world.dp > 1 &&
+  const bool asks_backend =
+      scenario.world.dp > 1 || capabilities.dispatch_reach == DispatchReach::owner_ranks;
+  if (line.dispatch_site == DispatchSite::runner && asks_backend &&
       backend.make_manager == nullptr) {
     throw ScenarioError(text(key_place(scenario, line, "dispatch_site"), ": backend ", line.backend,
                              " has no dispatch outside its kernel for the runner to call"));

@@ -173,6 +173,7 @@ std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index
     line.backend = backend;
     line.profile = profile_with(backend).name;
     line.communicator = "local";
+    line.arrival_seed = static_cast<std::uint64_t>(index);  // 0: by rank
     add_line(lines, line, overrides);
     if (index % gloo_every != 0) continue;
     line.communicator = "gloo";
