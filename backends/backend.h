@@ -9,6 +9,7 @@
 #include "backends/parallel/parallel_config.h"
 #include "backends/profile.h"
 #include "kernels/base/expert_map.h"
+#include "kernels/kernels.h"
 
 namespace moe {
 
@@ -22,6 +23,10 @@ struct PrepareFinalizeConfig {
   const ExpertMap& expert_map;  // over the ranks of the EP group; one rank without EP
   Provenance provenance = Provenance::off;
   NaiveForm naive_form = NaiveForm::ep_group;  // of the profile
+  Kernels* kernels = nullptr;                  // of this rank; null: for backends without messages
+  Count max_num_tokens = 0;                    // fixed capacity: rows that a rank may hand in
+  bool weight_on_input = false;                // router weights are in the rows already
+  std::uint64_t arrival_seed = 0;  // of rows whose order is nobody's promise; 0: by rank
 
   // Where this rank's rows are dispatched to.
   Communicator& group() const { return dispatch_group(groups, parallel); }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "kernels/base/reduction_recipe.h"
@@ -23,8 +24,44 @@ enum class DispatchReach { own_rank, every_rank, owner_ranks };
 
 // With which operations rows travel, for whoever counts what they may cost (traffic_budget.h).
 // Every backend declares both.
-enum class DispatchMove { undeclared, none, all_gather, broadcast };
-enum class CombineMove { undeclared, none, reduce_scatter, all_to_all, all_reduce };
+// rank_messages: one row for each (row, rank that owns a choice of it). slot_messages: one for each
+// choice.
+enum class DispatchMove { undeclared, none, all_gather, broadcast, rank_messages, slot_messages };
+enum class CombineMove {
+  undeclared,
+  none,
+  reduce_scatter,
+  all_to_all,
+  all_reduce,
+  rank_messages,
+  slot_messages
+};
+
+// What a rank sees in the place of a choice whose expert lives elsewhere, in the standard format.
+enum class ForeignChoices { as_sent, non_local_expert };
+
+// What ranks of a TP group do that hold the same tokens and dispatch over EP: each sends them all
+// and gets them all back, or they split the sending (pplx).
+enum class TpReplicas { send_all, split };
+
+// Room for a fixed number of rows: what one rank may hand to a dispatch.
+struct FixedCapacity {
+  Count default_tokens = 0;  // where nobody asks for another (distribution-layer.md, 6.5, 6.6)
+  std::optional<Count> most = {};
+};
+
+// What the library behind a backend takes (distribution-layer.md, 9). Empty lists: anything.
+struct WireLimits {
+  std::vector<int> group_sizes = {};     // ranks that dispatch together
+  std::vector<Count> hidden_sizes = {};  // rows are filled up with zeros to the next of these
+  Count row_bytes_multiple = 1;          // and to a multiple of this
+  std::vector<DType> row_dtypes = {};
+  std::optional<int> max_top_k = {};
+  bool needs_even_experts = false;  // each rank has as many
+  bool linear_placement_only = false;
+  bool takes_weight_on_input = true;  // apply_router_weight_on_input
+  Count capacity_multiple = 1;        // capacity times ranks is one of this
+};
 
 struct Capabilities {
   ActivationFormat activation_format = ActivationFormat::standard;
@@ -37,8 +74,32 @@ struct Capabilities {
   bool moves_between_dp_ranks = true;        // false: only worlds with dp 1 can use it
   bool takes_router_logits = false;          // rows may travel with logits: selection: monolithic
   std::optional<DType> topk_ids_dtype = {};  // what the wire wants; none: any
-  std::optional<Count> max_num_tokens_per_rank = {};  // capacity; none: any
+  std::optional<Count> max_num_tokens_per_rank = {};  // the same in every world; none: any
+  std::optional<FixedCapacity> fixed_capacity = {};   // as a world asks for; none: no room to size
+  bool pads_received_rows = false;  // standard: rows that nobody sent, with the ids -1
+  ForeignChoices foreign_choices = ForeignChoices::as_sent;
+  TpReplicas tp_replicas = TpReplicas::send_all;
+  bool arrival_is_free = false;           // the order of an expert's rows is nobody's promise
+  std::optional<int> max_in_flight = {};  // dispatches whose combine is still to come
+  WireLimits limits = {};
   ReductionRecipe recipe = {};  // of the whole combine, as the judge replays it
 };
+
+// Columns with which rows of this many travel. REQUIRES that one of limits.hidden_sizes holds them.
+Count wire_columns(const WireLimits& limits, Count hidden_size, DType dtype);
+
+// What a world asks of a backend's library.
+struct WireQuestion {
+  int num_ranks = 1;  // that dispatch together
+  Count hidden_size = 0;
+  DType dtype = DType::bf16;
+  int top_k = 1;
+  int num_experts = 1;
+  bool is_linear = true;  // the placement that was asked for
+  bool weight_on_input = false;
+  Count max_num_tokens = 0;
+};
+// Why the backend cannot take that, one sentence; empty: it can.
+std::string refusal_of(const Capabilities& capabilities, const WireQuestion& question);
 
 }  // namespace moe

@@ -28,12 +28,14 @@ void MoeLayer::forward(const Tensor& hidden_states, const Tensor& router_logits,
 
 DispatchHandle::DispatchHandle(DispatchHandle&& other) noexcept
     : rows_per_rank(std::move(other.rows_per_rank)),
+      return_path(std::move(other.return_path)),
       buffers_(std::move(other.buffers_)),
       workspaces_(std::move(other.workspaces_)),
       used_(std::exchange(other.used_, true)) {}
 
 DispatchHandle& DispatchHandle::operator=(DispatchHandle&& other) noexcept {
   rows_per_rank = std::move(other.rows_per_rank);
+  return_path = std::move(other.return_path);
   buffers_ = std::move(other.buffers_);
   workspaces_ = std::move(other.workspaces_);
   used_ = std::exchange(other.used_, true);

@@ -14,6 +14,23 @@
 
 namespace moe {
 
+// A dispatch under way, counted by who has room for only so many: the count falls when it ends.
+struct Landing {
+  void operator()(int* num_in_flight) const { --*num_in_flight; }
+};
+using Flight = std::unique_ptr<int, Landing>;
+
+// How rows that were sent only where they are needed come home: messages to each rank, and from
+// each. Tensors are kept by the handle.
+struct ReturnPath {
+  std::vector<Count> messages_to;
+  std::vector<Count> messages_from;
+  Tensor message_of = {};   // [own rows, top_k] i32: which message each choice waits for, -1 none
+  Tensor received_at = {};  // [messages from all, 1] i32: the dispatched row of each; null: its own
+  Tensor topk_weights = {};  // [own rows, top_k] f32, where the source applies them
+  Flight in_flight = {};     // ends with the handle. LIFETIME: not longer than who counts
+};
+
 // What combine needs to find the way back. Made by prepare, used once by finalize; owns the
 // received rows and the workspace of the experts. Move-only.
 class DispatchHandle {
@@ -39,6 +56,9 @@ class DispatchHandle {
   // Rows of each rank of the group, as prepare moved them.
   std::vector<Count> rows_per_rank;
 
+  // Of dispatches to chosen ranks.
+  ReturnPath return_path;
+
   // Marks the handle as used. Throws ContractError the second time.
   void use();
 
@@ -55,7 +75,8 @@ class DispatchHandle {
 struct Dispatched {
   Tensor hidden_states;  // standard [rows, hidden_size]; batched [experts * capacity, hidden_size]
   Routing routing;       // standard: aligned with the rows; batched: empty
-  Tensor expert_num_tokens;    // batched: [num_local_experts] i32; standard: null
+  Tensor expert_num_tokens;    // [num_local_experts, 1] i32: batched: valid rows of each expert;
+                               // standard: choices of each, or null
   Tensor provenance;           // [rows, 1] i64 tags (routing.h); null where provenance is off
   std::vector<Tensor> extras;  // what travelled beside the rows, in the order in which it was given
   DispatchHandle handle;

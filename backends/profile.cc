@@ -34,8 +34,9 @@ struct BackendName {
   Era first = v0_9;
   Era last = late_2026;
   std::string_view replaced_by = {};
-  std::string_view why = {};  // of the replacement
-  bool is_option = true;      // a word of vLLM's all2all_backend, which rules may replace
+  std::string_view why = {};          // of the replacement
+  bool is_option = true;              // a word of vLLM's all2all_backend, which rules may replace
+  std::string_view emulated_by = {};  // of the registry, where that has another name
 };
 
 constexpr std::array names = {
@@ -48,11 +49,18 @@ constexpr std::array names = {
     BackendName{"deepep_low_latency"},
     BackendName{"deepep_v2", late_2026, late_2026},
     BackendName{"nixl_ep", post_33724, late_2026},
-    BackendName{"mori", pre_33724, post_40412},
+    BackendName{.name = "mori",
+                .first = pre_33724,
+                .last = post_40412,
+                .emulated_by = "mori_high_throughput"},
     BackendName{"mori_high_throughput", late_2026, late_2026},
     BackendName{"mori_low_latency", late_2026, late_2026},
-    BackendName{"flashinfer_all2allv", pre_33724, post_33724, "flashinfer_nvlink_two_sided",
-                "is a deprecated name"},
+    BackendName{.name = "flashinfer_all2allv",
+                .first = pre_33724,
+                .last = post_33724,
+                .replaced_by = "flashinfer_nvlink_two_sided",
+                .why = "is a deprecated name",
+                .emulated_by = "flashinfer_nvlink_two_sided"},
     BackendName{"flashinfer_nvlink_two_sided", post_36294, late_2026},
     BackendName{"flashinfer_nvlink_one_sided", post_36294, late_2026},
 };
@@ -201,6 +209,11 @@ std::vector<std::string_view> all_backend_names() {
   std::vector<std::string_view> all;
   for (const BackendName& row : names) all.push_back(row.name);
   return all;
+}
+
+std::string_view emulation_of(std::string_view name) {
+  const BackendName* row = find_name(name);
+  return row == nullptr || row->emulated_by.empty() ? name : row->emulated_by;
 }
 
 std::vector<std::string_view> backends_in(const Profile& profile) {

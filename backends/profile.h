@@ -53,6 +53,8 @@ const Profile& profile_with(std::string_view backend);
 
 // Every name of a backend that any profile knows, once.
 std::vector<std::string_view> all_backend_names();
+// The backend of the registry that a name stands for: itself, but for historic names.
+std::string_view emulation_of(std::string_view name);
 // Those that stand for a backend in the profile, and those that it replaces.
 std::vector<std::string_view> backends_in(const Profile& profile);
 struct Replacement {

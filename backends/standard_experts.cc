@@ -18,13 +18,8 @@ class StandardExperts final : public Experts {
       : kernels_(config.kernels),
         num_local_experts_(config.num_local_experts),
         router_weight_(config.router_weight),
-        id_map_(std::move(id_map)) {
-    if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
-      gemm_ = kernels_.gemm_experts(std::move(*gemm), num_local_experts_);
-    } else {
-      signs_ = std::move(std::get<ProbeWeights>(weights).signs);
-    }
-  }
+        compute_(config, std::move(weights)),
+        id_map_(std::move(id_map)) {}
 
   Tensor apply(Dispatched& dispatched) override {
     const RoutingBuffers local = id_map_->local_ids(dispatched.routing);
@@ -32,7 +27,7 @@ class StandardExperts final : public Experts {
     const RowPlanBuffers plan =
         kernels_.plan_rows(local.topk_ids.tensor(), ids_are_local, num_local_experts_);
     const Buffer rows = kernels_.permute(dispatched.hidden_states, plan.view());
-    const Buffer computed = compute(rows, plan.first_row.tensor());
+    const Buffer computed = compute_(rows, plan.first_row.tensor());
     const Tensor& dispatched_rows = dispatched.hidden_states;
     const Tensor output = dispatched.handle.keep_workspace(Buffer(
         kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
@@ -54,22 +49,29 @@ class StandardExperts final : public Experts {
                    kernels_.memory());
   }
 
-  // Probes work in place: an empty buffer says that the result is in rows.
-  Buffer compute(const Buffer& rows, const Tensor& first_row) {
-    if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
-    kernels_.probe_experts(rows.tensor(), first_row, signs_.tensor());
-    return {};
-  }
-
   Kernels& kernels_;
   int num_local_experts_;
   RouterWeight router_weight_ = RouterWeight::on_output;
-  Buffer signs_;
-  std::unique_ptr<GemmExperts> gemm_;  // null: probes
+  GroupedExperts compute_;
   std::unique_ptr<ExpertIdMap> id_map_;
 };
 
 }  // namespace
+
+GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weights)
+    : kernels_(config.kernels) {
+  if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
+    gemm_ = kernels_.gemm_experts(std::move(*gemm), config.num_local_experts);
+  } else {
+    signs_ = std::move(std::get<ProbeWeights>(weights).signs);
+  }
+}
+
+Buffer GroupedExperts::operator()(const Buffer& rows, const Tensor& first_row) {
+  if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
+  kernels_.probe_experts(rows.tensor(), first_row, signs_.tensor());
+  return {};
+}
 
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,
                                                std::unique_ptr<ExpertIdMap> id_map) {

@@ -32,6 +32,21 @@ struct ExpertsConfig {
   RouterWeight router_weight = RouterWeight::on_output;
 };
 
+// A rank's experts on rows that are grouped by them.
+class GroupedExperts {
+ public:
+  GroupedExperts(const ExpertsConfig& config, ExpertWeights weights);
+
+  // first_row as in RowPlan. RETURNS the experts' outputs, or an empty buffer where they stand in
+  // rows: probes work in place.
+  Buffer operator()(const Buffer& rows, const Tensor& first_row);
+
+ private:
+  Kernels& kernels_;
+  Buffer signs_;
+  std::unique_ptr<GemmExperts> gemm_;  // null: probes
+};
+
 // id_map: null: one of the config's own.
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,
                                                std::unique_ptr<ExpertIdMap> id_map = nullptr);

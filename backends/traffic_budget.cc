@@ -22,6 +22,7 @@ struct Member {
 };
 
 constexpr Count tag_bytes = 8;
+constexpr Count message_header_bytes = 16;  // of low latency: the source row, and room
 
 Traffic one_collective(Count rows, Count row_bytes) { return {rows * row_bytes, rows, 1}; }
 
@@ -89,6 +90,10 @@ class LayerBudget {
 
   void moves(const std::vector<Count>& beside, Provenance provenance) {
     const Capabilities& capabilities = question_.backend.capabilities;
+    if (capabilities.dispatch_move == DispatchMove::rank_messages ||
+        capabilities.dispatch_move == DispatchMove::slot_messages) {
+      return messages();
+    }
     const Member member = dispatcher();
     const Count list_bytes = std::accumulate(beside.begin(), beside.end(), hidden_bytes());
     if (capabilities.dispatch_move == DispatchMove::all_gather) {
@@ -102,6 +107,30 @@ class LayerBudget {
     } else if (capabilities.combine_move != CombineMove::none) {
       add(sum_, parts_of_others(member, hidden_bytes()));
     }
+  }
+
+  // Counts, then rows with what travels beside them, then rows home. Counts are no payload.
+  void messages() {
+    const Capabilities& capabilities = question_.backend.capabilities;
+    const auto& [sent, answered, top_k] = question_.messages;
+    const DType dtype = question_.widths.dtype;
+    const Count wire_bytes =
+        wire_columns(capabilities.limits, question_.widths.hidden_columns, dtype) * size_of(dtype);
+    const Count ids_bytes = size_of(capabilities.topk_ids_dtype.value_or(DType::i32));
+    const Count beside = capabilities.dispatch_move == DispatchMove::slot_messages
+                             ? message_header_bytes
+                             : top_k * (ids_bytes + size_of(DType::f32));
+    add(sum_, one_collective(0, 0));
+    add(sum_, one_collective(sent, wire_bytes + beside));
+    add(sum_, one_collective(answered, wire_bytes));
+    const int tp = question_.sizes.tp;
+    if (capabilities.tp_replicas != TpReplicas::split || tp == 1 ||
+        parallel_.is_sequence_parallel()) {
+      return;
+    }
+    const std::vector<Count> parts = even_split(dispatcher().own(), tp);
+    const Count own = parts[static_cast<std::size_t>(question_.tp_rank)];
+    add(sum_, one_collective(own * (tp - 1), hidden_bytes()));
   }
 
   // Tensor by tensor, and the tags by themselves.

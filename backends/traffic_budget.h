@@ -17,6 +17,13 @@ struct RowWidths {
   Count logits_bytes = 0;            // of the router's rows, which travel where a runner dispatches
 };
 
+// Of a dispatch to owners: messages to other ranks, and those of other ranks that are answered.
+struct SentMessages {
+  Count sent = 0;
+  Count answered = 0;
+  int top_k = 0;
+};
+
 struct BudgetQuestion {
   const Backend& backend;
   DispatchSite site = DispatchSite::kernel;
@@ -26,6 +33,7 @@ struct BudgetQuestion {
   int tp_rank = 0;  // in the TP group
   bool has_shared_experts = false;
   RowWidths widths;
+  SentMessages messages;
 };
 
 // REQUIRES declared moves. Tags that travel by themselves are counted, those in a list are not, as

@@ -30,12 +30,13 @@ void add_message(std::vector<WireMessage>& messages, const WireMessage& message)
 }
 
 // The way of one tensor's rows to a peer and of that peer's rows to this rank.
-void add_ways(Moves& moves, int rank, int peer, int tensor_id, const Tensor& sent,
-              const Tensor& received) {
-  if (peer == rank) {
-    moves.kept.emplace_back(sent, received);
-    return;
-  }
+struct Ways {
+  Tensor sent;
+  Tensor received;
+};
+
+void add_ways(Moves& moves, int peer, int tensor_id, const Ways& ways) {
+  const auto& [sent, received] = ways;
   add_message(moves.sent, {peer, tensor_id, sent});
   add_message(moves.received, {peer, tensor_id, received});
 }
@@ -53,8 +54,12 @@ Moves all_gather_moves(int rank, Tensors rows, RowCounts rows_per_rank, Tensors 
   Moves moves;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const int peer : ranks_from(rank, size_of(rows_per_rank))) {
-      add_ways(moves, rank, peer, static_cast<int>(i), rows[i],
-               part_of(gathered[i], rows_per_rank, peer));
+      const Ways ways{rows[i], part_of(gathered[i], rows_per_rank, peer)};
+      if (peer == rank) {
+        moves.kept.emplace_back(ways.sent, ways.received);
+      } else {
+        add_ways(moves, peer, static_cast<int>(i), ways);
+      }
     }
   }
   return moves;
@@ -65,8 +70,12 @@ Moves all_to_all_moves(int rank, Tensors sent, RowCounts rows_to, RowCounts rows
   Moves moves;
   for (std::size_t i = 0; i < sent.size(); ++i) {
     for (const int peer : ranks_from(rank, size_of(rows_to))) {
-      add_ways(moves, rank, peer, static_cast<int>(i), part_of(sent[i], rows_to, peer),
-               part_of(received[i], rows_from, peer));
+      const Ways ways{part_of(sent[i], rows_to, peer), part_of(received[i], rows_from, peer)};
+      if (peer == rank) {
+        moves.kept.emplace_back(ways.sent, ways.received);
+      } else {
+        add_ways(moves, peer, static_cast<int>(i), ways);
+      }
     }
   }
   return moves;

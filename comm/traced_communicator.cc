@@ -123,7 +123,7 @@ Tensors TracedCommunicator::payload(Tensors tensors) const {
 }
 
 void TracedCommunicator::count_sent(Count rows, Count bytes) {
-  log_.traffic.rows += rows;
+  if (bytes > 0) log_.traffic.rows += rows;  // not rows of counts alone, which are no payload
   log_.traffic.bytes += bytes;
   if (is_collective(last_.operation)) ++log_.traffic.collectives;
 }

@@ -215,14 +215,19 @@ void Kernels::add_rows(const Tensor& rows, const Tensor& to) {
   do_add_rows(rows, to);
 }
 
-void Kernels::weight_and_reduce(const Tensor& rows, const Tensor& row_of,
-                                const Tensor& topk_weights, const Tensor& out) {
+void Kernels::check_reduction(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                              const Tensor& out) {
   MOE_CHECK(rows.dtype == out.dtype && is_row_type(out.dtype) && rows.columns == out.columns,
             text("rows ", shape_text(rows), " reduced to ", shape_text(out)));
   MOE_CHECK(row_of.rows == out.rows && topk_weights.rows == out.rows &&
                 row_of.columns == topk_weights.columns,
             text("row_of ", shape_text(row_of), " and weights ", shape_text(topk_weights), " for ",
                  shape_text(out)));
+}
+
+void Kernels::weight_and_reduce(const Tensor& rows, const Tensor& row_of,
+                                const Tensor& topk_weights, const Tensor& out) {
+  check_reduction(rows, row_of, topk_weights, out);
   do_weight_and_reduce(rows, row_of, topk_weights, out);
 }
 

@@ -150,7 +150,39 @@ class Kernels {
   void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
                          const Tensor& out);
 
+  // The same with product and sum in one rounding each time: sum = fma(row, weight, sum)
+  // (numerics.md, 3: low latency).
+  void fused_weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                               const Tensor& out);
+
+  // The ranks that own a token's choices, each once, then -1. topk_ids [rows, top_k] i32;
+  // rank_of_expert [num_experts, 1] i32. RETURNS [rows, top_k] i32. ORDER: ranks ascending.
+  Buffer destination_ranks(const Tensor& topk_ids, const Tensor& rank_of_expert);
+
+  // How many choices each local expert has: [num_local_experts, 1] i32. expert_map as plan_rows
+  // takes it.
+  Buffer count_choices(const Tensor& topk_ids, const Tensor& expert_map, int num_local_experts);
+
+  // Choices of experts that live elsewhere (-1 in expert_map) get another id and the weight 0, in
+  // place. topk_ids i32.
+  void replace_foreign_choices(const Routing& routing, const Tensor& expert_map,
+                               std::int32_t replacement);
+
+  // The same ids as i32 or i64. An id that does not fit is refused.
+  Buffer cast_ids(const Tensor& ids, DType dtype);
+
+  // Row places[i] of rows at row i; row i of rows at row places[i] of to. places [n, 1] i32; to
+  // keeps its other rows.
+  Buffer gather_rows(const Tensor& rows, const Tensor& places);
+  void scatter_rows(const Tensor& rows, const Tensor& places, const Tensor& to);
+
+  // Rows as wide as columns: cut, or filled up with zeros.
+  Buffer resize_columns(const Tensor& rows, Count columns);
+
  private:
+  static void check_reduction(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                              const Tensor& out);
+
   virtual void do_fused_topk(const Tensor& router_logits, const TopkSettings& settings,
                              const Routing& chosen) = 0;
   virtual void do_grouped_topk(const Tensor& router_logits, const GroupedTopkSettings& settings,
@@ -180,6 +212,18 @@ class Kernels {
   virtual void do_add_rows(const Tensor& rows, const Tensor& to) = 0;
   virtual void do_weight_and_reduce(const Tensor& rows, const Tensor& row_of,
                                     const Tensor& topk_weights, const Tensor& out) = 0;
+  virtual void do_fused_weight_and_reduce(const Tensor& rows, const Tensor& row_of,
+                                          const Tensor& topk_weights, const Tensor& out) = 0;
+  virtual void do_destination_ranks(const Tensor& topk_ids, const Tensor& rank_of_expert,
+                                    const Tensor& ranks) = 0;
+  virtual void do_count_choices(const Tensor& topk_ids, const Tensor& expert_map,
+                                const Tensor& counts) = 0;
+  virtual void do_replace_foreign_choices(const Routing& routing, const Tensor& expert_map,
+                                          std::int32_t replacement) = 0;
+  virtual void do_cast_ids(const Tensor& ids, const Tensor& cast) = 0;
+  virtual void do_gather_rows(const Tensor& rows, const Tensor& places, const Tensor& out) = 0;
+  virtual void do_scatter_rows(const Tensor& rows, const Tensor& places, const Tensor& to) = 0;
+  virtual void do_resize_columns(const Tensor& rows, const Tensor& out) = 0;
 };
 
 // The operators on the host.

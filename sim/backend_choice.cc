@@ -3,6 +3,8 @@
 
 #include "sim/backend_choice.h"
 
+#include <algorithm>
+
 #include "kernels/base/text.h"
 #include "sim/placement_choice.h"
 #include "sim/registry.h"
@@ -23,6 +25,23 @@ std::vector<std::string> defects_of(const Scenario& scenario, const Profile& pro
   return {profile.defects.begin(), profile.defects.end()};
 }
 
+// vLLM asks a backend that sends to owners only where kernels move rows between ranks of experts;
+// elsewhere its factory takes all-gather between DP ranks, or nothing (distribution-layer.md, 8).
+void leave_layers_without_all2all(const Scenario& scenario, BackendChoice& choice) {
+  const WorldSpec& world = scenario.world;
+  const bool reaches_owners =
+      choice.backend != nullptr &&
+      choice.backend->capabilities.dispatch_reach == DispatchReach::owner_ranks;
+  const bool has_all2all =
+      world.expert_parallel && (world.dp > 1 || world.pcp > 1 || world.sequence_parallel);
+  if (!reaches_owners || has_all2all) return;
+  const std::string_view instead = world.dp > 1 ? "allgather_reducescatter" : "no_ep";
+  choice.decision.trace.push_back(text("a layer without all2all kernels: ", instead,
+                                       " in the place of ", choice.decision.backend));
+  choice.decision.backend = instead;
+  choice.backend = find_backend(instead);
+}
+
 }  // namespace
 
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
@@ -31,7 +50,8 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   BackendChoice choice{.decision = resolve_backend(
                            profile, {line.backend, platform_named(line.platform), world.dp > 1})};
   choice.naive_form = naive_form_of(profile, defects_of(scenario, profile));
-  choice.backend = find_backend(choice.decision.backend);
+  choice.backend = find_backend(emulation_of(choice.decision.backend));
+  leave_layers_without_all2all(scenario, choice);
   if (choice.backend == nullptr && choice.decision.error.empty()) {
     choice.absence = text(choice.decision.backend, ": vLLM has it under profile ", profile.name,
                           ", it is not emulated yet");
@@ -43,11 +63,36 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   return choice;
 }
 
+Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities) {
+  if (!capabilities.fixed_capacity) return 0;
+  if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
+  return scenario.traced_max_num_batched_tokens.value_or(
+      capabilities.fixed_capacity->default_tokens);
+}
+
+std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities) {
+  const WorldSpec& world = scenario.world;
+  if (capabilities.dispatch_reach != DispatchReach::owner_ranks) return "";
+  WireQuestion question{
+      .num_ranks = world.dp * world.pcp * world.tp,
+      .dtype = scenario.model.dtype,
+      .top_k = scenario.model.top_k,
+      .num_experts = scenario.model.num_physical_experts(),
+      .is_linear = placement_in(scenario, capabilities).placement == Placement::linear,
+      .weight_on_input = scenario.model.router_weight_on_input,
+      .max_num_tokens = max_num_tokens(scenario, capabilities)};
+  for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
+    question.hidden_size = std::max(question.hidden_size, scenario.model.layer(layer).hidden_size);
+  }
+  return refusal_of(capabilities, question);
+}
+
 void check_backend_name(const std::string& name) {
   std::vector<std::string> names;
   for (const RegistryRow& row : registry()) names.emplace_back(row.name);
   for (const std::string_view known : all_backend_names()) {
-    if (find_backend(known) == nullptr) names.emplace_back(known);
+    if (find_backend(emulation_of(known)) == nullptr || emulation_of(known) != known)
+      names.emplace_back(known);
   }
   chosen("unknown backend", name, names);
 }

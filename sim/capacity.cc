@@ -5,6 +5,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 
 namespace moe::sim {
 namespace {
@@ -37,7 +38,8 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs) {
 
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const Backend& backend,
                     const std::string& name) {
-  const std::optional<Count> most = backend.capabilities.max_num_tokens_per_rank;
+  std::optional<Count> most = backend.capabilities.max_num_tokens_per_rank;
+  if (backend.capabilities.fixed_capacity) most = max_num_tokens(scenario, backend.capabilities);
   if (!most) return;
   const std::string excess = first_excess(scenario, inputs, *most);
   if (excess.empty()) return;

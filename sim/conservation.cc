@@ -8,7 +8,9 @@
 
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
+#include "sim/batched_check.h"
 #include "sim/host_copy.h"
+#include "sim/row_choices.h"
 
 namespace moe::sim {
 namespace {
@@ -16,20 +18,22 @@ namespace {
 class DispatchCheck {
  public:
   DispatchCheck(const ConservationFacts& facts, golden::Cell cell, CheckLedger& ledger)
-      : facts_(facts), cell_(cell), ledger_(ledger), tokens_(facts.tokens(cell.step)) {
+      : facts_(facts),
+        cell_(cell),
+        ledger_(ledger),
+        tokens_(facts.tokens(cell.step)),
+        choices_(facts, cell, tokens_) {
     arrivals_.resize(static_cast<std::size_t>(total_rows(tokens_.rows_per_rank())));
-    for (int expert = 0; expert < facts.inputs.top_k(); ++expert) {
-      padding_choice_.push_back(static_cast<std::int16_t>(expert));
-    }
   }
 
-  void count(const Dispatched& dispatched) {
+  // num_rows: of the dispatched ones those that somebody sent.
+  void count(Count num_rows) {
     ledger_.looked("COUNT");
     Count expected = 0;
     for_each_row([&](std::int64_t tag) { expected += must_arrive(tag) ? 1 : 0; });
-    if (dispatched.hidden_states.rows != expected) {
-      found("COUNT", text(dispatched.hidden_states.rows, " rows arrived, ", expected,
-                          " must: the ranks hold ", joined(tokens_.rows_per_rank())));
+    if (num_rows != expected) {
+      found("COUNT", text(num_rows, " rows arrived, ", expected, " must: the ranks hold ",
+                          joined(tokens_.rows_per_rank())));
     }
   }
 
@@ -41,13 +45,15 @@ class DispatchCheck {
     const auto tag_of = elements_of<std::int64_t>(tags.tensor());
     for (Count row = 0; row < dispatched.hidden_states.rows; ++row) {
       const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
+      const Tensor row_ids = rows_of(ids.tensor(), row, 1);
+      if (is_padding(tag, row_ids)) continue;
       if (!tokens_.contains(tag)) {
         found("PROV", text("row ", row, " carries tag ", hex16(static_cast<std::uint64_t>(tag)),
                            ", which names no token of this step"));
         continue;
       }
       ++arrivals_[tokens_.index_of(tag)];
-      ids_of_row(row, tag, rows_of(ids.tensor(), row, 1));
+      ids_of_row(row, tag, row_ids);
     }
     check_payload(dispatched, tag_of, memory);
   }
@@ -72,64 +78,49 @@ class DispatchCheck {
     }
   }
 
-  bool lives_here(int expert) const {
-    return expert >= 0 &&
-           facts_.expert_map.rank_of[static_cast<std::size_t>(expert)] == facts_.parallel.ep_rank;
-  }
-
-  // As the ids travel; valid until the next call. Padding is a row of zeros, for which a router
-  // chooses the first experts.
-  std::span<const std::int16_t> chosen_by(std::int64_t tag) const {
-    const auto token = tokens_.token_of(tag);
-    std::span<const std::int16_t> chosen = padding_choice_;
-    if (token) {
-      chosen = facts_.inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
-    }
-    if (facts_.travelling == nullptr) return chosen;
-    travelling_ = facts_.travelling->travelling(cell_.layer, row_of_tag(tag), chosen);
-    return travelling_;
+  // A row that nobody sent says so twice.
+  bool is_padding(std::int64_t tag, const Tensor& row_ids) const {
+    return facts_.capabilities.pads_received_rows && tag == no_row &&
+           std::ranges::all_of(elements_of<std::int32_t>(row_ids), [](int id) { return id == -1; });
   }
 
   bool must_arrive(std::int64_t tag) const {
     if (facts_.capabilities.dispatch_reach != DispatchReach::owner_ranks) return true;
-    return std::ranges::any_of(chosen_by(tag), [this](int expert) { return lives_here(expert); });
+    return std::ranges::any_of(choices_.of(tag),
+                               [this](int expert) { return choices_.lives_here(expert); });
   }
 
   void ids_of_row(Count row, std::int64_t tag, const Tensor& row_ids) {
     const auto received = elements_of<std::int32_t>(row_ids);
-    if (!std::ranges::equal(received, chosen_by(tag))) {
-      found("PROV", text("row ", row, " is ", tokens_.words(tag), " but came with experts [",
-                         joined(received), "], that token chose [", joined(chosen_by(tag)), "]"));
-    }
+    const std::vector<int> expected = choices_.as_received(tag);
+    if (std::ranges::equal(received, expected)) return;
+    const std::vector<std::int16_t> travelling = choices_.of(tag);
+    const std::vector<int> chosen(travelling.begin(), travelling.end());
+    const std::string contract =
+        chosen == expected ? "" : text(", which must come as [", joined(expected), "]");
+    found("PROV", text("row ", row, " is ", tokens_.words(tag), " but came with experts [",
+                       joined(received), "], that token chose [", joined(chosen), "]", contract));
   }
 
   // The first and the last row of every source's run, byte for byte.
   void check_payload(const Dispatched& dispatched, std::span<const std::int64_t> tags,
                      Memory& memory) {
     const HostCopy hidden(dispatched.hidden_states, memory);
-    std::vector<std::byte> expected(static_cast<std::size_t>(row_bytes(hidden.tensor())));
     for (std::size_t row = 0; row < tags.size(); ++row) {
       const bool is_edge = row == 0 || row + 1 == tags.size() ||
                            rank_of_tag(tags[row - 1]) != rank_of_tag(tags[row]) ||
                            rank_of_tag(tags[row + 1]) != rank_of_tag(tags[row]);
       if (!is_edge || !tokens_.contains(tags[row])) continue;
-      std::ranges::fill(expected, std::byte{0});
-      if (const auto token = tokens_.token_of(tags[row])) {
-        facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token,
-                                     expected);
-      }
-      const auto* actual = row_at(hidden.tensor(), static_cast<Count>(row));
-      if (std::memcmp(actual, expected.data(), expected.size()) != 0) {
-        found("PROV", text("row ", row, " is tagged ", tokens_.words(tags[row]),
-                           " but does not hold its hidden states"));
-      }
+      if (choices_.holds(rows_of(hidden.tensor(), static_cast<Count>(row), 1), tags[row])) continue;
+      found("PROV", text("row ", row, " is tagged ", tokens_.words(tags[row]),
+                         " but does not hold its hidden states"));
     }
   }
 
   void conservation_broken(std::int64_t tag, int times) {
     std::vector<int> here;
-    for (const int expert : chosen_by(tag)) {
-      if (lives_here(expert)) here.push_back(expert);
+    for (const int expert : choices_.of(tag)) {
+      if (choices_.lives_here(expert)) here.push_back(expert);
     }
     const std::string where =
         here.empty() ? text("rank ", cell_.rank) : text("expert ", joined(here));
@@ -148,8 +139,7 @@ class DispatchCheck {
   golden::Cell cell_;
   CheckLedger& ledger_;
   DispatchedTokens tokens_;
-  std::vector<std::int16_t> padding_choice_;
-  mutable std::vector<std::int16_t> travelling_;
+  RowChoices choices_;
   std::vector<int> arrivals_;
 };
 
@@ -157,10 +147,20 @@ class DispatchCheck {
 
 void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger) {
+  if (facts.capabilities.activation_format == ActivationFormat::batched_experts) {
+    return check_batched(facts, cell, dispatched, memory, ledger);
+  }
   DispatchCheck check(facts, cell, ledger);
-  check.count(dispatched);
   const Tensor& tags = dispatched.provenance;
-  if (tags.columns != 1 || tags.rows != dispatched.hidden_states.rows) return;
+  const bool has_tags = tags.columns == 1 && tags.rows == dispatched.hidden_states.rows;
+  if (!facts.capabilities.pads_received_rows) {
+    check.count(dispatched.hidden_states.rows);
+  } else if (has_tags) {
+    const HostCopy copy(tags, memory);
+    check.count(std::ranges::count_if(elements_of<std::int64_t>(copy.tensor()),
+                                      [](std::int64_t tag) { return tag != no_row; }));
+  }
+  if (!has_tags) return;
   check.rows(dispatched, memory);
   check.conservation();
 }

@@ -20,15 +20,16 @@ struct ConservationFacts {
   const Capabilities& capabilities;
   FusedMoEParallelConfig parallel;            // of this rank
   bool layer_moves_rows = true;               // else the layer gets all rows as its own
+  TpSources sources = {};                     // of a dispatch to owners
   const TravellingIds* travelling = nullptr;  // null: ids travel as they were chosen
 
   DispatchedTokens tokens(int step) const {
-    return {parallel, inputs.tokens(step), layer_moves_rows};
+    return {parallel, inputs.tokens(step), layer_moves_rows, sources};
   }
 };
 
-// cell.rank is the rank of the world, for messages. REQUIRES the standard format. Without
-// provenance tags only COUNT is looked at.
+// cell.rank is the rank of the world, for messages. Without provenance tags only COUNT is looked
+// at, and nothing where rows are padded.
 void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
                       const Dispatched& dispatched, Memory& memory, CheckLedger& ledger);
 

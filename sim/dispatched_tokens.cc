@@ -3,20 +3,37 @@
 
 #include "sim/dispatched_tokens.h"
 
+#include "comm/exchange_sum.h"
 #include "kernels/base/text.h"
 
 namespace moe::sim {
 
 DispatchedTokens::DispatchedTokens(const FusedMoEParallelConfig& parallel,
-                                   RowCounts num_tokens_across_dp, bool layer_moves_rows)
+                                   RowCounts num_tokens_across_dp, bool layer_moves_rows,
+                                   TpSources sources)
     : num_tokens_(num_tokens_across_dp.begin(), num_tokens_across_dp.end()) {
   const std::vector<Count> sizes = dispatch_sizes(parallel, num_tokens_across_dp);
   const std::size_t shares = sizes.size() / num_tokens_.size();
   for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
     const auto share = static_cast<Count>(rank % shares);
-    runs_.push_back({static_cast<int>(rank / shares), share * sizes[rank], sizes[rank]});
+    const Run run{static_cast<int>(rank / shares), share * sizes[rank], sizes[rank]};
+    add_sources(run, sources);
   }
-  rows_per_rank_ = layer_moves_rows ? sizes : std::vector<Count>{total_rows(sizes)};
+  for (const Run& run : runs_) rows_per_rank_.push_back(run.num_rows);
+  if (!layer_moves_rows) rows_per_rank_ = {total_rows(sizes)};
+}
+
+void DispatchedTokens::add_sources(const Run& run, TpSources sources) {
+  const std::vector<Count> parts = even_split(run.num_rows, sources.replicas);
+  for (int replica = 0; replica < sources.replicas; ++replica) {
+    Run source = run;
+    if (sources.are_split) {
+      source.first_row = rows_before(parts, replica);
+      source.first_token += source.first_row;
+      source.num_rows = parts[static_cast<std::size_t>(replica)];
+    }
+    runs_.push_back(source);
+  }
 }
 
 bool DispatchedTokens::contains(std::int64_t tag) const {
@@ -27,6 +44,13 @@ bool DispatchedTokens::contains(std::int64_t tag) const {
 
 std::size_t DispatchedTokens::index_of(std::int64_t tag) const {
   return static_cast<std::size_t>(rows_before(rows_per_rank_, rank_of_tag(tag)) + row_of_tag(tag));
+}
+
+Count DispatchedTokens::router_row(std::int64_t tag) const {
+  const bool is_by_source = rows_per_rank_.size() == runs_.size();
+  const Count before =
+      is_by_source ? runs_[static_cast<std::size_t>(rank_of_tag(tag))].first_row : 0;
+  return before + row_of_tag(tag);
 }
 
 std::optional<TokenOf> DispatchedTokens::token_of(std::int64_t tag) const {

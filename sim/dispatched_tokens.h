@@ -18,12 +18,19 @@ struct TokenOf {
   Count token = 0;
 };
 
+// How ranks of a TP group dispatch that hold the same tokens: none do, each sends them all, or they
+// split them.
+struct TpSources {
+  int replicas = 1;
+  bool are_split = false;
+};
+
 class DispatchedTokens {
  public:
   // layer_moves_rows: whether the layer's dispatch sees each rank's rows apart, or all that it gets
   // as its own.
   DispatchedTokens(const FusedMoEParallelConfig& parallel, RowCounts num_tokens_across_dp,
-                   bool layer_moves_rows);
+                   bool layer_moves_rows, TpSources sources = {});
 
   // Rows by the rank that their tags name.
   RowCounts rows_per_rank() const { return rows_per_rank_; }
@@ -32,6 +39,8 @@ class DispatchedTokens {
   bool contains(std::int64_t tag) const;
   // The row's place among all, ranks ascending. REQUIRES contains(tag).
   std::size_t index_of(std::int64_t tag) const;
+  // The row's place among those that its rank's router sees. REQUIRES contains(tag).
+  Count router_row(std::int64_t tag) const;
   // Nothing for padding.
   std::optional<TokenOf> token_of(std::int64_t tag) const;
 
@@ -40,11 +49,15 @@ class DispatchedTokens {
 
  private:
   // Rows of one source: tokens of a DP rank from first_token on; beyond its last one padding.
+  // first_row: how many rows its router sees before them.
   struct Run {
     int dp_rank = 0;
     Count first_token = 0;
     Count num_rows = 0;
+    Count first_row = 0;
   };
+
+  void add_sources(const Run& run, TpSources sources);
 
   std::vector<Count> num_tokens_;
   std::vector<Count> rows_per_rank_;

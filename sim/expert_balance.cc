@@ -8,7 +8,7 @@
 
 #include "backends/replica_router.h"
 #include "kernels/base/text.h"
-#include "sim/dispatched_tokens.h"
+#include "sim/batched_check.h"
 #include "sim/host_copy.h"
 #include "sim/placement_faults.h"
 
@@ -105,10 +105,13 @@ bool ExpertBalance::counts_row(Count row) const {
   return tokens.contains(tag) && tokens.token_of(tag).has_value();
 }
 
-// Every choice that one of this rank's slots computes, of rows that are tokens.
+DispatchedTokens ExpertBalance::dispatched_tokens(int step) const {
+  return {rank_.parallel, rank_.inputs.tokens(step), rank_.layer_moves_rows, rank_.sources};
+}
+
 void ExpertBalance::count_executed(int layer, const Dispatched& dispatched) {
-  const DispatchedTokens tokens(rank_.parallel, rank_.inputs.tokens(rank_.watch.cell.step),
-                                rank_.layer_moves_rows);
+  if (dispatched.routing.topk_ids.columns == 0) return count_batched(layer, dispatched);
+  const DispatchedTokens tokens = dispatched_tokens(rank_.watch.cell.step);
   const HostCopy tags(dispatched.provenance, rank_.memory);
   const HostCopy ids(dispatched.routing.topk_ids, rank_.memory);
   const auto tag_of = elements_of<std::int64_t>(tags.tensor());
@@ -120,6 +123,21 @@ void ExpertBalance::count_executed(int layer, const Dispatched& dispatched) {
     if (!tokens.contains(tag) || !tokens.token_of(tag)) continue;
     if (chosen[i] < 0 || chosen[i] / each != rank_.parallel.ep_rank) continue;
     executed_.count(static_cast<int>(index_of(layer)), chosen[i]);
+  }
+}
+
+void ExpertBalance::count_batched(int layer, const Dispatched& dispatched) {
+  const DispatchedTokens tokens = dispatched_tokens(rank_.watch.cell.step);
+  const HostCopy tags(dispatched.provenance, rank_.memory);
+  const auto tag_of = elements_of<std::int64_t>(tags.tensor());
+  int physical = rank_.parallel.ep_rank * (world_.num_physical / world_.num_ranks);
+  for (const auto& [first, count] : valid_rows(dispatched, rank_.memory)) {
+    for (Count row = first; row < first + count; ++row) {
+      const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
+      if (!tokens.contains(tag) || !tokens.token_of(tag)) continue;
+      executed_.count(static_cast<int>(index_of(layer)), physical);
+    }
+    ++physical;
   }
 }
 
@@ -174,9 +192,9 @@ ExpertBalance::Loads ExpertBalance::compared_loads(int step) {
   const auto half = loads.recorded.begin() + std::ssize(placements_);
   loads.executed.assign(half, loads.recorded.end());
   loads.recorded.erase(half, loads.recorded.end());
-  const DispatchedTokens tokens(rank_.parallel, rank_.inputs.tokens(step), rank_.layer_moves_rows);
-  const auto copies = static_cast<double>(world_.num_ranks) /
-                      static_cast<double>(std::size(tokens.rows_per_rank()));
+  const auto sources = static_cast<double>(std::size(dispatched_tokens(step).rows_per_rank()));
+  const int parts = rank_.sources.are_split ? rank_.sources.replicas : 1;
+  const double copies = world_.num_ranks * parts / sources;
   for (auto& layer : loads.executed) {
     for (double& load : layer) load *= copies;
   }

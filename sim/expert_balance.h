@@ -13,6 +13,7 @@
 #include "backends/placed_experts.h"
 #include "backends/placement/rearrangement.h"
 #include "comm/traced_communicator.h"
+#include "sim/dispatched_tokens.h"
 #include "sim/layer_watch.h"
 #include "sim/map_check.h"
 #include "sim/travelling_ids.h"
@@ -29,6 +30,7 @@ struct BalancedRank {
   LayerRange stage;
   int world_rank = 0;
   bool layer_moves_rows = true;
+  TpSources sources;
   Memory& memory;
   Communicator& group;  // EPLB's own
   TracedCommunicator& trace;
@@ -67,7 +69,10 @@ class ExpertBalance final : public TravellingIds {
   }
   bool counts_row(Count row) const;
   bool is_counting() const { return clock_.is_recording() && !rank_.watch.is_probing; }
+  // Rows of tokens alone: the choices of each that one of this rank's slots computes.
   void count_executed(int layer, const Dispatched& dispatched);
+  void count_batched(int layer, const Dispatched& dispatched);
+  DispatchedTokens dispatched_tokens(int step) const;
   Loads compared_loads(int step);
   void compare_loads(int layer, const Loads& loads, int step);
   void check_plan(int layer, const ReplicaMaps& expected, std::span<const int> refusing, int step);

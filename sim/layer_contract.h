@@ -14,19 +14,27 @@ struct LayerContract {
   int top_k = 0;
   std::vector<int> local_of;  // of each global expert its slot on this rank, -1 elsewhere
   int num_local_experts = 0;
+  Count max_num_tokens = 0;   // fixed capacity: rows that a rank may hand in
+  Count num_dispatchers = 1;  // ranks whose rows an expert's room holds
 
   IdSpace ids_space() const {
     return facts.travelling == nullptr ? IdSpace::logical : IdSpace::physical;
   }
 
   int num_experts() const { return static_cast<int>(local_of.size()); }
-  DType ids_dtype() const { return facts.capabilities.topk_ids_dtype.value_or(DType::i32); }
+  // At the layer's edges; a backend's own type is for its wire.
+  DType ids_dtype() const { return DType::i32; }
+  bool is_batched() const {
+    return facts.capabilities.activation_format == ActivationFormat::batched_experts;
+  }
+  // Rows of one expert's room in the batched format.
+  Count expert_capacity() const { return max_num_tokens * num_dispatchers; }
 
   // Rows that the layer gets and gives back.
   Count own_rows(int step) const {
-    const DispatchedTokens tokens = facts.tokens(step);
-    const RowCounts rows = tokens.rows_per_rank();
-    return rows[std::size(rows) == 1 ? 0 : static_cast<std::size_t>(dispatch_rank(facts.parallel))];
+    const std::vector<Count> sizes = dispatch_sizes(facts.parallel, facts.inputs.tokens(step));
+    if (!facts.layer_moves_rows) return total_rows(sizes);
+    return sizes[static_cast<std::size_t>(dispatch_rank(facts.parallel))];
   }
   // The most that a dispatch can bring.
   Count rows_max(int step) const { return total_rows(facts.tokens(step).rows_per_rank()); }

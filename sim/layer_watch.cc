@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/base/text.h"
+#include "sim/batched_check.h"
 #include "sim/host_copy.h"
 #include "sim/id_checks.h"
 #include "sim/poison_check.h"
@@ -125,22 +126,41 @@ class WatchedExperts final : public Experts {
     const golden::Cell cell = watch_.cell;
     watch_.token_of = names_of(dispatched);
     if (check_shape_of_dispatched(contract_, cell, dispatched, watch_.ledger)) {
-      check_global_ids({contract_, cell, "dispatch", watch_.token_of, memory_}, dispatched.routing,
-                       watch_.ledger);
+      if (!contract_.is_batched()) check_ids(dispatched);
       check_dispatched(contract_.facts, cell, dispatched, memory_, watch_.ledger);
     }
     const Tensor output = timed(dispatched);
     check_shape_of_expert_output(contract_, cell, dispatched, output, watch_.ledger);
-    check_capacity(contract_, cell, dispatched, watch_.ledger);
+    check_capacity(contract_, cell, dispatched, memory_, watch_.ledger);
     for (const ConstInput& input : watch_.inputs) {
       input.check_apart(cell, "expert_output", output, watch_.ledger);
     }
-    const HostCopy rows(output, memory_);
-    check_poison(cell, RowsOf::experts, rows.tensor(), watch_.token_of, watch_.ledger);
+    check_outputs(dispatched, output);
     return output;
   }
 
  private:
+  // Foreign choices that come as one expert repeat it, which is the contract's.
+  void check_ids(const Dispatched& dispatched) {
+    if (contract_.facts.capabilities.foreign_choices != ForeignChoices::as_sent) return;
+    check_global_ids({contract_, watch_.cell, "dispatch", watch_.token_of, memory_},
+                     dispatched.routing, watch_.ledger);
+  }
+
+  // Where rows stand in experts' rooms, those beyond the counts are nobody's.
+  void check_outputs(const Dispatched& dispatched, const Tensor& output) {
+    const HostCopy rows(output, memory_);
+    if (!contract_.is_batched()) {
+      return check_poison(watch_.cell, RowsOf::experts, rows.tensor(), watch_.token_of,
+                          watch_.ledger);
+    }
+    for (const auto& [first, count] : valid_rows(dispatched, memory_)) {
+      check_poison(
+          watch_.cell, RowsOf::experts, rows_of(rows.tensor(), first, count),
+          [this, first = first](Count row) { return watch_.token_of(first + row); }, watch_.ledger);
+    }
+  }
+
   // What messages call a dispatched row: its token, by its tag.
   std::function<std::string(Count row)> names_of(const Dispatched& dispatched) {
     const HostCopy copy(dispatched.provenance, memory_);

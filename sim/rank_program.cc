@@ -7,23 +7,19 @@
 #include <utility>
 
 #include "backends/moe_runner.h"
-#include "backends/monolithic.h"
-#include "backends/placement/tensor_shard.h"
-#include "backends/routers.h"
-#include "backends/weighted_input.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/exact_weights.h"
 #include "sim/expert_balance.h"
-#include "sim/faults.h"
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
+#include "sim/layer_maker.h"
 #include "sim/layer_probes.h"
-#include "sim/loaded_experts.h"
 #include "sim/placement_choice.h"
 #include "sim/placement_faults.h"
 #include "sim/poison_check.h"
 #include "sim/recorded_rows.h"
+#include "sim/row_choices.h"
 #include "sim/traffic_check.h"
 
 namespace moe::sim {
@@ -51,7 +47,12 @@ class RankProgram {
         ranks_(std::move(wires), deployment_.sizes, job.faults),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
-    for (int layer = stage_.first; layer < stage_.last; ++layer) build_layer(layer);
+    const LayerMaker maker({job_, rank_, memory_, parallel_, expert_map_, *kernels_, groups_,
+                            ranks_.trace(), ranks_.sharing(), watch_, facts_, naive_form_,
+                            balance_.get()});
+    for (int layer = stage_.first; layer < stage_.last; ++layer) {
+      layers_.push_back(maker.make(layer));
+    }
   }
 
   void run() {
@@ -81,14 +82,6 @@ class RankProgram {
   }
 
  private:
-  std::vector<int> local_experts() const {
-    std::vector<int> local(expert_map_.local_of);
-    for (std::size_t expert = 0; expert < local.size(); ++expert) {
-      if (expert_map_.rank_of[expert] != parallel_.ep_rank) local[expert] = -1;
-    }
-    return local;
-  }
-
   bool moves_rows() const { return layer_moves_rows(job_.backend, job_.line.dispatch_site); }
 
   // Null where experts stay where they are.
@@ -96,110 +89,16 @@ class RankProgram {
     if (!job_.scenario.eplb) return nullptr;
     return std::make_unique<ExpertBalance>(
         BalancedRank{job_.scenario, job_.line, job_.inputs, job_.faults, parallel_, stage_, rank_,
-                     moves_rows(), memory_, ranks_.add_eplb_group(), ranks_.trace(), watch_});
-  }
-
-  ExpertWeights weights_of(int layer) {
-    const Placement placement = placement_in(job_.scenario, job_.backend.capabilities).placement;
-    return loaded_experts({job_.scenario, job_.inputs, job_.faults, expert_map_, placement,
-                           parallel_, rank_, memory_},
-                          layer, watch_.ledger);
-  }
-
-  // This rank's shard of the shared experts, or all of them where ranks of a TP group hold
-  // different tokens; null without any.
-  std::unique_ptr<SharedExperts> shared_of(int layer) {
-    if (job_.scenario.model.num_shared_experts == 0) return nullptr;
-    const TensorShard shard = parallel_.is_sequence_parallel()
-                                  ? TensorShard{}
-                                  : TensorShard{groups_.tp.rank(), groups_.tp.size()};
-    return make_shared_experts(
-        *kernels_, shard_of(job_.inputs.shared_expert_weights(layer, memory_), shard, memory_));
-  }
-
-  RouterWeight router_weight() const {
-    return job_.scenario.model.router_weight_on_input ? RouterWeight::on_input
-                                                      : RouterWeight::on_output;
-  }
-
-  bool has_logits() const { return std::holds_alternative<LogitsRouting>(job_.scenario.routing); }
-
-  // The layer's own router where there are logits, else one that repeats what was written down.
-  std::unique_ptr<Router> layer_router(int layer) {
-    const int top_k = job_.scenario.model.top_k;
-    if (!has_logits()) return make_recorded_router(*kernels_, top_k);
-    return with_exact_weights(make_router(*kernels_, router_spec(job_.scenario, layer)), top_k,
-                              memory_);
+                     moves_rows(), tp_sources(job_.backend.capabilities, job_.scenario.world),
+                     memory_, ranks_.add_eplb_group(), ranks_.trace(), watch_});
   }
 
   // What the layer's router reads, [tokens, …] in host memory.
   Buffer router_rows(golden::Cell cell, const CellInputs& inputs) {
-    if (!has_logits()) return recorded_rows(inputs, *host_);
+    if (!std::holds_alternative<LogitsRouting>(job_.scenario.routing))
+      return recorded_rows(inputs, *host_);
     return logits_beside_weights(job_.inputs.router_logits(cell, *host_).tensor(),
                                  inputs.topk_weights.tensor(), *host_);
-  }
-
-  LayerContract contract_of(int layer) const {
-    const ModelSpec& model = job_.scenario.model;
-    return {facts_,
-            model.layer(layer).hidden_size,
-            model.dtype,
-            model.top_k,
-            local_experts(),
-            expert_map_.num_local_experts[static_cast<std::size_t>(parallel_.ep_rank)]};
-  }
-
-  // Experts behind their watch and their faults, and inside them the map of ids behind its own.
-  std::unique_ptr<Experts> experts_of(int layer, const LayerContract& contract,
-                                      const FaultSite& site) {
-    const auto make = [this, contract, site](ExpertWeights weights) {
-      auto id_map =
-          watched(with_faults(make_expert_id_map(*kernels_, contract.local_of), site, job_.faults),
-                  watch_, contract, memory_);
-      const ExpertsConfig config{*kernels_, contract.local_of, contract.num_local_experts,
-                                 router_weight()};
-      return make_standard_experts(config, std::move(weights), std::move(id_map));
-    };
-    auto experts = balance_ == nullptr ? make(weights_of(layer))
-                                       : balance_->experts(layer, weights_of(layer), make);
-    return watched(with_faults(std::move(experts), site, job_.faults), watch_, contract, memory_);
-  }
-
-  // Whatever chooses, behind its faults; where experts are balanced its choices become replicas.
-  std::unique_ptr<Router> router_of(int layer, const FaultSite& site) {
-    auto router = with_faults(layer_router(layer), site, job_.faults);
-    if (balance_ == nullptr) return router;
-    return balance_->with_replicas(layer, std::move(router));
-  }
-
-  void build_layer(int layer) {
-    const bool is_late = job_.line.selection == Selection::monolithic;
-    const DispatchSite where = job_.line.dispatch_site;
-    const LayerContract contract = contract_of(layer);
-    const FaultSite site{
-        rank_, layer, memory_, contract.local_of, groups_, parallel_, job_.scenario.model.scale};
-    const PrepareFinalizeConfig config{groups_,     parallel_,           memory_,
-                                       expert_map_, Provenance::travels, naive_form_};
-    auto experts = experts_of(layer, contract, site);
-    auto router = router_of(layer, site);
-    if (is_late) {
-      experts =
-          make_monolithic_experts(std::exchange(router, make_late_router()), std::move(experts));
-    }
-    auto moving = make_prepare_finalize(job_.backend, where, config);
-    if (router_weight() == RouterWeight::on_input) {
-      moving = with_weighted_input(std::move(moving), *kernels_);
-    }
-    auto prepare_finalize = watched(with_faults(std::move(moving), site, job_.faults), watch_,
-                                    contract, ranks_.trace(), memory_);
-    MoeLayer moe_layer(watched(std::move(router), watch_), std::move(prepare_finalize),
-                       std::move(experts), &ranks_.sharing());
-    const bool is_reduced = job_.backend.capabilities.output_is_reduced;
-    const auto factor = static_cast<float>(job_.scenario.model.scale);
-    layers_.emplace_back(
-        MoeRunnerConfig{groups_, parallel_, memory_, *kernels_, is_reduced, factor},
-        std::move(moe_layer), make_in_line_manager(job_.backend, where, config),
-        with_faults(watched(shared_of(layer), watch_, contract.facts, memory_), site, job_.faults));
   }
 
   // What a layer may send, which its tensors' widths decide.
@@ -218,8 +117,15 @@ class RankProgram {
                            .parallel = parallel_,
                            .tp_rank = groups_.tp.rank(),
                            .has_shared_experts = job_.scenario.model.num_shared_experts > 0,
-                           .widths = std::move(widths)},
+                           .widths = std::move(widths),
+                           .messages = messages_of(cell)},
                           job_.inputs.tokens(cell.step));
+  }
+
+  SentMessages messages_of(golden::Cell cell) const {
+    if (job_.backend.capabilities.dispatch_reach != DispatchReach::owner_ranks) return {};
+    const MessageCounts counts = message_counts(facts_, cell);
+    return {counts.sent, counts.answered, job_.scenario.model.top_k};
   }
 
   // The layer, and what is known of it only when it is through.
@@ -298,7 +204,8 @@ class RankProgram {
   // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's
   // recipe promises.
   bool sums_over_dispatch_group() const {
-    return has_ordered_sum(job_.backend.capabilities.recipe) && moves_rows() &&
+    return has_ordered_sum(job_.backend.capabilities.recipe) &&
+           job_.backend.capabilities.dispatch_reach == DispatchReach::every_rank && moves_rows() &&
            dispatch_group(groups_, parallel_).size() == groups_.ep.size();
   }
 
@@ -345,8 +252,10 @@ class RankProgram {
   ParallelGroups groups_;
   LayerRange stage_;  // the layers that run here
   std::unique_ptr<ExpertBalance> balance_ = make_balance();
-  ConservationFacts facts_{job_.inputs, expert_map_,  job_.backend.capabilities,
-                           parallel_,   moves_rows(), balance_.get()};
+  ConservationFacts facts_{
+      job_.inputs,   expert_map_,  job_.backend.capabilities,
+      parallel_,     moves_rows(), tp_sources(job_.backend.capabilities, job_.scenario.world),
+      balance_.get()};
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,

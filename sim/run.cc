@@ -92,11 +92,17 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   const Backend& backend = *choice.backend;
   const Capabilities& capabilities = backend.capabilities;
   check_capacity(scenario, loaded.inputs, backend, line.backend);
+  if (const std::string reason = backend_refusal(scenario, capabilities); !reason.empty()) {
+    throw ScenarioError(
+        text(key_place(scenario, line, "backend"), ": backend ", line.backend, " ", reason));
+  }
   if (line.selection == Selection::monolithic && !capabilities.takes_router_logits) {
     throw ScenarioError(text(key_place(scenario, line, "selection"), ": backend ", line.backend,
                              " does not carry router logits, so that experts cannot select"));
   }
-  if (line.dispatch_site == DispatchSite::runner && scenario.world.dp > 1 &&
+  const bool asks_backend =
+      scenario.world.dp > 1 || capabilities.dispatch_reach == DispatchReach::owner_ranks;
+  if (line.dispatch_site == DispatchSite::runner && asks_backend &&
       backend.make_manager == nullptr) {
     throw ScenarioError(text(key_place(scenario, line, "dispatch_site"), ": backend ", line.backend,
                              " has no dispatch outside its kernel for the runner to call"));

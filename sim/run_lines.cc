@@ -49,7 +49,9 @@ std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrid
   for (const RegistryRow& row : registry()) {
     const bool wanted =
         overrides.backends.empty() || std::ranges::count(overrides.backends, row.name) > 0;
-    const bool fits = row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1;
+    const bool fits =
+        (row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1) &&
+        backend_refusal(scenario, row.backend->capabilities).empty();
     if (wanted && fits) backends.emplace_back(row.name);
   }
   return backends;

@@ -195,7 +195,9 @@ struct Scenario {
   std::uint64_t routing_seed = 1;
   std::vector<std::vector<Count>> steps;  // tokens of each DP rank; empty with a trace
   int deadline_ms = 5000;
-  std::optional<Count> max_num_batched_tokens;  // of one DP rank in one step
+  std::optional<Count> max_num_batched_tokens;              // of one DP rank in one step
+  std::optional<Count> traced_max_num_batched_tokens = {};  // of the server that was recorded,
+                                                            // whose DP ranks may be merged here
   Expectation expect = Expectation::same_bytes;
   ExpectedEnd end;                                  // of every run line
   std::optional<std::vector<std::string>> defects;  // to reproduce; none: the profile's own

@@ -116,6 +116,8 @@ void take_from_trace(Scenario& scenario, const RoutingTrace& trace) {
   routing.last_layer = routing.last_layer.value_or(trace.num_layers);
   routing.first_step = routing.first_step.value_or(0);
   routing.last_step = routing.last_step.value_or(trace.num_steps);
+  scenario.traced_max_num_batched_tokens =
+      trace.max_num_batched_tokens * std::max(1, trace.dp_size / scenario.world.dp);
   ModelSpec& model = scenario.model;
   model.num_experts = trace.num_experts;
   model.top_k = trace.top_k;

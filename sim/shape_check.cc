@@ -74,9 +74,17 @@ bool check_shape_of_dispatched(const LayerContract& contract, golden::Cell cell,
                                const Dispatched& dispatched, CheckLedger& ledger) {
   const Tensor& hidden_states = dispatched.hidden_states;
   const Count rows = hidden_states.rows;
-  std::vector<EdgeTensor> tensors = {
-      {"hidden_states", hidden_states, {rows, contract.hidden_size, contract.dtype}}};
-  add_routing(contract, dispatched.routing, rows, tensors);
+  std::vector<EdgeTensor> tensors;
+  if (contract.is_batched()) {
+    const Count room = contract.num_local_experts * contract.expert_capacity();
+    tensors = {{"hidden_states", hidden_states, {room, contract.hidden_size, contract.dtype}},
+               {"expert_num_tokens",
+                dispatched.expert_num_tokens,
+                {contract.num_local_experts, 1, DType::i32}}};
+  } else {
+    tensors = {{"hidden_states", hidden_states, {rows, contract.hidden_size, contract.dtype}}};
+    add_routing(contract, dispatched.routing, rows, tensors);
+  }
   if (dispatched.provenance.columns > 0) {
     tensors.push_back({"provenance", dispatched.provenance, {rows, 1, DType::i64}});
   }

@@ -155,6 +155,7 @@ Scenario plain_small_world(SmallSizes sizes) {
   scenario.model.top_k = sizes.top_k;
   scenario.model.hidden_size = 5;
   scenario.model.intermediate_size = 3;
+  scenario.max_num_batched_tokens = tokens_max;
   return scenario;
 }
 
@@ -192,6 +193,7 @@ std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index
     line.backend = backend;
     line.profile = profile_with(backend).name;
     line.communicator = "local";
+    line.arrival_seed = static_cast<std::uint64_t>(index);  // 0: by rank
     add_line(lines, line, overrides);
     if (index % gloo_every != 0) continue;
     line.communicator = "gloo";

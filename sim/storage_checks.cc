@@ -25,7 +25,7 @@ class CapacityCheck {
   // written: the rows that somebody puts there, at least.
   void size(std::string_view what, const Tensor& buffer, Count written) {
     const Capabilities& capabilities = contract_.facts.capabilities;
-    if (capabilities.activation_format != ActivationFormat::standard) return;
+    if (contract_.is_batched()) return;
     const Count worst = contract_.rows_max(cell_.step);
     const bool gets_all = capabilities.dispatch_reach != DispatchReach::owner_ranks;
     const Count needed = gets_all ? worst : written;
@@ -33,14 +33,27 @@ class CapacityCheck {
     if (declared < needed) {
       found(text(what, " is declared for ", declared, " rows, ", needed, " must fit"));
     }
-    if (declared > worst) {
+    if (declared > worst && !capabilities.pads_received_rows) {
       found(
           text(what, " is declared for ", declared, " rows, more than the worst case of ", worst));
     }
   }
 
+  // Counts of an expert's room, which must hold them.
+  void expert_rooms(const Tensor& expert_num_tokens, Memory& memory) {
+    if (!contract_.is_batched()) return;
+    const HostCopy copy(expert_num_tokens, memory);
+    const auto counts = elements_of<std::int32_t>(copy.tensor());
+    for (std::size_t expert = 0; expert < counts.size(); ++expert) {
+      if (counts[expert] >= 0 && counts[expert] <= contract_.expert_capacity()) continue;
+      found(text("local expert ", expert, " says that it has ", counts[expert],
+                 " rows, in room for ", contract_.expert_capacity()));
+    }
+  }
+
   void tokens_per_rank() {
-    const auto capacity = contract_.facts.capabilities.max_num_tokens_per_rank;
+    auto capacity = contract_.facts.capabilities.max_num_tokens_per_rank;
+    if (contract_.facts.capabilities.fixed_capacity) capacity = contract_.max_num_tokens;
     if (!capacity) return;
     const DispatchedTokens dispatched = contract_.facts.tokens(cell_.step);
     for (const Count tokens : dispatched.rows_per_rank()) {
@@ -61,10 +74,11 @@ class CapacityCheck {
 }  // namespace
 
 void check_capacity(const LayerContract& contract, golden::Cell cell, const Dispatched& dispatched,
-                    CheckLedger& ledger) {
+                    Memory& memory, CheckLedger& ledger) {
   ledger.looked("CAP");
   CapacityCheck check(contract, cell, ledger);
   check.tokens_per_rank();
+  check.expert_rooms(dispatched.expert_num_tokens, memory);
   const Count rows = dispatched.hidden_states.rows;
   const bool is_received = contract.facts.layer_moves_rows;
   const auto received = dispatched.handle.buffer_of(dispatched.hidden_states);

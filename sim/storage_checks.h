@@ -13,7 +13,7 @@ namespace moe::sim {
 // CAP of what a dispatch received and of the experts' workspaces, once the experts are done.
 // REQUIRES the standard format for sizes; guards of any.
 void check_capacity(const LayerContract& contract, golden::Cell cell, const Dispatched& dispatched,
-                    CheckLedger& ledger);
+                    Memory& memory, CheckLedger& ledger);
 
 // Guard rows of one buffer. what names it.
 void check_guards(golden::Cell cell, const Buffer& buffer, std::string_view what,

@@ -96,6 +96,40 @@ class CpuKernels final : public Kernels {
     cpu::weight_and_reduce(rows, row_of, topk_weights, out);
   }
 
+  void do_fused_weight_and_reduce(const Tensor& rows, const Tensor& row_of,
+                                  const Tensor& topk_weights, const Tensor& out) override {
+    cpu::fused_weight_and_reduce(rows, row_of, topk_weights, out);
+  }
+
+  void do_destination_ranks(const Tensor& topk_ids, const Tensor& rank_of_expert,
+                            const Tensor& ranks) override {
+    cpu::destination_ranks(topk_ids, rank_of_expert, ranks);
+  }
+
+  void do_count_choices(const Tensor& topk_ids, const Tensor& expert_map,
+                        const Tensor& counts) override {
+    cpu::count_choices(topk_ids, expert_map, counts);
+  }
+
+  void do_replace_foreign_choices(const Routing& routing, const Tensor& expert_map,
+                                  std::int32_t replacement) override {
+    cpu::replace_foreign_choices(routing, expert_map, replacement);
+  }
+
+  void do_cast_ids(const Tensor& ids, const Tensor& cast) override { cpu::cast_ids(ids, cast); }
+
+  void do_gather_rows(const Tensor& rows, const Tensor& places, const Tensor& out) override {
+    cpu::gather_rows(rows, places, out);
+  }
+
+  void do_scatter_rows(const Tensor& rows, const Tensor& places, const Tensor& to) override {
+    cpu::scatter_rows(rows, places, to);
+  }
+
+  void do_resize_columns(const Tensor& rows, const Tensor& out) override {
+    cpu::resize_columns(rows, out);
+  }
+
   Memory& memory_;
 };
 

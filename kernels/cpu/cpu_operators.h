@@ -35,5 +35,15 @@ void scale_rows(const Tensor& rows, float factor);
 void add_rows(const Tensor& rows, const Tensor& to);
 void weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
                        const Tensor& out);
+void fused_weight_and_reduce(const Tensor& rows, const Tensor& row_of, const Tensor& topk_weights,
+                             const Tensor& out);
+void destination_ranks(const Tensor& topk_ids, const Tensor& rank_of_expert, const Tensor& ranks);
+void count_choices(const Tensor& topk_ids, const Tensor& expert_map, const Tensor& counts);
+void replace_foreign_choices(const Routing& routing, const Tensor& expert_map,
+                             std::int32_t replacement);
+void cast_ids(const Tensor& ids, const Tensor& cast);
+void gather_rows(const Tensor& rows, const Tensor& places, const Tensor& out);
+void scatter_rows(const Tensor& rows, const Tensor& places, const Tensor& to);
+void resize_columns(const Tensor& rows, const Tensor& out);
 
 }  // namespace moe::cpu

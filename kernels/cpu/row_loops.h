@@ -17,6 +17,9 @@ struct RowLoops {
   // sum[i] += weight * row[i], the product rounded.
   void (*add_weighted)(DType dtype, const void* row, float weight, float* sum, Count count);
 
+  // sum[i] = fma(weight, row[i], sum[i]).
+  void (*add_weighted_whole)(DType dtype, const void* row, float weight, float* sum, Count count);
+
   // out[i] = round(sum[i]).
   void (*round_row)(DType dtype, const float* sum, void* out, Count count);
 };

@@ -5,6 +5,7 @@
 
 namespace moe::cpu {
 
-const RowLoops row_loops_baseline = {"baseline", activate_row, add_weighted_row, round_sums};
+const RowLoops row_loops_baseline = {"baseline", activate_row, add_weighted_row,
+                                     add_weighted_whole_row, round_sums};
 
 }  // namespace moe::cpu

@@ -113,6 +113,12 @@ void add_weighted_as(const T* __restrict row, float weight, float* __restrict su
 }
 
 template <typename T>
+void add_weighted_whole_as(const T* __restrict row, float weight, float* __restrict sum,
+                           Count count) {
+  for (Count i = 0; i < count; ++i) sum[i] = __builtin_fmaf(to_float(row[i]), weight, sum[i]);
+}
+
+template <typename T>
 void round_row_as(const float* __restrict sum, T* __restrict out, Count count) {
   for (Count i = 0; i < count; ++i) round_to(sum[i], out[i]);
 }
@@ -135,6 +141,12 @@ void activate_row(Activation activation, DType dtype, const void* inner, void* o
 void add_weighted_row(DType dtype, const void* row, float weight, float* sum, Count count) {
   by_type(dtype, [&](auto element) {
     add_weighted_as(static_cast<const decltype(element)*>(row), weight, sum, count);
+  });
+}
+
+void add_weighted_whole_row(DType dtype, const void* row, float weight, float* sum, Count count) {
+  by_type(dtype, [&](auto element) {
+    add_weighted_whole_as(static_cast<const decltype(element)*>(row), weight, sum, count);
   });
 }
 

@@ -217,11 +217,11 @@ class Input(Program):
                       self.refused("run", "smoke/two-ranks", "--profile", "v0.8"))
 
     def test_backends_that_vllm_had_and_nobody_built_are_skipped(self):
-        words = ("run", "smoke/two-ranks", "--backend", "deepep_low_latency")
+        words = ("run", "smoke/two-ranks", "--backend", "deepep_v2", "--profile", "late-2026")
         code, out, _ = self.run_it(*words, "--line", "0", "--json")
         outcome = json.loads(out.splitlines()[0])
         self.assertEqual((code, outcome["verdict"]), (0, "skipped"))
-        self.assertIn("deepep_low_latency: vLLM has it", outcome["reason"])
+        self.assertIn("deepep_v2: vLLM has it", outcome["reason"])
 
     def test_a_fallback_warns_everywhere(self):
         report = self.folder / "report.xml"

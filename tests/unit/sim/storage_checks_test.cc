@@ -41,7 +41,7 @@ struct Layer {
   std::string said() {
     const ConservationFacts facts{loaded.inputs, expert_map, capabilities,
                                   make_parallel_config(loaded.scenario.world.deployment(), 0)};
-    check_capacity({facts, 16, DType::bf16, 2, {}, 4}, {}, dispatched, ledger);
+    check_capacity({facts, 16, DType::bf16, 2, {}, 4}, {}, dispatched, *memory, ledger);
     return ledger.findings().empty() ? "" : ledger.findings()[0].sentence;
   }
 };

@@ -1,0 +1,139 @@
+// Counts are i64 side tensors, so that whoever counts traffic can leave them out (vLLM's libraries
+// send them with their own signals).
+
+#include "backends/message_group.h"
+
+#include "backends/gathered_rows.h"
+#include "comm/exchange_sum.h"
+
+namespace moe {
+namespace {
+
+constexpr std::uint32_t all_ones = 0xFFFFFFFFU;  // -1 in ids and tags
+
+}  // namespace
+
+std::vector<Tensor> MessageList::views() const {
+  std::vector<Tensor> all;
+  for (const Buffer& buffer : tensors) all.push_back(buffer.tensor());
+  return all;
+}
+
+MessageGroup::MessageGroup(const PrepareFinalizeConfig& config, const Capabilities& capabilities)
+    : config_(config), capabilities_(capabilities) {
+  MOE_CHECK(config.kernels != nullptr, "a dispatch to chosen ranks needs kernels");
+}
+
+int MessageGroup::num_local_experts() const {
+  return expert_map().num_local_experts[static_cast<std::size_t>(config_.groups.ep.rank())];
+}
+
+int MessageGroup::num_replicas() const {
+  return config_.parallel.is_sequence_parallel() ? 1 : config_.groups.tp.size();
+}
+
+std::vector<Count> MessageGroup::split(Count rows) const {
+  const int replicas = num_replicas();
+  if (capabilities_.tp_replicas == TpReplicas::split) return even_split(rows, replicas);
+  return std::vector<Count>(static_cast<std::size_t>(replicas), rows);
+}
+
+MessageGroup::Share MessageGroup::own_share(Count rows) const {
+  if (num_replicas() == 1 || capabilities_.tp_replicas == TpReplicas::send_all) return {0, rows};
+  const std::vector<Count> parts = split(rows);
+  const int rank = config_.groups.tp.rank();
+  return {rows_before(parts, rank), parts[static_cast<std::size_t>(rank)]};
+}
+
+std::vector<Count> MessageGroup::rows_per_rank(RowCounts tokens) const {
+  std::vector<Count> rows;
+  for (const Count own : tokens) {
+    const std::vector<Count> parts = split(own);
+    rows.insert(rows.end(), parts.begin(), parts.end());
+  }
+  MOE_CHECK(std::ssize(rows) == num_ranks(), "rows of every rank of the EP group");
+  return rows;
+}
+
+std::vector<Count> MessageGroup::exchange_counts(const std::vector<Count>& counts,
+                                                 RowCounts each_to, RowCounts each_from) const {
+  std::vector<std::int64_t> values(counts.begin(), counts.end());
+  const Buffer sent = copy_of({values.data(), std::ssize(values), 1, DType::i64, {}}, memory());
+  const Count num_received = total_rows(each_from);
+  const Buffer received(memory(), {num_received, 1, DType::i64});
+  const Buffer nothing_sent(memory(), {sent.tensor().rows, 0, DType::u8});
+  const Buffer nothing_received(memory(), {num_received, 0, DType::u8});
+  const std::array from = {nothing_sent.tensor(), sent.tensor()};
+  const std::array to = {nothing_received.tensor(), received.tensor()};
+  communicator().all_to_all_v(from, each_to, each_from, to);
+  std::vector<std::int64_t> result(static_cast<std::size_t>(num_received));
+  memory().copy_to_host(received.tensor(), {result.data(), num_received, 1, DType::i64, {}});
+  return {result.begin(), result.end()};
+}
+
+MessageList MessageGroup::gathered(const std::vector<Tensor>& rows, const Tensor& places) const {
+  MessageList list;
+  for (const Tensor& tensor : rows) list.tensors.push_back(kernels().gather_rows(tensor, places));
+  return list;
+}
+
+MessageList MessageGroup::room_for(const MessageList& sent, Count rows) const {
+  MessageList list;
+  for (const Tensor& like : sent.views()) {
+    list.tensors.emplace_back(memory(), Shape{rows, like.columns, like.dtype});
+  }
+  return list;
+}
+
+Buffer MessageGroup::widened(const Tensor& rows) const {
+  return kernels().resize_columns(rows,
+                                  wire_columns(capabilities_.limits, rows.columns, rows.dtype));
+}
+
+Buffer MessageGroup::cut(const Tensor& rows, Count columns) const {
+  return kernels().resize_columns(rows, columns);
+}
+
+Buffer MessageGroup::tags(Count rows) const {
+  return provenance_tags(memory(), config_.groups.ep.rank(), rows);
+}
+
+Buffer MessageGroup::no_tags(Count rows) const {
+  Buffer tags(memory(), {rows, 1, DType::i64});
+  memory().fill(tags.tensor(), all_ones);
+  return tags;
+}
+
+Buffer MessageGroup::copied(std::span<const std::int32_t> values) const {
+  return copy_of({const_cast<std::int32_t*>(values.data()), std::ssize(values), 1, DType::i32, {}},
+                 memory());
+}
+
+void MessageGroup::tag_result(const Tensor& expert_output, const Tensor& output) const {
+  SharingTags* sharing = config_.groups.sharing;
+  if (sharing == nullptr) return;
+  const bool is_sp = config_.parallel.is_sequence_parallel();
+  Axes axes = dispatch_axes(config_.parallel);
+  if (!is_sp && num_replicas() > 1) axes.push_back(Axis::tp);
+  sharing->summed(expert_output, output, axes, Sharing::token_sharded);
+  sharing->tag(output, {.dp = Sharing::token_sharded,
+                        .pcp = Sharing::token_sharded,
+                        .tp = is_sp ? Sharing::token_sharded : Sharing::replicated});
+}
+
+void MessageGroup::join_replicas(const Tensor& part, const Tensor& output) const {
+  if (capabilities_.tp_replicas != TpReplicas::split || num_replicas() == 1) {
+    return memory().copy(part, output);
+  }
+  config_.groups.tp.all_gather_v({&part, 1}, split(output.rows), {&output, 1});
+}
+
+std::vector<std::int32_t> offsets_of(std::span<const Count> counts) {
+  std::vector<std::int32_t> offsets = {0};
+  for (const Count count : counts) {
+    offsets.push_back(offsets.back() + static_cast<std::int32_t>(count));
+  }
+  return offsets;
+}
+
+}  // namespace moe

@@ -1,0 +1,46 @@
+// What a dispatched row must be, by its tag: the experts that its token chose, where they live, and
+// its hidden states. From the scenario alone; read by the checks of both activation formats.
+
+#pragma once
+
+#include "sim/conservation.h"
+
+namespace moe::sim {
+
+// The tag of a row that nobody sent.
+inline constexpr std::int64_t no_row = -1;
+
+// The choices of one cell. LIFETIME: facts and tokens outlive it.
+class RowChoices {
+ public:
+  RowChoices(const ConservationFacts& facts, golden::Cell cell, const DispatchedTokens& tokens);
+
+  // -1 masked, as the ids travel. Padding is a row of zeros, for which a router chooses the first
+  // experts.
+  std::vector<std::int16_t> of(std::int64_t tag) const;
+
+  // The same as this rank sees them in the standard format.
+  std::vector<int> as_received(std::int64_t tag) const;
+
+  bool lives_here(int expert) const { return owner_of(expert) == facts_.parallel.ep_rank; }
+  int owner_of(int expert) const;  // -1 of a masked choice
+
+  // Whether row [1, hidden_size], in host memory, is what the tag's token holds.
+  bool holds(const Tensor& row, std::int64_t tag) const;
+
+ private:
+  const ConservationFacts& facts_;
+  golden::Cell cell_;
+  const DispatchedTokens& tokens_;
+  std::vector<std::int16_t> padding_choice_;
+};
+
+// Of a dispatch to owners: messages that this rank sends to others, and those that others send to
+// it, which it answers. A message is a row and a rank, or a choice.
+struct MessageCounts {
+  Count sent = 0;
+  Count answered = 0;
+};
+MessageCounts message_counts(const ConservationFacts& facts, golden::Cell cell);
+
+}  // namespace moe::sim
