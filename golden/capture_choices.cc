@@ -143,16 +143,18 @@ struct LabelRows {
   std::vector<Labels> expected;
 };
 
-// RETURNS the row of the place that this row's labels are due in, -1 if there is none.
+// RETURNS the row of the place that this row's labels are due in, one that has this row's before
+// others; -1 if there is none.
 Count owner_of_labels(const LabelRows& labels, Count row) {
   const auto at = static_cast<std::size_t>(row);
+  Count owner = -1;
   for (std::size_t other = 0; other < labels.expected.size(); ++other) {
-    if (other != at && labels.expected[other] == labels.actual[at] &&
-        labels.expected[other] != labels.expected[at]) {
-      return static_cast<Count>(other);
-    }
+    if (other == at || labels.expected[other] != labels.actual[at]) continue;
+    if (labels.expected[other] == labels.expected[at]) continue;
+    if (labels.actual[other] == labels.expected[at]) return static_cast<Count>(other);
+    if (owner < 0) owner = static_cast<Count>(other);
   }
-  return -1;
+  return owner;
 }
 
 std::string id_cause(const Judging& judging, const Place& place, const Choice& choice,

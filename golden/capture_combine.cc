@@ -49,6 +49,7 @@ float added(const Sum& sum, const Term& term, Count column, float to) {
   float value = value_of(term, column);
   if (!reduction.is_weighted) return to + value;
   if (reduction.weights_values) value *= term.weight;
+  if (reduction.rounds_values) value = rounded(value, sum.wire);
   if (reduction.rounds_products) return to + rounded(value * term.weight, sum.wire);
   if (!reduction.is_fused) {
     const float product = value * term.weight;
@@ -92,7 +93,7 @@ Locations locations_of(const Judging& judging) {
   return locations;
 }
 
-DeclaredSum declared_sum(const Judging& judging, const Locations& locations, DueRow token) {
+DeclaredSum declared_sum(const Judging& judging, DueRow token) {
   const Capture& capture = judging.capture;
   const auto source = static_cast<std::size_t>(sender_of(capture, token.source));
   DeclaredSum declared;
@@ -101,7 +102,7 @@ DeclaredSum declared_sum(const Judging& judging, const Locations& locations, Due
   sum.reduction.in_any_order = capture.contract.sums_in_any_order;
   sum.dtype = judging.rank(token.source).combined.dtype;
   sum.wire = judging.rank(token.source).expert_output.dtype;
-  for (const Location& at : locations[source][static_cast<std::size_t>(token.row)]) {
+  for (const Location& at : judging.locations[source][static_cast<std::size_t>(token.row)]) {
     const Count slot = judging.arrivals[at.place].slot_of[at.due];
     if (slot < 0) {
       declared.is_whole = false;
@@ -167,19 +168,11 @@ std::vector<Count> wrong_columns(const Sum& sum, const CapturedRows& combined, C
   return columns;
 }
 
-Count num_wrong_tokens(const Judging& judging, std::size_t place, const std::vector<Count>& slots) {
-  const Locations locations = locations_of(judging);
-  Count wrong = 0;
-  for (const Count slot : slots) {
-    const DueRow* due = judging.due_at(place, slot);
-    if (due == nullptr) continue;
-    const DeclaredSum declared = declared_sum(judging, locations, *due);
-    if (!declared.is_whole) continue;
-    const auto columns =
-        wrong_columns(declared.sum, judging.rank(due->source).combined, due->row, 1);
-    wrong += static_cast<Count>(!columns.empty());
-  }
-  return wrong;
+bool is_wrong(const Judging& judging, DueRow token) {
+  const DeclaredSum declared = declared_sum(judging, token);
+  if (!declared.is_whole) return false;
+  const CapturedRows& combined = judging.rank(token.source).combined;
+  return !wrong_columns(declared.sum, combined, token.row, 1).empty();
 }
 
 namespace {
@@ -202,9 +195,9 @@ void note_bounds(Judging& judging, const Sum& sum, const CapturedRows& combined,
   judging.result.rows_combined += static_cast<Count>(!has_bound);
 }
 
-void judge_token(Judging& judging, const Locations& locations, DueRow token) {
+void judge_token(Judging& judging, DueRow token) {
   const CapturedRows& combined = judging.rank(token.source).combined;
-  const DeclaredSum declared = declared_sum(judging, locations, token);
+  const DeclaredSum declared = declared_sum(judging, token);
   if (!declared.is_whole) return;  // its lost row is a finding of its own
   const Sum& sum = declared.sum;
   const auto columns = wrong_columns(sum, combined, token.row, combined.columns);
@@ -219,17 +212,16 @@ void judge_token(Judging& judging, const Locations& locations, DueRow token) {
   finding.value = value_text(bits_at(combined, token.row, finding.column), sum.dtype);
   finding.expected = value_text(rounded_bits(element.value, sum.dtype), sum.dtype);
   if (element.bound > 0) finding.expected += text(" within ", element.bound);
-  name_combined({judging, locations, token, sum, columns}, finding);
+  name_combined({judging, token, sum, columns}, finding);
   judging.result.findings.push_back(finding);
 }
 
 }  // namespace
 
 void judge_combined(Judging& judging) {
-  const Locations locations = locations_of(judging);
   for (int rank = 0; rank < judging.capture.ep_size(); ++rank) {
     for (Count row = 0; row < judging.rank(rank).combined.rows; ++row) {
-      judge_token(judging, locations, {rank, row});
+      judge_token(judging, {rank, row});
     }
   }
 }

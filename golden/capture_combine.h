@@ -28,6 +28,7 @@ struct Reduction {
   bool rounds_products = false;  // to the rows' type
   bool rounds_sums = false;      // to the rows' type, after each term
   bool weights_values = false;   // values are weighted before they are weighted: twice
+  bool rounds_values = false;    // to the rows' type, once they were
 };
 
 struct Sum {
@@ -37,21 +38,12 @@ struct Sum {
   DType dtype = DType::bf16;  // of the combined row
 };
 
-// Where each token's rows were brought: [rank][row], by rank or by top-k slot.
-struct Location {
-  std::size_t place = 0;
-  std::size_t due = 0;
-  int topk_slot = -1;
-};
-using Locations = std::vector<std::vector<std::vector<Location>>>;
-Locations locations_of(const Judging& judging);
-
 // The declared reduction of a token; is_whole is false where one of its rows is lost.
 struct DeclaredSum {
   Sum sum;
   bool is_whole = true;
 };
-DeclaredSum declared_sum(const Judging& judging, const Locations& locations, DueRow token);
+DeclaredSum declared_sum(const Judging& judging, DueRow token);
 
 // One element: its value and how far a right one may be from it (0: it must have these bits).
 struct SumElement {
@@ -72,7 +64,6 @@ std::vector<Count> wrong_columns(const Sum& sum, const CapturedRows& combined, C
 // Names the likely fault of a combined row whose columns are wrong.
 struct WrongRow {
   const Judging& judging;
-  const Locations& locations;
   DueRow token;
   const Sum& sum;
   const std::vector<Count>& columns;

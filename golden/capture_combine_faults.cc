@@ -92,6 +92,10 @@ void add_weights(const WrongRow& row, std::vector<Hypothesis>& tried) {
   Sum values = row.sum;
   values.reduction.weights_values = true;
   tried.push_back({CaptureFault::weight_twice, "the weight was applied twice", values});
+  values.reduction.rounds_values = true;
+  tried.push_back({CaptureFault::weight_twice,
+                   "the weight was applied twice, with a rounding to the rows' type between",
+                   values});
   for (std::size_t i = 0; row.sum.terms.size() > 1 && i < row.sum.terms.size(); ++i) {
     add_weight(row, i, tried);
   }
@@ -159,18 +163,24 @@ void add_other_slots(const WrongRow& row, std::vector<Hypothesis>& tried) {
   }
 }
 
+// Which other tokens' sums count: those whose row holds this one's, or all.
+enum class OtherTokens { swapped, all };
+
 // The row is what another token should get. RETURNS whether it is one.
-bool name_other_token(const WrongRow& row, CaptureFinding& finding) {
+bool name_other_token(const WrongRow& row, OtherTokens which, CaptureFinding& finding) {
   const CapturedRows& combined = combined_of(row);
-  for (int rank = 0; rank < row.judging.capture.ep_size(); ++rank) {
+  const int ranks = row.judging.capture.ep_size();
+  for (int i = 0; i < ranks; ++i) {
+    const int rank = (row.token.source + i) % ranks;  // its own first
     const CapturedRows& others = row.judging.rank(rank).combined;
     for (Count other = 0; other < others.rows; ++other) {
       if (rank == row.token.source && other == row.token.row) continue;
       const DueRow token{rank, other};
-      const DeclaredSum declared = declared_sum(row.judging, row.locations, token);
-      if (!declared.is_whole || declared.sum.terms.empty()) continue;
+      const DeclaredSum declared = declared_sum(row.judging, token);
+      if (!declared.is_whole) continue;
       if (!wrong_columns(declared.sum, combined, row.token.row, 1).empty()) continue;
       const bool is_swapped = wrong_columns(row.sum, others, other, 1).empty();
+      if (!is_swapped && (which == OtherTokens::swapped || declared.sum.terms.empty())) continue;
       const bool is_here = rank == row.token.source;
       finding.fault = is_swapped ? CaptureFault::row_swapped
                       : is_here  ? CaptureFault::row_doubled
@@ -189,22 +199,19 @@ bool name_other_token(const WrongRow& row, CaptureFinding& finding) {
 bool name_unwritten(const WrongRow& row, CaptureFinding& finding) {
   const CapturedRows& combined = combined_of(row);
   const std::vector<float> values = floats_of(combined, row.token.row);
-  finding.fault = CaptureFault::row_unwritten;
-  if (std::ranges::all_of(values, [](float value) { return std::isnan(value); })) {
-    finding.cause = "every element is NaN: the row was never written";
-    return true;
-  }
-  if (std::ranges::all_of(values, [](float value) { return value == 0; })) {
-    finding.cause =
-        "every element is zero: no contribution came home, or the row was never written";
-    return true;
-  }
   const CapturedRows& hidden = row.judging.rank(row.token.source).hidden_states;
-  if (key_of(combined.row(row.token.row)) == key_of(hidden.row(row.token.row))) {
-    finding.cause = "the row is its own hidden state: nothing was written over it";
-    return true;
+  std::string cause;
+  if (std::ranges::all_of(values, [](float value) { return std::isnan(value); })) {
+    cause = "every element is NaN: the row was never written";
+  } else if (std::ranges::all_of(values, [](float value) { return value == 0; })) {
+    cause = "every element is zero: no contribution came home, or the row was never written";
+  } else if (key_of(combined.row(row.token.row)) == key_of(hidden.row(row.token.row))) {
+    cause = "the row is its own hidden state: nothing was written over it";
   }
-  return false;
+  if (cause.empty()) return false;
+  finding.fault = CaptureFault::row_unwritten;
+  finding.cause = cause;
+  return true;
 }
 
 std::string few_text(const WrongRow& row) {
@@ -243,9 +250,9 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
   finding.fault = CaptureFault::value_changed;
   finding.cause = few_text(row);
   if (row.columns.size() == 1 && combined_of(row).columns > 1) return;
+  if (name_other_token(row, OtherTokens::swapped, finding)) return;
   if (name_unwritten(row, finding)) return;
-  finding.fault = CaptureFault::value_changed;
-  if (name_other_token(row, finding)) return;
+  if (name_other_token(row, OtherTokens::all, finding)) return;
   std::vector<Hypothesis> tried;
   add_missing(row, tried);
   add_weights(row, tried);

@@ -10,12 +10,21 @@
 
 namespace moe::golden {
 
+// Where each token's rows were brought: [rank][row], by rank or by top-k slot.
+struct Location {
+  std::size_t place = 0;
+  std::size_t due = 0;
+  int topk_slot = -1;
+};
+using Locations = std::vector<std::vector<std::vector<Location>>>;
+
 struct Judging {
   const Capture& capture;
   ExpertMap experts;
   std::vector<ShippedRows> shipped = {};  // of each rank
   RowIndex index = {};
   std::vector<Place> places = {};
+  Locations locations = {};                     // of the places' rows
   std::vector<Arrival> arrivals = {};           // of each place
   std::vector<std::vector<bool>> padding = {};  // of each place's slots
   CaptureJudgement result = {};
@@ -43,6 +52,8 @@ std::string row_text(const DueRow& row);
 // any, else ids and weights of the choices that this rank owns.
 bool labels_claim(const Judging& judging, std::size_t place, Count slot, const DueRow& due);
 
+Locations locations_of(const Judging& judging);
+
 void judge_inputs(Judging& judging);    // ids that no router gives
 void take_arrivals(Judging& judging);   // fills arrivals
 void judge_rows(Judging& judging);      // dispatched_hidden_states
@@ -52,7 +63,8 @@ void judge_counts(Judging& judging);    // expert_num_tokens
 void judge_sources(Judging& judging);   // order; source_row, source_range
 void judge_combined(Judging& judging);  // combined
 
-// Of the rows' own tokens, how many of the slots' combined rows are not what arrivals make of them.
-Count num_wrong_tokens(const Judging& judging, std::size_t place, const std::vector<Count>& slots);
+// Whether a token's combined row is not what arrivals make of it; false where one of its rows is
+// lost.
+bool is_wrong(const Judging& judging, DueRow token);
 
 }  // namespace moe::golden

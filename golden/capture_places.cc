@@ -201,6 +201,11 @@ std::vector<Place> places_of(const Capture& capture, const ExpertMap& experts) {
   return places;
 }
 
+bool is_due_in(const Place& place, const DueRow& row) {
+  return std::ranges::any_of(
+      place.due, [&](const DueRow& due) { return due.source == row.source && due.row == row.row; });
+}
+
 RowIndex index_of(const std::vector<ShippedRows>& shipped) {
   RowIndex index;
   for (int rank = 0; rank < std::ssize(shipped); ++rank) {

@@ -59,6 +59,8 @@ std::vector<Place> places_of(const Capture& capture, const ExpertMap& experts);
 // The rank whose rows travel for this one: itself, or its TP group's first.
 int sender_of(const Capture& capture, int rank);
 
+bool is_due_in(const Place& place, const DueRow& row);
+
 // Bytes as a key.
 inline std::string_view key_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -42,11 +42,6 @@ std::string place_text(const Place& place, Count slot) {
   return text("slot ", slot, " of rank ", place.rank, "'s expert ", place.local_expert);
 }
 
-bool is_due_in(const Place& place, const DueRow& row) {
-  return std::ranges::any_of(
-      place.due, [&](const DueRow& due) { return due.source == row.source && due.row == row.row; });
-}
-
 // Columns whose bits differ.
 std::vector<Count> differing_columns(const CapturedRows& one, Count row, const CapturedRows& other,
                                      Count other_row) {
@@ -235,6 +230,8 @@ void judge_row(Judging& judging, SlotAt at, const DamagedSlots& damaged) {
 void judge_surplus(Judging& judging, SlotAt at) {
   const Place& place = judging.places[at.place];
   const ArrivedRows rows = judging.rows_at(at.place);
+  const bool is_batched = place.local_expert >= 0;
+  if (is_batched && at.slot >= std::ssize(place.due)) return;  // the count's finding tells of it
   if (at.slot >= place.valid || rows.is_padding[static_cast<std::size_t>(at.slot)]) return;
   const auto known = judging.index.find(key_of(rows.content(at.slot)));
   CaptureFinding finding = finding_at(place, at.slot, nullptr, rows_tensor);
@@ -242,7 +239,6 @@ void judge_surplus(Judging& judging, SlotAt at) {
   finding.expected = text(place.due.size(), " rows here");
   if (known == judging.index.end()) {
     finding.cause = "a row that nobody sent: no token of any rank has it";
-    if (place.local_expert >= 0) return;  // memory beyond the rows; the count is what is wrong
     judging.result.findings.push_back(finding);
     return;
   }

@@ -12,15 +12,16 @@
 namespace moe::golden {
 namespace {
 
-// Whose scales a slot has; null if nobody's.
-const DueRow* owner_of_scales(const Judging& judging, const Place& place,
-                              std::span<const float> scales) {
-  for (const DueRow& due : place.due) {
-    const auto& shipped = judging.shipped[static_cast<std::size_t>(due.source)].scales;
-    const auto first = shipped.begin() + due.row * std::ssize(scales);
-    if (std::equal(scales.begin(), scales.end(), first)) return &due;
+// Whose scales a slot has; nothing if nobody's.
+std::optional<DueRow> owner_of_scales(const Judging& judging, std::span<const float> scales) {
+  for (int source = 0; source < std::ssize(judging.shipped); ++source) {
+    const ShippedRows& shipped = judging.shipped[static_cast<std::size_t>(source)];
+    for (Count row = 0; row < shipped.rows.rows; ++row) {
+      const auto first = shipped.scales.begin() + row * std::ssize(scales);
+      if (std::equal(scales.begin(), scales.end(), first)) return DueRow{source, row};
+    }
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
@@ -33,23 +34,29 @@ void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
       judging.shipped[static_cast<std::size_t>(due.source)].scales;
   const auto expected = shipped.subspan(static_cast<std::size_t>(due.row * groups), scales.size());
   const auto bits = [](float value) { return std::bit_cast<std::uint32_t>(value); };
-  const DueRow* owner = owner_of_scales(judging, place, scales);
+  const auto is_right = [&](std::size_t group) {
+    return is_same_value(bits(scales[group]), bits(expected[group]), DType::f32);
+  };
+  std::size_t first = 0;
+  while (first < scales.size() && is_right(first)) ++first;
+  if (first == scales.size()) return;
+  const std::optional<DueRow> owner = owner_of_scales(judging, scales);
   const ArrivedRows rows = judging.rows_at(at);
-  const bool came_with_row = owner != nullptr &&
+  const bool came_with_row = owner &&
                              key_of(rows.content(slot)) == key_of(rows.content_of(*owner)) &&
                              !judging.arrivals[at].is_whole[static_cast<std::size_t>(slot)];
   if (came_with_row) return;
-  for (std::size_t group = 0; group < scales.size(); ++group) {
-    if (is_same_value(bits(scales[group]), bits(expected[group]), DType::f32)) continue;
+  for (std::size_t group = first; group < scales.size(); ++group) {
+    if (is_right(group)) continue;
     CaptureFinding finding = finding_at(place, slot, &due, "dispatched_scales");
     finding.fault = CaptureFault::scale_changed;
     finding.column = static_cast<Count>(group);
     finding.value = value_text(scales[group]);
     finding.expected = value_text(expected[group]);
-    finding.cause = owner != nullptr ? text("these are the scales of ", row_text(*owner))
-                                     : text("times ", scales[group] / expected[group]);
+    finding.cause = owner ? text("these are the scales of ", row_text(*owner))
+                          : text("times ", scales[group] / expected[group]);
     judging.result.findings.push_back(finding);
-    if (owner != nullptr) return;
+    if (owner) return;
   }
 }
 

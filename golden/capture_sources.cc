@@ -36,6 +36,23 @@ std::vector<Count> due_counts(const Judging& judging, int rank) {
   return counts;
 }
 
+// What lies in the first slot that only the count makes valid.
+std::string extra_row_text(const Judging& judging, int rank, std::size_t expert) {
+  for (std::size_t at = 0; at < judging.places.size(); ++at) {
+    const Place& place = judging.places[at];
+    if (place.rank != rank || place.local_expert != static_cast<int>(expert)) continue;
+    const Count extra = std::ssize(place.due);
+    if (place.valid > place.size) return text("; the capacity is ", place.size);
+    if (extra >= place.valid) return "";
+    const auto known = judging.index.find(key_of(judging.rows_at(at).content(extra)));
+    if (known == judging.index.end()) return text("; slot ", extra, " holds nobody's row");
+    const DueRow& row = known->second.front();
+    return text("; slot ", extra, " holds ", row_text(row),
+                is_due_in(place, row) ? " once more" : ", which did not choose this expert");
+  }
+  return "";
+}
+
 void find_count(Judging& judging, int rank, std::size_t expert, const std::vector<Count>& due) {
   const std::vector<std::int32_t>& counts = *judging.rank(rank).expert_num_tokens;
   const Count value = counts[expert];
@@ -46,7 +63,7 @@ void find_count(Judging& judging, int rank, std::size_t expert, const std::vecto
                          .expert = static_cast<int>(expert),
                          .value = text(value),
                          .expected = text(due[expert])};
-  finding.cause = text("off by ", value - due[expert]);
+  finding.cause = text("off by ", value - due[expert], extra_row_text(judging, rank, expert));
   for (std::size_t other = 0; other < due.size(); ++other) {
     if (other == expert || value != due[other]) continue;
     if (counts[other] == due[expert]) {
