@@ -2,6 +2,7 @@
 objects that it printed come back."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,8 @@ from program import MOEBIUS
 
 class Verifying(unittest.TestCase):
     def setUp(self):
-        self.folder = Path(tempfile.mkdtemp())
+        memory = "/dev/shm"  # captures are large and live for a moment
+        self.folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
         self.addCleanup(shutil.rmtree, self.folder)
         self.written = {}  # files of ranks that more than one capture shares
 
