@@ -67,6 +67,18 @@ void judge_inputs(Judging& judging) {
   }
 }
 
+namespace {
+
+int global_expert(const ExpertMap& experts, int rank, int local) {
+  for (int expert = 0; expert < experts.num_experts(); ++expert) {
+    const auto at = static_cast<std::size_t>(expert);
+    if (experts.rank_of[at] == rank && experts.local_of[at] == local) return expert;
+  }
+  return -1;
+}
+
+}  // namespace
+
 CaptureJudgement judge(const Capture& capture) {
   Judging judging{capture, expert_map_of(capture)};
   judging.shipped = shipped_rows(capture);
@@ -81,6 +93,10 @@ CaptureJudgement judge(const Capture& capture) {
   judge_counts(judging);
   judge_sources(judging);
   judge_combined(judging);
+  for (CaptureFinding& finding : judging.result.findings) {
+    if (finding.expert < 0) continue;
+    finding.global_expert = global_expert(judging.experts, finding.rank, finding.expert);
+  }
   return std::move(judging.result);
 }
 

@@ -129,7 +129,8 @@ struct CaptureFinding {
   std::string tensor;
   int rank = 0;
   Count row = -1;
-  int expert = -1;  // local
+  int expert = -1;         // local
+  int global_expert = -1;  // the same one
   Count slot = -1;
   Count column = -1;
   int source_rank = -1;  // whose row it is or should be

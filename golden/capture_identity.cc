@@ -1,5 +1,5 @@
-// Which arrived row is whose, where the order does not say it: content first, then labels, and where
-// the two contradict each other the combined rows decide.
+// Which arrived row is whose, where the order does not say it: content first, then labels, and
+// where the two contradict each other the combined rows decide.
 
 #include <algorithm>
 #include <bit>

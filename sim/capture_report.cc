@@ -15,11 +15,13 @@ namespace {
 constexpr std::size_t findings_shown = 20;
 constexpr std::size_t findings_written = 1000;
 
-// "[3, 5], column 17"; rows of the batched format have an expert and a slot.
+// " row 3, column 17"; rows of the batched format have an expert and a slot.
 std::string place_text(const golden::CaptureFinding& finding) {
   std::vector<std::string> indices;
   if (finding.row >= 0) indices.push_back(text("row ", finding.row));
-  if (finding.expert >= 0) indices.push_back(text("expert ", finding.expert));
+  if (finding.expert >= 0) {
+    indices.push_back(text("local expert ", finding.expert, " (", finding.global_expert, ")"));
+  }
   if (finding.slot >= 0) indices.push_back(text("slot ", finding.slot));
   if (finding.column >= 0) indices.push_back(text("column ", finding.column));
   return indices.empty() ? "" : text(" ", joined(indices));
@@ -58,6 +60,7 @@ JsonValue finding_json(const golden::CaptureFinding& finding) {
                     {"rank", finding.rank},
                     {"row", index_json(finding.row)},
                     {"expert", index_json(finding.expert)},
+                    {"global_expert", index_json(finding.global_expert)},
                     {"slot", index_json(finding.slot)},
                     {"column", index_json(finding.column)},
                     {"source_rank", index_json(finding.source_rank)},
