@@ -1,5 +1,5 @@
-// The command line as values. command_line.cc parses it (Boost.Program_options) and knows the words
-// of every option; what a command does is in its own file.
+// The command line as values. command_line.cc, run_options.cc and bench_options.cc know the words
+// of every option, given_options.cc parses them; what a command does is in its own file.
 
 #pragma once
 
@@ -62,14 +62,19 @@ struct ListCommand {
   ReportOptions report;
 };
 
+struct VerifyCommand {
+  std::vector<std::string> files;  // or names of captures
+  ReportOptions report;
+};
+
 // Text to print: help or version.
 struct PrintCommand {
   std::string words;
 };
 
 // rank, bench-rank: a process that another moebius started; not for people.
-using Command = std::variant<RunCommand, ExplainCommand, ListCommand, BenchCommand, PrintCommand,
-                             RankPlace, BenchRankPlace>;
+using Command = std::variant<RunCommand, ExplainCommand, ListCommand, VerifyCommand, BenchCommand,
+                             PrintCommand, RankPlace, BenchRankPlace>;
 
 // arguments without the program's name. Throws ScenarioError with what is valid.
 Command parsed_command_line(const std::vector<std::string>& arguments);

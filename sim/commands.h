@@ -30,6 +30,7 @@ int run_joined(const RunCommand& command, const Surroundings& surroundings,
                const JobPlace& place);  // run as one rank of a job
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings);
+int verify_command(const VerifyCommand& command, const Surroundings& surroundings);
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

@@ -30,6 +30,8 @@ int exit_code_of(const std::vector<Outcome>& outcomes);
 
 enum class Ansi { plain, colored };
 
+// "PASS", "FAIL", "SKIP", "ERROR", padded to the longest.
+std::string mark_text(const Verdict& verdict, Ansi ansi);
 std::string outcome_text(const Outcome& outcome, Ansi ansi);
 std::string summary_text(const Summary& summary);
 

@@ -11,18 +11,6 @@
 namespace moe::sim {
 namespace {
 
-// "PASS", "FAIL", "SKIP", "ERROR", colored where a terminal shows it.
-std::string mark(const Verdict& verdict, Ansi ansi) {
-  const auto [word, color] =
-      std::visit(Cases{[](const Passed&) { return std::pair("PASS", "32"); },
-                       [](const Failed&) { return std::pair("FAIL", "31"); },
-                       [](const Skipped&) { return std::pair("SKIP", "33"); },
-                       [](const Errored&) { return std::pair("ERROR", "31"); }},
-                 verdict);
-  const std::string plain = padded(word, 5);
-  return ansi == Ansi::plain ? plain : text("\x1b[", color, "m", plain, "\x1b[0m");
-}
-
 std::string seconds(std::chrono::nanoseconds time) {
   const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(time).count() / 10;
   return text(tenths / 100, ".", tenths % 100 < 10 ? "0" : "", tenths % 100, " s");
@@ -63,7 +51,7 @@ std::string time_text(const Outcome& outcome) {
 // The line itself, what was found below it and how to see it again.
 std::string verdict_text(const Outcome& outcome, Ansi ansi) {
   std::string line =
-      text(mark(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
+      text(mark_text(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
            padded(outcome.line.backend, 24), " ", padded(where(outcome), where_width));
   const std::string reason = reason_of(outcome.verdict);
   if (reason.empty() && outcome.judge == Judge::expectation) {
@@ -85,6 +73,17 @@ std::string verdict_text(const Outcome& outcome, Ansi ansi) {
 }
 
 }  // namespace
+
+std::string mark_text(const Verdict& verdict, Ansi ansi) {
+  const auto [word, color] =
+      std::visit(Cases{[](const Passed&) { return std::pair("PASS", "32"); },
+                       [](const Failed&) { return std::pair("FAIL", "31"); },
+                       [](const Skipped&) { return std::pair("SKIP", "33"); },
+                       [](const Errored&) { return std::pair("ERROR", "31"); }},
+                 verdict);
+  const std::string plain = padded(word, 5);
+  return ansi == Ansi::plain ? plain : text("\x1b[", color, "m", plain, "\x1b[0m");
+}
 
 void Summary::add(const Verdict& verdict) {
   std::visit(Cases{[this](const Passed&) { ++passed; }, [this](const Failed&) { ++failed; },

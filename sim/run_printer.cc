@@ -8,15 +8,12 @@
 #include "kernels/base/text.h"
 
 namespace moe::sim {
-namespace {
 
 Ansi ansi_of(Color color, const Surroundings& surroundings) {
   const bool automatic = surroundings.is_terminal && !surroundings.no_color;
   const bool colored = color == Color::always || (color == Color::automatic && automatic);
   return colored ? Ansi::colored : Ansi::plain;
 }
-
-}  // namespace
 
 RunPrinter::RunPrinter(const ReportOptions& options, const Surroundings& surroundings,
                        ProgressDisplay& progress)

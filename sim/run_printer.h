@@ -9,6 +9,9 @@
 
 namespace moe::sim {
 
+// Whether standard output gets colors.
+Ansi ansi_of(Color color, const Surroundings& surroundings);
+
 // Which outcomes people see; programs get all of them.
 enum class ShownOutcomes { all, not_passed };
 

@@ -3,13 +3,10 @@
 
 #include "sim/trace_metadata.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <limits>
 
-#include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/metadata_words.h"
 
 namespace moe::sim {
 namespace {
@@ -17,62 +14,9 @@ namespace {
 constexpr const char* trace_format = "moe-routing-trace/1";
 constexpr const char* logits_format = "moe-router-logits/1";
 
-class Metadata {
- public:
-  explicit Metadata(const SafetensorsHeader& header) : header_(header) {}
-
-  const std::string& word(const std::string& key) const {
-    const auto found = header_.metadata.find(key);
-    if (found == header_.metadata.end()) {
-      throw ScenarioError(text(header_.path, ": the metadata has no '", key, "'"));
-    }
-    return found->second;
-  }
-
-  const std::string& one_of(const std::string& key, const std::vector<std::string>& words) const {
-    const std::string& value = word(key);
-    if (std::find(words.begin(), words.end(), value) == words.end()) {
-      refuse(key, text("must be one of ", joined(words)));
-    }
-    return value;
-  }
-
-  Count count(const std::string& key, Count smallest, Count largest) const {
-    const std::string& value = word(key);
-    Count number = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    const bool whole = error == std::errc() && end == value.data() + value.size();
-    if (!whole || number < smallest || number > largest) {
-      refuse(key, text("must be an integer from ", smallest, " to ", largest));
-    }
-    return number;
-  }
-
-  int integer(const std::string& key, int smallest, int largest) const {
-    return static_cast<int>(count(key, smallest, largest));
-  }
-
-  double positive_number(const std::string& key) const {
-    const std::string& value = word(key);
-    double number = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    const bool whole = error == std::errc() && end == value.data() + value.size();
-    if (!whole || !std::isfinite(number) || number <= 0) refuse(key, "must be a positive number");
-    return number;
-  }
-
-  [[noreturn]] void refuse(const std::string& key, const std::string& why) const {
-    throw ScenarioError(
-        text(header_.path, ": metadata '", key, "' is '", word(key).substr(0, 80), "', it ", why));
-  }
-
- private:
-  const SafetensorsHeader& header_;
-};
-
 RoutingTrace trace_of(const SafetensorsHeader& header, const char* format) {
   constexpr int steps_max = std::numeric_limits<int>::max();
-  const Metadata metadata(header);
+  const MetadataWords metadata(header);
   metadata.one_of("format", {format});
   RoutingTrace trace;
   trace.path = header.path;
@@ -106,7 +50,7 @@ RoutingTrace trace_from_metadata(const SafetensorsHeader& header) {
 
 RouterLogits logits_from_metadata(const SafetensorsHeader& header) {
   const RoutingTrace trace = trace_of(header, logits_format);
-  const Metadata metadata(header);
+  const MetadataWords metadata(header);
   return {.path = trace.path,
           .model = trace.model,
           .note = metadata.word("note"),

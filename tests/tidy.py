@@ -42,7 +42,7 @@ POSIX_ROOMS = ("sim/", "comm/", "tests/", "kernels/base/")
 FOREIGN = [(start, files) for starts, files in (  # header prefixes, the files that may include them
     ("gloo/", ["comm/gloo_communicator.cc"]),
     ("boost/asio", ["comm/store.cc"]),
-    ("boost/program_options", ["sim/command_line.cc"]),
+    ("boost/program_options", ["sim/given_options.cc"]),
     ("yaml-cpp/", ["sim/yaml_document.cc"]),
     ("nlohmann/", ["sim/json_document.cc"]),
     ("fmt/", ["kernels/base/text.cc"]),

@@ -8,8 +8,10 @@ stands for any lines, times differ. Commands in running text and tables must suc
 import re
 import shlex
 import sys
+import tarfile
 import unittest
 
+from captures import Capture, read_rank
 from program import Program, ROOT
 
 PAGES = ("README.md", "scenarios/README.md", "scenarios/teaching/README.md")
@@ -50,7 +52,24 @@ def first_difference(expected, printed):
     return None if skips or at == len(printed) else f"the end, after {printed[at - 1]!r}"
 
 
+def unpack_captures(folder):
+    """The captures that README.md shows, and the damaged one."""
+    with tarfile.open(ROOT / "tests" / "captures" / "captures.tar.xz") as archive:
+        archive.extractall(folder)
+    damaged = Capture([read_rank(folder / f"deepep_low_latency-uneven.rank{rank}.safetensors")
+                       for rank in (0, 1)])
+    rows = damaged[1]["dispatched_hidden_states"][5]
+    rows[[1, 2]] = rows[[2, 1]]
+    damaged[0]["expert_num_tokens"][3] -= 1
+    damaged[0]["combined"][7, 100] ^= 0x40
+    damaged.write(folder, "damaged")
+
+
 class Documents(Program):
+    def setUp(self):
+        super().setUp()
+        unpack_captures(self.folder / "captures")
+
     def test_commands_print_what_is_shown(self):
         shown = 0
         for page in PAGES:
@@ -59,7 +78,8 @@ class Documents(Program):
                     if words in LONG:
                         continue
                     code, out, err = self.run_it(*shlex.split(words))
-                    self.assertEqual(code, int("--fault" in words), f"{page}: {words}: {err}")
+                    fails = "--fault" in words or "damaged" in words
+                    self.assertEqual(code, int(fails), f"{page}: {words}: {err}")
                     self.assertIsNone(first_difference(expected, out.splitlines()),
                                       f"{page}: {words} prints\n{out}")
                     shown += 1

@@ -1,0 +1,32 @@
+// The fp8 block-128 quantiser that captures declare (numerics.md, 5), written again for the judge.
+// Nothing here knows of ranks or experts.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/base/dtype.h"
+
+namespace moe::golden {
+
+inline constexpr Count quantised_group = 128;
+
+// The last group may be a partial one.
+constexpr Count num_quantised_groups(Count columns) {
+  return (columns + quantised_group - 1) / quantised_group;
+}
+
+// Round to nearest, ties to even; what is beyond 448 becomes 448.
+std::uint8_t to_e4m3(float value);
+
+struct QuantisedRow {
+  std::vector<std::byte> codes;  // e4m3
+  std::vector<float> scales;
+};
+
+QuantisedRow quantised_block128(std::span<const float> row);
+
+}  // namespace moe::golden

@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+"""verify_made_test.py MOEBIUS: captures that no library made, of worlds that nobody captured yet.
+
+Each is right by construction and must be found so; then one thing in it is changed.
+"""
+
+import sys
+import unittest
+
+import numpy
+from captures import made
+from verifying import Verifying
+
+STANDARD, BATCHED = "standard", "batched_experts"
+WORLDS = {
+    "four ranks, one idle, all-gather": dict(
+        backend="allgather_reducescatter", format=STANDARD, tokens=[5, 0, 3, 4], experts=10,
+        top_k=3, hidden=96),
+    "naive in f32": dict(backend="naive", format=STANDARD, tokens=[2, 3], experts=4, top_k=2,
+                         hidden=40, dtype="F32"),
+    "one rank": dict(backend="no_ep", format=STANDARD, tokens=[6], experts=5, top_k=2, hidden=33),
+    "high throughput, four ranks, local ids, counts": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[7, 0, 1, 6], experts=10,
+        top_k=4, hidden=64, space="local", counts=True),
+    "high throughput, eight ranks, top-8, f16": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[3, 2, 0, 4, 1, 5, 2, 3],
+        experts=64, top_k=8, hidden=128, dtype="F16"),
+    "high throughput, top-1, fp8": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3], experts=6, top_k=1,
+        hidden=256, quantised=True, space="local"),
+    "high throughput, f32 contributions": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3], experts=6, top_k=3,
+        hidden=64, output="F32"),
+    "mori leaves foreign choices as they were": dict(
+        backend="mori", format=STANDARD, tokens=[4, 2, 3], experts=9, top_k=3, hidden=64,
+        foreign="as_given"),
+    "mori, round robin": dict(
+        backend="mori_high_throughput", format=STANDARD, tokens=[4, 2, 3], experts=10, top_k=2,
+        hidden=64, placement="round_robin"),
+    "flashinfer, one-sided": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=2,
+        hidden=64),
+    "low latency, four ranks, round robin": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[5, 0, 3, 4], experts=8, top_k=3,
+        hidden=128, placement="round_robin", labels=True, more_room=3),
+    "low latency, fp8, three ranks": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[5, 2, 3], experts=6, top_k=2,
+        hidden=256, quantised=True, labels=True),
+    "nixl without labels, f16": dict(
+        backend="nixl_ep", format=BATCHED, tokens=[4, 1, 2, 3], experts=12, top_k=8, hidden=64,
+        dtype="F16"),
+    "pplx, top-1, f32": dict(
+        backend="pplx", format=BATCHED, tokens=[3, 0, 6], experts=7, top_k=1, hidden=32,
+        dtype="F32"),
+    "pplx, two TP peers send once": dict(
+        backend="pplx", format=BATCHED, tokens=[3, 3, 4, 4], tp=2, tp_equal=True, experts=8,
+        top_k=2, hidden=64),
+    "all-gather among four SP ranks": dict(
+        backend="allgather_reducescatter", format=STANDARD, tokens=[3, 2, 4, 4], tp=2, experts=8,
+        top_k=2, hidden=64),
+    "all-gather in two TP columns": dict(
+        backend="allgather_reducescatter", format=STANDARD, tokens=[3, 3, 4, 4], tp=2,
+        tp_equal=True, experts=8, top_k=2, hidden=64,
+        due=lambda capture, rank: [(s, t) for s in (rank % 2, rank % 2 + 2)
+                                   for t in range(len(capture[s]["topk_ids"]))]),
+}
+
+
+class MadeCaptures(Verifying):
+    def test_right_ones_are_found_right(self):
+        captures = {name: made(seed, **world) for name, world in WORLDS.items()
+                    for seed in (len(name),)}
+        for name, judged in zip(captures, self.verify(captures.values())):
+            self.assertEqual(judged["findings"], [], name)
+            self.assertEqual(judged["verdict"], "passed", name)
+            self.assertGreater(judged["rows_delivered"], 0, name)
+            self.assertGreater(judged["rows_combined"] + judged["rows_bounded"], 0, name)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
