@@ -3,7 +3,9 @@
 
 #include "backends/replica_router.h"
 
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "kernels/base/text.h"
 
@@ -22,12 +24,10 @@ class ReplicaRouter final : public Router {
     std::vector<std::int32_t> host(static_cast<std::size_t>(ids.rows * ids.columns));
     const Tensor on_host = {host.data(), ids.rows, ids.columns, DType::i32, {}};
     memory_.copy_to_host(ids, on_host);
-    const auto top_k = static_cast<int>(ids.columns);
-    for (std::size_t i = 0; i < host.size(); ++i) {
-      const auto token = static_cast<Count>(i) / top_k;
-      const ChoicePlace place{token, static_cast<int>(i) % top_k, top_k};
-      host[i] = physical_id(routing_.placement.maps(), routing_.choice, place, host[i]);
-      if (host[i] >= 0 && routing_.counts_row(token)) routing_.load.count(routing_.layer, host[i]);
+    const std::span<std::int32_t> all = host;
+    const auto top_k = static_cast<std::size_t>(ids.columns);
+    for (Count token = 0; token < ids.rows; ++token) {
+      choose(token, all.subspan(static_cast<std::size_t>(token) * top_k, top_k));
     }
     memory_.copy_from_host(on_host, ids);
     chosen.space = IdSpace::physical;
@@ -35,6 +35,17 @@ class ReplicaRouter final : public Router {
   }
 
  private:
+  // The choices of one token: logical ids become physical ones.
+  void choose(Count token, std::span<std::int32_t> ids) {
+    const bool counts = routing_.counts_row(token);
+    const auto top_k = static_cast<int>(ids.size());
+    for (int slot = 0; slot < top_k; ++slot) {
+      std::int32_t& id = ids[static_cast<std::size_t>(slot)];
+      id = physical_id(routing_.placement.maps(), routing_.choice, {token, slot, top_k}, id);
+      if (counts && id >= 0) routing_.load.count(routing_.layer, id);
+    }
+  }
+
   std::unique_ptr<Router> inner_;
   ReplicaRouting routing_;
   Memory& memory_;
