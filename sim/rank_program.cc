@@ -94,9 +94,9 @@ class RankProgram {
   // Null where experts stay where they are.
   std::unique_ptr<ExpertBalance> make_balance() {
     if (!job_.scenario.eplb) return nullptr;
-    return std::make_unique<ExpertBalance>(
-        BalancedRank{job_.scenario, job_.line, job_.inputs, job_.faults, parallel_, stage_, rank_,
-                     moves_rows(), memory_, ranks_.add_eplb_group(), ranks_.trace(), watch_});
+    return std::make_unique<ExpertBalance>(BalancedRank{
+        job_.scenario, job_.line, job_.inputs, job_.faults, parallel_, stage_, rank_, moves_rows(),
+        memory_, ranks_.add_eplb_group(job_.faults), ranks_.trace(), watch_});
   }
 
   ExpertWeights weights_of(int layer) {
