@@ -23,14 +23,19 @@ using Before = std::function<void(Count operation)>;
 // In which order a reduce-scatter adds.
 enum class SumOrder { ranks, own_rank_first };
 
+// How an all-to-all reads the rows that it sends.
+enum class SentRows { as_they_are, halves_exchanged };
+
 class FaultyCommunicator final : public Communicator {
  public:
   FaultyCommunicator(std::unique_ptr<Communicator> inner, Before before,
-                     std::optional<SwappedCounts> swapped, SumOrder sum_order = SumOrder::ranks)
+                     std::optional<SwappedCounts> swapped, SumOrder sum_order = SumOrder::ranks,
+                     SentRows sent_rows = SentRows::as_they_are)
       : inner_(std::move(inner)),
         before_(std::move(before)),
         swapped_(swapped),
-        sum_order_(sum_order) {}
+        sum_order_(sum_order),
+        sent_rows_(sent_rows) {}
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
@@ -82,8 +87,31 @@ class FaultyCommunicator final : public Communicator {
   }
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
-    next().all_to_all_v(sent, rows_to, rows_from, received);
+    if (sent_rows_ == SentRows::as_they_are) {
+      return next().all_to_all_v(sent, rows_to, rows_from, received);
+    }
+    std::vector<Buffer> copies;
+    std::vector<Tensor> shown;
+    for (const Tensor& tensor : sent) {
+      copies.emplace_back(memory(), Shape{tensor.rows, tensor.columns, tensor.dtype});
+      shown.push_back(copies.back().tensor());
+      for (Count row = 0; row < tensor.rows; ++row) exchange_halves(tensor, shown.back(), row);
+    }
+    next().all_to_all_v(shown, rows_to, rows_from, received);
   }
+
+  // The second half comes first; of an odd number of columns it is the longer one.
+  void exchange_halves(const Tensor& from, const Tensor& to, Count row) {
+    const Count half = from.columns / 2;
+    const auto part = [&](const Tensor& tensor, Count column, Count columns) {
+      auto* first = static_cast<std::byte*>(rows_of(tensor, row, 1).data);
+      return Tensor{first + column * size_of(tensor.dtype), 1, columns, tensor.dtype,
+                    tensor.device};
+    };
+    memory().copy(part(from, half, from.columns - half), part(to, 0, from.columns - half));
+    memory().copy(part(from, 0, half), part(to, from.columns - half, half));
+  }
+
   void do_broadcast(Tensors rows, int root) override { next().broadcast(rows, root); }
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
     next().all_reduce(in, op, out);
@@ -99,6 +127,7 @@ class FaultyCommunicator final : public Communicator {
   Before before_;
   std::optional<SwappedCounts> swapped_;
   SumOrder sum_order_;
+  SentRows sent_rows_;
   Count num_operations_ = 0;
 };
 
@@ -134,6 +163,11 @@ std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> 
 std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner) {
   return std::make_unique<FaultyCommunicator>(std::move(inner), Before{}, std::nullopt,
                                               SumOrder::own_rank_first);
+}
+
+std::unique_ptr<Communicator> with_strided_send(std::unique_ptr<Communicator> inner) {
+  return std::make_unique<FaultyCommunicator>(std::move(inner), Before(), std::nullopt,
+                                              SumOrder::ranks, SentRows::halves_exchanged);
 }
 
 std::unique_ptr<Communicator> with_delay(std::unique_ptr<Communicator> inner, FaultyMoment moment,

@@ -26,6 +26,10 @@ std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> 
 // bits depend on who owns the rows. One operation of another kind moves the parts.
 std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner);
 
+// An all-to-all whose sender takes rows that are strided for flat memory: each row leaves with its
+// halves exchanged. Only this rank's own calls.
+std::unique_ptr<Communicator> with_strided_send(std::unique_ptr<Communicator> inner);
+
 // Where a rank goes wrong: before its operation of that number, counted from 0 at this decorator,
 // send and recv included.
 struct FaultyMoment {

@@ -154,7 +154,7 @@ struct Need {
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 18> needs = {{
+constexpr std::array<Need, 19> needs = {{
     {"MF-02", shared_parts},
     {"MF-03", shared_experts},
     {"MF-05", shared_experts},
@@ -170,6 +170,7 @@ constexpr std::array<Need, 18> needs = {{
     {"MF-46", rearrangement},
     {"MF-47", rearrangement},
     {"MF-48", padding},
+    {"MF-55", rearrangement},
     {"MF-56", rounding_sums},
     {"MF-64", replicas},
     {"untrimmed_width", padded_width},

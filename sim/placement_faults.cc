@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/faulty_placement.h"
+#include "comm/faulty_communicator.h"
 #include "sim/faults.h"
 
 namespace moe::sim {
@@ -41,6 +42,16 @@ std::unique_ptr<LayerPlacement> with_faults(std::unique_ptr<LayerPlacement> inne
     }
   }
   return inner;
+}
+
+std::unique_ptr<Communicator> with_move_faults(std::unique_ptr<Communicator> group, int rank,
+                                               const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-55" && fault_is_on_rank(fault, rank)) {
+      group = with_strided_send(std::move(group));
+    }
+  }
+  return group;
 }
 
 std::unique_ptr<Router> with_pick_faults(std::unique_ptr<Router> inner,

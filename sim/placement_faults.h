@@ -10,6 +10,7 @@
 #include "backends/moe_layer.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/placement/layer_placement.h"
+#include "comm/communicator.h"
 #include "sim/scenario.h"
 
 namespace moe::sim {
@@ -34,6 +35,10 @@ struct PlacementSite {
 std::unique_ptr<LayerPlacement> with_faults(std::unique_ptr<LayerPlacement> inner,
                                             const PlacementSite& site,
                                             const std::vector<FaultSpec>& faults);
+
+// The group over which experts move.
+std::unique_ptr<Communicator> with_move_faults(std::unique_ptr<Communicator> group, int rank,
+                                               const std::vector<FaultSpec>& faults);
 
 std::unique_ptr<Router> with_pick_faults(std::unique_ptr<Router> inner,
                                          const LayerPlacement& placement, const PlacementSite& site,

@@ -10,6 +10,7 @@
 #include "kernels/base/text.h"
 #include "sim/faults.h"
 #include "sim/layer_watch.h"
+#include "sim/placement_faults.h"
 
 namespace moe::sim {
 namespace {
@@ -48,13 +49,13 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
                       trace, own.members});
 }
 
-Communicator& RankGroups::add_eplb_group() {
+Communicator& RankGroups::add_eplb_group(const std::vector<FaultSpec>& faults) {
   const OwnGroup own = own_group(GroupKind::ep, sizes_, rank_);
   GroupWords words{text("eplb [", joined(own.members), "]"), own.members};
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
   TracedCommunicator* trace = traced.get();
-  members_.push_back({std::move(traced), trace, own.members});
-  return *trace;
+  members_.push_back({with_move_faults(std::move(traced), rank_, faults), trace, own.members});
+  return *members_.back().group;
 }
 
 Communicator& RankGroups::of(GroupKind kind) const {

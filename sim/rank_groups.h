@@ -29,7 +29,7 @@ class RankGroups {
 
   // A group of the EP group's ranks that nothing else talks over: weights on their way must not
   // come between a layer's rows (distribution-layer.md, T15). Collective over the world.
-  Communicator& add_eplb_group();
+  Communicator& add_eplb_group(const std::vector<FaultSpec>& faults);
 
   SharingTags& sharing() { return sharing_; }
   TracedCommunicator& trace() { return *world_trace_; }

@@ -90,7 +90,7 @@ class RankProgram {
     return std::make_unique<ExpertBalance>(
         BalancedRank{job_.scenario, job_.line, job_.inputs, job_.faults, parallel_, stage_, rank_,
                      moves_rows(), tp_sources(job_.backend.capabilities, job_.scenario.world),
-                     memory_, ranks_.add_eplb_group(), ranks_.trace(), watch_});
+                     memory_, ranks_.add_eplb_group(job_.faults), ranks_.trace(), watch_});
   }
 
   // What the layer's router reads, [tokens, …] in host memory.

@@ -97,6 +97,13 @@ TEST_CASE("placement faults: MF-48, counted padding, is named by OBS with both l
                  Contains("the routers recorded") && Contains("the experts computed"));
 }
 
+TEST_CASE(
+    "placement faults: MF-55, a strided send, is refused by checksum, and OBS names who saw") {
+  CHECK_THAT(said_by("OBS", balanced({.dp = 2}), "MF-55:rank=0"),
+             Contains("plan after step 0: layer 0: physical expert") &&
+                 Contains("EP rank 1 received wrong weights, so that all keep the old maps"));
+}
+
 TEST_CASE("placement faults: MF-64, a pick by rank, is named by PROV with both ids") {
   CHECK_THAT(said_by("PROV", balanced({.tp = 2}), "MF-64"),
              Contains("rank 1") && Contains("came with experts") && Contains("that token chose"));
