@@ -282,11 +282,20 @@ std::string eplb_communicator_of(const DeploymentConfig& config) {
 
 std::span<const ConfigRule> all_config_rules() { return rules; }
 
+std::string_view configured_backend(const Profile& profile, std::string_view name) {
+  for (const Replacement& one : replacements_in(profile)) {
+    if (one.name == name) return one.replaced_by;
+  }
+  return name;
+}
+
 std::vector<ConfigFinding> validate(const Profile& profile, const DeploymentConfig& config) {
+  DeploymentConfig resolved = config;
+  resolved.all2all_backend = configured_backend(profile, config.all2all_backend);
   std::vector<ConfigFinding> findings;
   for (const ConfigRule& rule : rules) {
     if (!rule.eras.covers(profile)) continue;
-    const std::string broken = rule.broken_by(profile, config);
+    const std::string broken = rule.broken_by(profile, rule.id == "V1" ? config : resolved);
     if (!broken.empty()) findings.push_back({rule.id, rule.kind, text(rule.id, ": ", broken)});
   }
   return findings;

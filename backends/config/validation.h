@@ -29,13 +29,18 @@ struct ConfigRule {
 // ORDER: by number. A number with several rows has one for each thing that it forbids.
 std::span<const ConfigRule> all_config_rules();
 
+// The name that the configuration goes on with: a removed one's replacement, else itself. LIFETIME:
+// as the name's or the table's.
+std::string_view configured_backend(const Profile& profile, std::string_view name);
+
 struct ConfigFinding {
   std::string_view rule;
   FindingKind kind = FindingKind::error;
   std::string text;  // "V8: pcp 2 and dp 2: …"
 };
 
-// REQUIRES a backend that the profile knows. ORDER: as the rules.
+// V1 looks at the name as it was given, the other rules at the one that it stands for.
+// REQUIRES a backend that some profile knows. ORDER: as the rules.
 std::vector<ConfigFinding> validate(const Profile& profile, const DeploymentConfig& config);
 
 }  // namespace moe

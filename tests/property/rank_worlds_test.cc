@@ -3,6 +3,7 @@
 // are dispatched: the judge agrees, the checks are silent. Ranks are threads on the local
 // communicator.
 
+#include "backends/config/backend_traits.h"
 #include "kernels/base/text.h"
 #include "sim/registry.h"
 #include "sim/run.h"
@@ -33,10 +34,18 @@ std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
   return found;
 }
 
+// vLLM's own backends go with sequence parallelism or not, as their profile says.
+bool goes_with(const WorldSpec& world, std::string_view backend) {
+  const BackendTraits& traits = traits_of(backend);
+  return !world.sequence_parallel || traits.transport == Transport::none ||
+         holds(traits.sequence_parallel, profile_with(backend));
+}
+
 // The run lines that a world can have.
 std::vector<RunLine> lines_in(const WorldSpec& world) {
   std::vector<RunLine> lines;
   for (const RegistryRow& row : registry()) {
+    if (!goes_with(world, row.name)) continue;
     for (const auto selection : {Selection::modular, Selection::monolithic}) {
       for (const auto site : {DispatchSite::kernel, DispatchSite::runner}) {
         const bool moves = row.backend->capabilities.moves_between_dp_ranks;
