@@ -7,6 +7,7 @@
 
 #include "backends/config/predicates.h"
 #include "kernels/base/text.h"
+#include "sim/engine_steps.h"
 
 namespace moe::sim {
 namespace {
@@ -40,10 +41,15 @@ std::string without_sequence_parallel(const Scenario& scenario, const RunLine& l
 DeploymentConfig deployment_of(const Scenario& scenario, const RunLine& line) {
   const WorldSpec& world = scenario.world;
   const ModelSpec& model = scenario.model;
+  const MicroBatchThresholds dbo =
+      scenario.engine ? scenario.engine->micro_batches : MicroBatchThresholds{};
   return {.all2all_backend = line.backend,
           .platform = platform_named(line.platform),
           .sizes = world.deployment().sizes,
           .enable_expert_parallel = world.expert_parallel,
+          .enable_dbo = dbo.enabled,
+          .dbo_decode_token_threshold = static_cast<int>(dbo.decode_tokens),
+          .dbo_prefill_token_threshold = static_cast<int>(dbo.prefill_tokens),
           .aiter_fused_moe = true,
           .num_experts = model.num_experts,
           .intermediate_size = model.intermediate_size};
@@ -54,7 +60,8 @@ RuleRefusal rule_refusal(const Scenario& scenario, const RunLine& line) {
     if (finding.kind == FindingKind::error) return {"backend", finding.text};
   }
   const std::string why = without_sequence_parallel(scenario, line);
-  return why.empty() ? RuleRefusal{} : RuleRefusal{"backend", why};
+  if (!why.empty()) return {"backend", why};
+  return {"profile", engine_refusal(scenario, line)};
 }
 
 std::vector<std::string> rule_words(const Scenario& scenario, const RunLine& line,

@@ -13,6 +13,7 @@
 #include "backends/weighted_input.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/engine_steps.h"
 #include "sim/exact_weights.h"
 #include "sim/faults.h"
 #include "sim/generated_logits.h"
@@ -62,13 +63,18 @@ class RankProgram {
   }
 
   void run() {
-    for (const std::string_view check : {"SEQ", "COUNT"}) watch_.ledger.looked(check);
+    for (const std::string_view check : {"SEQ", "COUNT", "GROUP", "PROG"}) {
+      watch_.ledger.looked(check);
+    }
     for (int step = 0; step < job_.inputs.num_steps(); ++step) {
       if (job_.progress != nullptr && rank_ == 0) job_.progress->steps = step + 1;
+      watch_.cell = {step, stage_.first, rank_};
+      if (!engine_.begin(step)) continue;
       for (int layer = stage_.first; layer < stage_.last; ++layer) {
         if (job_.stop.load()) throw Interrupted{};
         run_cell({step, layer, at_.dp});
       }
+      engine_.end();
     }
     probe();
     ranks_.finish();
@@ -212,7 +218,7 @@ class RankProgram {
     const ConstInput logits("router_logits", router_logits, memory_);
     const Traffic before = ranks_.trace().traffic();
     layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        hidden_states, router_logits, job_.inputs.tokens(cell.step), output);
+        hidden_states, router_logits, engine_.tokens(cell.step), output);
     rows.check(watch_.cell, watch_.ledger);
     logits.check(watch_.cell, watch_.ledger);
     check_traffic(watch_.cell, since(before, ranks_.trace().traffic()),
@@ -327,6 +333,7 @@ class RankProgram {
   LayerWatch watch_;
   RankGroups ranks_;
   ParallelGroups groups_;
+  EngineSteps engine_{job_, ranks_, at_, parallel_};
   LayerRange stage_;  // the layers that run here
   ConservationFacts facts_{job_.inputs, expert_map_, job_.backend.capabilities, parallel_,
                            layer_moves_rows(job_.backend, job_.line.dispatch_site)};

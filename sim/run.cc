@@ -15,6 +15,7 @@
 #include "sim/faults.h"
 #include "sim/joined_world.h"
 #include "sim/outcome.h"
+#include "sim/progress_check.h"
 #include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
 #include "sim/row_named.h"
@@ -282,6 +283,7 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
   compare_with_healthy(loaded, {line, *choice.backend, faults, settings.stop}, reports);
+  check_progress(reports);
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);

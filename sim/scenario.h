@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backends/backend.h"
+#include "backends/engine/engine_state.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/profile.h"
 #include "golden/oracle.h"
@@ -185,6 +186,9 @@ struct Scenario {
   RoutingSpec routing;
   std::uint64_t routing_seed = 1;
   std::vector<std::vector<Count>> steps;  // tokens of each DP rank; empty with a trace
+  // Requests whose engines decide the steps; steps then holds what they come to, dummy and pad
+  // tokens included (engine_scenario.h).
+  std::optional<EngineSettings> engine;
   int deadline_ms = 5000;
   std::optional<Count> max_num_batched_tokens;  // of one DP rank in one step
   Expectation expect = Expectation::same_bytes;
