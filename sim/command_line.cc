@@ -59,8 +59,7 @@ Words listed(const options::variables_map& given, const char* option) {
 
 template <typename Value>
 std::optional<Value> given_value(const options::variables_map& given, const char* option) {
-  if (given.count(option) == 0) return std::nullopt;
-  return given[option].as<Value>();
+  return given.count(option) == 0 ? std::nullopt : std::optional(given[option].as<Value>());
 }
 
 // A number from 0: Boost would read -1 as the largest one.
@@ -181,6 +180,7 @@ options::options_description list_description() {
   options::options_description description(
       "usage: moebius list WHAT\n\n"
       "WHAT: backends, communicators, devices, profiles, checks, faults, scenarios.\n\noptions");
+  description.add_options()("profile", options::value<std::string>(), "of backends: a profile");
   add_report_options(description);
   return description;
 }
@@ -351,8 +351,8 @@ Command list_command(const Words& arguments) {
                        "checks",   "faults",        "scenarios"};
   const Words what = words_of(given);
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
-  chosen("list", what.front(), valid);
-  return ListCommand{what.front(), report_options(given)};
+  const auto profile = given_value<std::string>(given, "profile").value_or("");
+  return ListCommand{chosen("list", what.front(), valid), profile, report_options(given)};
 }
 
 Command bench_command_line(const Words& arguments) {

@@ -8,6 +8,7 @@
 #include "backends/config/predicates.h"
 #include "kernels/base/text.h"
 #include "sim/engine_steps.h"
+#include "sim/other_calls.h"
 
 namespace moe::sim {
 namespace {
@@ -70,6 +71,8 @@ std::vector<std::string> rule_words(const Scenario& scenario, const RunLine& lin
   for (const ConfigFinding& finding : findings_of(scenario, line)) {
     if (finding.kind == kind && finding.rule != "V1") words.push_back(finding.text);
   }
+  const std::string chunking = chunking_warning(scenario, line);
+  if (kind == FindingKind::warning && !chunking.empty()) words.push_back(chunking);
   return words;
 }
 

@@ -83,6 +83,14 @@ void read_engine(const YamlNode& node, Scenario& scenario) {
   plan_engine_steps(scenario);
 }
 
+void read_dp_chunking(const YamlNode& node, Scenario& scenario) {
+  const ScenarioMap map(node, "dp_chunking", "dp_chunking", scenario);
+  DpChunking& chunking = scenario.dp_chunking.emplace();
+  chunking.rows_max = map.integer("rows_max", {1, tokens_max}, chunking.rows_max);
+  const bool is_always = map.word("store", "if_unfinished") == "always";
+  chunking.store = is_always ? ResultStore::always : ResultStore::if_unfinished;
+}
+
 void plan_engine_steps(Scenario& scenario) {
   const std::vector<PlannedStep> plan =
       planned_steps(*scenario.engine, scenario.world.dp, engine_steps_max + 1);

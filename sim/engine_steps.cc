@@ -67,6 +67,10 @@ RowCounts EngineSteps::tokens(int step) const {
   return step == step_ ? RowCounts(tokens_) : job_.inputs.tokens(step);
 }
 
+bool EngineSteps::in_micro_batches(int step) const {
+  return engine_ && plan_.at(static_cast<std::size_t>(step)).decision.micro_batches;
+}
+
 // MF-38: the first dummy batch from a step on, once.
 bool EngineSteps::skips(int step) const {
   const FaultSpec* fault = find_fault(job_.faults, "MF-38", ranks_.trace().rank());

@@ -27,6 +27,9 @@ class EngineSteps {
   // After them.
   void end();
 
+  // Whether the ranks have agreed to cut a step's batch.
+  bool in_micro_batches(int step) const;
+
   // Rows of every DP rank, as the engine has them; without one as the scenario says.
   RowCounts tokens(int step) const;
 

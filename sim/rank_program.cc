@@ -19,6 +19,7 @@
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/layer_probes.h"
+#include "sim/other_calls.h"
 #include "sim/poison_check.h"
 #include "sim/recorded_rows.h"
 #include "sim/traffic_check.h"
@@ -256,6 +257,15 @@ class RankProgram {
     check_guards(watch_.cell, output, "the layer's output", watch_.ledger);
     check_guards(watch_.cell, hidden_states, "the layer's input", watch_.ledger);
     judge_cell(cell, inputs, result.tensor());
+    for (const OtherCall& other : other_calls(job_, engine_, memory_, cell.step)) {
+      watch_.is_probing = watch_.is_cut = true;
+      const Buffer again =
+          other(layers_[static_cast<std::size_t>(cell.layer - stage_.first)],
+                inputs.hidden_states.tensor(), router_rows(cell, inputs).tensor(), *host_);
+      check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
+      watch_.is_probing = watch_.is_cut = false;
+      judge_cell(cell, inputs, again.tensor());
+    }
   }
 
   // Traffic and times are those of the steps: probes come after.

@@ -29,7 +29,7 @@ std::vector<ScenarioKey> top_level_keys() {
           {"", "defects"},
           {"", "eplb", KeyState::pending, {"{}"}},
           {"", "micro_batches", KeyState::pending, {"{}"}},
-          {"", "dp_chunking", KeyState::pending, {"{}"}},
+          {"", "dp_chunking"},
           {"", "runs"}};
 }
 
@@ -125,6 +125,8 @@ std::vector<ScenarioKey> engine_keys() {
           {"engine", "dbo"},
           {"engine", "dbo_decode_token_threshold"},
           {"engine", "dbo_prefill_token_threshold"},
+          {"dp_chunking", "rows_max"},
+          {"dp_chunking", "store", KeyState::read, {"if_unfinished", "always"}},
           {"engine.requests", "rank"},
           {"engine.requests", "arrives"},
           {"engine.requests", "prompt"},

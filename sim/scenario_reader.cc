@@ -134,6 +134,7 @@ Scenario scenario_of(const YamlNode& document, const std::filesystem::path& root
   if (const YamlNode* node = map.find("world")) read_world(*node, scenario);
   if (const YamlNode* node = map.find("model")) read_model(*node, scenario);
   read_routing_and_steps(map, root, scenario);
+  if (const YamlNode* node = map.find("dp_chunking")) read_dp_chunking(*node, scenario);
   if (const YamlNode* node = map.find("faults")) read_faults(*node, scenario);
   if (const YamlNode* node = map.find("runs")) read_runs(*node, scenario);
   if (scenario.runs.empty()) scenario.runs = {RunLine{}};

@@ -22,6 +22,7 @@ void read_world(const YamlNode& node, Scenario& scenario);
 void read_model(const YamlNode& node, Scenario& scenario);
 void read_faults(const YamlNode& node, Scenario& scenario);
 void read_runs(const YamlNode& node, Scenario& scenario);
+void read_dp_chunking(const YamlNode& node, Scenario& scenario);
 
 // `root` is the scenarios folder, where a trace's file is looked for.
 void read_routing(const YamlNode& node, const std::filesystem::path& root, Scenario& scenario);
