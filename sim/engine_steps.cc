@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
 #include "kernels/base/text.h"
 #include "sim/engine_scenario.h"
@@ -42,8 +43,14 @@ EngineSettings engine_settings(const Scenario& scenario, const RunLine& line) {
 std::string engine_refusal(const Scenario& scenario, const RunLine& line) {
   if (!scenario.engine) return "";
   const Profile& profile = profile_named(line.profile);
-  const bool is_two = sync_form_of(profile) == SyncForm::two_rows;
-  if (!is_two || scenario.engine->graph_mode == GraphMode::none) return "";
+  if (scenario.engine->graph_mode == GraphMode::none) return "";
+  const std::string_view backend = configured_backend(profile, line.backend);
+  if (scenario.world.dp > 1 && traits_of(backend).needs_host_counts) {
+    return text("V11 sets the graph mode of ", backend,
+                " to none: engine.graph_mode must be none, not ",
+                name_of(scenario.engine->graph_mode));
+  }
+  if (sync_form_of(profile) != SyncForm::two_rows) return "";
   return text("ranks of profile ", profile.name,
               " do not tell each other their graph mode: engine.graph_mode must be none, not ",
               name_of(scenario.engine->graph_mode));

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "backends/config/backend_traits.h"
+#include "backends/config/validation.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/check_ledger.h"
@@ -31,10 +32,45 @@ std::string about_backend(const RegistryRow& row) {
   return text(row.wing == "legacy" ? "legacy; " : "", since, until, replaced);
 }
 
+bool is_built(std::string_view name) {
+  return std::ranges::count(registry(), name, &RegistryRow::name) > 0;
+}
+
+// A name that vLLM had and that has no row: when, and what came in its place.
+std::string about_unbuilt(std::string_view name) {
+  std::vector<std::string_view> profiles;
+  std::string replaced;
+  for (const Profile& profile : all_profiles()) {
+    const auto names = backends_in(profile);
+    if (std::ranges::count(names, name) > 0) profiles.push_back(profile.name);
+    const std::string_view now = configured_backend(profile, name);
+    if (now != name) replaced = text(", then ", now);
+  }
+  const std::string_view first = profiles.front();
+  const std::string_view last = profiles.back();
+  return text("known under profile", first == last ? " " : "s ", first,
+              first == last ? "" : text(" to ", last), replaced,
+              emulation_of(name) == name ? "; not emulated"
+                                         : text("; emulated as ", emulation_of(name)));
+}
+
 std::vector<Item> backends() {
   std::vector<Item> items;
   for (const RegistryRow& row : registry()) {
     items.push_back({std::string(row.name), about_backend(row), ""});
+  }
+  for (const std::string_view name : all_backend_names()) {
+    if (is_built(name)) continue;
+    const bool is_older_name = is_built(emulation_of(name));
+    Item item{std::string(name), "", ""};
+    (is_older_name ? item.about : item.absence) = about_unbuilt(name);
+    items.push_back(item);
+  }
+  for (const CallFormRow& row : call_forms()) {
+    items.push_back({std::string(row.name),
+                     text("a way to call layers; vLLM since ", row.since, " until ", row.until,
+                          ", now ", row.replaced_by),
+                     ""});
   }
   return items;
 }
@@ -62,9 +98,8 @@ std::vector<Item> backends_under(const std::string& word) {
   std::vector<Item> items;
   for (const std::string_view name : all_backend_names()) {
     const BackendDecision decision = resolve_backend(profile, {name, Platform::cuda});
-    const bool is_built = std::ranges::count(registry(), decision.backend, &RegistryRow::name) > 0;
     std::string absence = decision.error;
-    if (absence.empty() && !is_built) {
+    if (absence.empty() && !is_built(decision.backend)) {
       absence = text(decision.backend, ": vLLM has it under profile ", profile.name,
                      ", it is not emulated yet");
     }
@@ -104,8 +139,7 @@ std::string about_backends(const Profile& profile) {
   std::vector<std::string> built;
   std::vector<std::string> others;
   for (const std::string_view name : backends_in(profile)) {
-    const bool is_built = std::ranges::count(registry(), name, &RegistryRow::name) > 0;
-    (is_built ? built : others).emplace_back(name);
+    (is_built(name) ? built : others).emplace_back(name);
   }
   return text("backends: ", joined(built), "; not emulated yet: ", joined(others));
 }

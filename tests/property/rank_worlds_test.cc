@@ -5,9 +5,9 @@
 
 #include <map>
 
-#include "backends/config/backend_traits.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/deployment_rules.h"
 #include "sim/registry.h"
 #include "sim/run.h"
 #include "tests/catch.h"
@@ -39,6 +39,7 @@ std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
 
 bool can_have(const Scenario& scenario, const RunLine& line, const RegistryRow& row) {
   if (!backend_refusal(scenario, row.backend->capabilities).empty()) return false;
+  if (!rule_refusal(scenario, line).why.empty()) return false;  // such as sequence parallelism
   const Backend& resolved = *backend_choice(scenario, line).backend;  // of layers without all2all
   const bool is_late = line.selection == Selection::monolithic;
   if (is_late && !resolved.capabilities.takes_router_logits) return false;
@@ -50,18 +51,10 @@ bool can_have(const Scenario& scenario, const RunLine& line, const RegistryRow& 
          (in_line || resolved.make_manager != nullptr);
 }
 
-// vLLM's own backends go with sequence parallelism or not, as their profile says.
-bool goes_with(const WorldSpec& world, std::string_view backend) {
-  const BackendTraits& traits = traits_of(backend);
-  return !world.sequence_parallel || traits.transport == Transport::none ||
-         holds(traits.sequence_parallel, profile_with(backend));
-}
-
 // The run lines that a world can have.
 std::vector<RunLine> lines_in(const Scenario& scenario) {
   std::vector<RunLine> lines;
   for (const RegistryRow& row : registry()) {
-    if (!goes_with(scenario.world, row.name)) continue;
     for (const auto selection : {Selection::modular, Selection::monolithic}) {
       for (const auto site : {DispatchSite::kernel, DispatchSite::runner}) {
         RunLine line;

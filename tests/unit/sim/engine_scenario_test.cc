@@ -76,6 +76,11 @@ TEST_CASE("scenario engine: profiles whose ranks do not exchange graph modes tak
   CHECK_THAT(rule_refusal(graphed, old).why, Contains("engine.graph_mode must be none, not full"));
   CHECK(rule_refusal(eager, old).why == "");
   CHECK(rule_refusal(graphed, RunLine{}).why == "");
+  RunLine host;
+  host.backend = "deepep_high_throughput";
+  CHECK_THAT(rule_refusal(graphed, host).why,
+             Contains("V11 sets the graph mode of deepep_high_throughput to none"));
+  CHECK(rule_refusal(eager, host).why == "");
 }
 
 TEST_CASE("scenario dp_chunking: its keys, and the warning where vLLM has no chunks") {
