@@ -12,6 +12,8 @@
 namespace moe::golden {
 namespace {
 
+constexpr Count named_max = 300;  // findings, before hypotheses are no more tried
+
 struct Hypothesis {
   CaptureFault fault = CaptureFault::value_changed;
   std::string cause;
@@ -250,6 +252,7 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
   finding.fault = CaptureFault::value_changed;
   finding.cause = few_text(row);
   if (row.columns.size() == 1 && combined_of(row).columns > 1) return;
+  if (std::ssize(row.judging.result.findings) > named_max) return;
   if (name_other_token(row, OtherTokens::swapped, finding)) return;
   if (name_unwritten(row, finding)) return;
   if (name_other_token(row, OtherTokens::all, finding)) return;
