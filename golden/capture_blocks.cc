@@ -57,23 +57,37 @@ class Tiling {
            });
   }
 
-  // Gives the slots to the source's rows. RETURNS whether they are exactly those.
+  // Gives the slots to the source's rows, claimed ones first. RETURNS whether they are exactly
+  // those.
   bool takes(int source, Count begin, Count end) {
     std::map<std::string_view, std::vector<Count>> left = dues_of_[source];
+    std::vector<Count> unclaimed;
     for (Count slot = begin; slot < end; ++slot) {
       const auto found = left.find(key_of(rows_.content(slot)));
-      if (found == left.end() || found->second.empty()) return false;
-      std::vector<Count>& dues = found->second;
-      auto chosen = std::ranges::find_if(dues, [&](Count due) {
+      if (found == left.end()) return false;
+      const auto claimed = std::ranges::find_if(found->second, [&](Count due) {
         return claims_(slot, rows_.place.due[static_cast<std::size_t>(due)]);
       });
-      if (chosen == dues.end()) chosen = dues.begin();
-      arrival_.due_of[static_cast<std::size_t>(slot)] = *chosen;
-      arrival_.slot_of[static_cast<std::size_t>(*chosen)] = slot;
-      arrival_.is_whole[static_cast<std::size_t>(slot)] = true;
-      dues.erase(chosen);
+      if (claimed == found->second.end()) {
+        unclaimed.push_back(slot);
+        continue;
+      }
+      give(slot, *claimed);
+      found->second.erase(claimed);
+    }
+    for (const Count slot : unclaimed) {
+      std::vector<Count>& dues = left.find(key_of(rows_.content(slot)))->second;
+      if (dues.empty()) return false;
+      give(slot, dues.front());
+      dues.erase(dues.begin());
     }
     return true;
+  }
+
+  void give(Count slot, Count due) {
+    arrival_.due_of[static_cast<std::size_t>(slot)] = due;
+    arrival_.slot_of[static_cast<std::size_t>(due)] = slot;
+    arrival_.is_whole[static_cast<std::size_t>(slot)] = true;
   }
 
   const ArrivedRows& rows_;

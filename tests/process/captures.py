@@ -99,8 +99,8 @@ def read_rank(path):
 
 
 class Capture:
-    def __init__(self, ranks):
-        self.ranks = ranks
+    def __init__(self, ranks, is_padded=False):
+        self.ranks, self.is_padded = ranks, is_padded
 
     def __getitem__(self, rank):
         return self.ranks[rank]
@@ -114,7 +114,7 @@ class Capture:
         own = Rank(self.ranks[rank].metadata, self.ranks[rank].tensors)
         own[tensor] = own[tensor].copy()
         ranks[rank] = own
-        return Capture(ranks)
+        return Capture(ranks, self.is_padded)
 
     def write(self, folder, name):
         for number, rank in enumerate(self.ranks):
@@ -160,7 +160,9 @@ class Capture:
     def valid(self, rank):
         """Index of every dispatched row that counts."""
         if not self.is_batched:
-            return [(i,) for i in range(len(self[rank]["dispatched_hidden_states"]))]
+            rows = range(len(self[rank]["dispatched_hidden_states"]))
+            ids = self[rank]["dispatched_topk_ids"]
+            return [(i,) for i in rows if not self.is_padded or (ids[i] >= 0).any()]
         return [(e, c) for e, count in enumerate(self[rank]["expert_num_tokens"])
                 for c in range(count)]
 
@@ -198,7 +200,7 @@ def made(seed, **world):
         rank["topk_ids"] = ("I64", ids.astype("<i8"))
         rank["topk_weights"] = ("F32", draw.random(ids.shape).astype("<f4") * 2)
         ranks.append(rank)
-    capture = Capture(ranks)
+    capture = Capture(ranks, world.get("padded", False))
     if world.get("rows_equal"):
         for rank in ranks:
             rank["hidden_states"][:] = rank["hidden_states"][:1]
