@@ -19,11 +19,20 @@ MoeLayer::MoeLayer(std::unique_ptr<Router> router,
 
 void MoeLayer::forward(const Tensor& hidden_states, const Tensor& router_logits, RowCounts tokens,
                        const Tensor& output) {
-  const RoutingBuffers routing = router_->select_experts(router_logits);
+  finish(begin(hidden_states, router_logits, tokens), output);
+}
+
+MoeLayer::Pending MoeLayer::begin(const Tensor& hidden_states, const Tensor& router_logits,
+                                  RowCounts tokens) {
+  RoutingBuffers routing = router_->select_experts(router_logits);
   Dispatched dispatched = prepare_finalize_->prepare(hidden_states, routing.view(), tokens);
-  const Tensor expert_output = experts_->apply(dispatched);
+  return {std::move(routing), std::move(dispatched)};
+}
+
+void MoeLayer::finish(Pending pending, const Tensor& output) {
+  const Tensor expert_output = experts_->apply(pending.dispatched);
   if (sharing_ != nullptr) sharing_->made_by_experts(expert_output);
-  prepare_finalize_->finalize(expert_output, std::move(dispatched), output);
+  prepare_finalize_->finalize(expert_output, std::move(pending.dispatched), output);
 }
 
 DispatchHandle::DispatchHandle(DispatchHandle&& other) noexcept

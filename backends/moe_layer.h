@@ -122,6 +122,15 @@ class MoeLayer {
   MoeLayer(std::unique_ptr<Router> router, std::unique_ptr<PrepareFinalize> prepare_finalize,
            std::unique_ptr<Experts> experts, SharingTags* sharing = nullptr);
 
+  // A call that has dispatched and not combined. LIFETIME: shorter than its hidden_states.
+  struct Pending {
+    RoutingBuffers routing;
+    Dispatched dispatched;
+  };
+  // forward in two halves, so that another call's dispatch can come between them. Collective each.
+  Pending begin(const Tensor& hidden_states, const Tensor& router_logits, RowCounts tokens);
+  void finish(Pending pending, const Tensor& output);
+
   // hidden_states [tokens[rank], hidden_size] → output, the same shape. router_logits has one row
   // per token, as the router reads it. tokens: rows of every rank of the group.
   void forward(const Tensor& hidden_states, const Tensor& router_logits, RowCounts tokens,

@@ -19,42 +19,79 @@ MoeRunner::MoeRunner(const MoeRunnerConfig& config, MoeLayer layer,
 
 void MoeRunner::forward(const Tensor& hidden_states, const Tensor& router_logits,
                         RowCounts num_tokens_across_dp, const Tensor& output) {
+  if (config_.groups.sharing != nullptr) config_.groups.sharing->begin_layer();
+  finish(begin(hidden_states, router_logits, num_tokens_across_dp), output);
+}
+
+void MoeRunner::forward_micro_batches(const Tensor& hidden_states, const Tensor& router_logits,
+                                      RowCounts counts, const Tensor& output) {
+  if (config_.groups.sharing != nullptr) config_.groups.sharing->begin_layer();
+  std::vector<Pending> pending;
+  Count begin_row = 0;
+  for (const Count rows : counts) {
+    const std::vector<Count> across_dp(static_cast<std::size_t>(config_.parallel.dp_size), rows);
+    pending.push_back(begin(rows_of(hidden_states, begin_row, rows),
+                            rows_of(router_logits, begin_row, rows), across_dp));
+    begin_row += rows;
+  }
+  begin_row = 0;
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    finish(std::move(pending[i]), rows_of(output, begin_row, counts[i]));
+    begin_row += counts[i];
+  }
+}
+
+MoeRunner::Pending MoeRunner::begin(const Tensor& hidden_states, const Tensor& router_logits,
+                                    RowCounts num_tokens_across_dp) {
+  Pending pending{.own = {hidden_states, router_logits},
+                  .sizes = dispatch_sizes(config_.parallel, num_tokens_across_dp)};
+  if (Communicator* group = sharing_group(); group != nullptr) {
+    pending.own_states = own_share(hidden_states, *group);
+    pending.own_logits = own_share(router_logits, *group);
+    pending.own = {pending.own_states.tensor(), pending.own_logits.tensor()};
+  }
+  const Rows& own = pending.own;
+  if (shared_experts_ != nullptr) {
+    pending.shared = shared_experts_->apply(own.hidden_states);
+    tag_shared(pending.shared.tensor());
+  }
+  if (in_line_ == nullptr) {
+    pending.layer = layer_.begin(own.hidden_states, own.router_logits, pending.sizes);
+  } else {
+    pending.in_line =
+        in_line_->dispatch_router_logits(own.hidden_states, own.router_logits, {}, pending.sizes);
+  }
+  return pending;
+}
+
+void MoeRunner::finish(Pending pending, const Tensor& output) {
   SharingTags* sharing = config_.groups.sharing;
-  if (sharing != nullptr) sharing->begin_layer();
-  const std::vector<Count> sizes = dispatch_sizes(config_.parallel, num_tokens_across_dp);
   Communicator* group = sharing_group();
   if (group == nullptr) {
-    forward_dispatched({hidden_states, router_logits}, sizes, output);
+    finish_dispatched(std::move(pending), output);
     if (sharing != nullptr) sharing->leave(output);
     return;
   }
-  const Buffer own_states = own_share(hidden_states, *group);
-  const Buffer own_logits = own_share(router_logits, *group);
-  const Tensor& own = own_states.tensor();
+  const Tensor own = pending.own.hidden_states;
   const Buffer own_output(config_.memory, {own.rows, own.columns, own.dtype});
-  forward_dispatched({own, own_logits.tensor()}, sizes, own_output.tensor());
+  finish_dispatched(std::move(pending), own_output.tensor());
   if (sharing != nullptr) sharing->leave(own_output.tensor());
   gather_shares(own_output.tensor(), *group, output);
 }
 
 // Rows of this rank → their results, complete on every rank of a TP group.
-void MoeRunner::forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output) {
-  Buffer shared;
-  if (shared_experts_ != nullptr) {
-    shared = shared_experts_->apply(own.hidden_states);
-    tag_shared(shared.tensor());
-  }
-  if (in_line_ == nullptr) {
-    layer_.forward(own.hidden_states, own.router_logits, sizes, output);
+void MoeRunner::finish_dispatched(Pending pending, const Tensor& output) {
+  const Buffer& shared = pending.shared;
+  if (pending.layer) {
+    layer_.finish(std::move(*pending.layer), output);
   } else {
-    Dispatched dispatched =
-        in_line_->dispatch_router_logits(own.hidden_states, own.router_logits, {}, sizes);
+    Dispatched& dispatched = *pending.in_line;
     const Tensor& rows = dispatched.hidden_states;
     const Buffer partial(config_.memory, {rows.rows, rows.columns, rows.dtype});
     const Count num_rows = rows.rows;
     layer_.forward(rows, dispatched.routing.router_logits, {&num_rows, 1}, partial.tensor());
     dispatched.handle.use();
-    in_line_->combine(partial.tensor(), sizes, output);
+    in_line_->combine(partial.tensor(), pending.sizes, output);
   }
   scale(output, shared.tensor());
   if (shared_experts_ == nullptr) return reduce(output);

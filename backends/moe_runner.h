@@ -32,6 +32,13 @@ class MoeRunner {
   void forward(const Tensor& hidden_states, const Tensor& router_logits,
                RowCounts num_tokens_across_dp, const Tensor& output);
 
+  // The same rows as contiguous micro-batches (vLLM: dual-batch overlap): all of them are
+  // dispatched before the first is combined, in one order on all ranks. counts: rows of each
+  // micro-batch; REQUIRES every DP rank to cut as many rows in the same way, as the agreed padding
+  // makes it.
+  void forward_micro_batches(const Tensor& hidden_states, const Tensor& router_logits,
+                             RowCounts counts, const Tensor& output);
+
  private:
   // What goes on the way from all tokens of the DP rank to the layer, in step with its logits.
   struct Rows {
@@ -39,9 +46,23 @@ class MoeRunner {
     Tensor router_logits;
   };
 
+  // A call whose rows are under way. The tensors of the call itself stay the caller's.
+  struct Pending {
+    Rows own;
+    std::vector<Count> sizes;
+    Buffer shared;
+    Buffer own_states;  // of a sharing group's rank
+    Buffer own_logits;
+    std::optional<Dispatched> in_line;
+    std::optional<MoeLayer::Pending> layer;  // none: in line
+  };
+  Pending begin(const Tensor& hidden_states, const Tensor& router_logits,
+                RowCounts num_tokens_across_dp);
+  void finish(Pending pending, const Tensor& output);
+
   // The group whose ranks hold a part each of the DP rank's tokens; null: all hold them all.
   Communicator* sharing_group() const;
-  void forward_dispatched(const Rows& own, RowCounts sizes, const Tensor& output);
+  void finish_dispatched(Pending pending, const Tensor& output);
   void scale(const Tensor& output, const Tensor& shared);
   void add_shared(const Tensor& shared, const Tensor& output);
   void tag_shared(const Tensor& shared);

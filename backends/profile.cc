@@ -6,24 +6,14 @@
 #include <algorithm>
 #include <array>
 
+#include "backends/config/era.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 
 namespace moe {
 namespace {
 
-// Places in the table of profiles.
-enum Era : std::ptrdiff_t {
-  v0_9,
-  pre_33724,
-  post_33724,
-  post_36294,
-  post_36286,
-  post_39107,
-  post_33728,
-  post_40412,
-  late_2026
-};
+using enum Era;
 
 constexpr std::string_view naive_dp_tp = "naive-dp-tp";
 
@@ -85,11 +75,9 @@ constexpr std::array rules = {
     PlatformRule{Platform::xpu, pre_33724, late_2026, "allgather_reducescatter"},
 };
 
-std::ptrdiff_t era_of(const Profile& profile) { return &profile - all_profiles().data(); }
-
 template <typename Row>
 bool covers(const Row& row, const Profile& profile) {
-  return row.first <= era_of(profile) && era_of(profile) <= row.last;
+  return EraSpan{row.first, row.last}.covers(profile);
 }
 
 const BackendName* find_name(std::string_view name) {

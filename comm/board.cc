@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "comm/agreement.h"
+#include "comm/group_agreement.h"
 #include "kernels/base/text.h"
 
 namespace moe {
@@ -50,7 +51,9 @@ struct Layout {
   explicit Layout(int ranks) : size(ranks) {}
 
   Count size;
-  Count slot = in_lines(line + words_per_record(static_cast<int>(size)) * size_of(DType::i64));
+  Count slot =
+      in_lines(line + std::max(words_per_record(static_cast<int>(size)), words_per_statement()) *
+                          size_of(DType::i64));
   Count num_areas = size * areas_per_rank;
   Count arrived = in_lines(size * size_of(DType::i32));
   Count area = arrived + 2 * size * slot;

@@ -113,7 +113,8 @@ void Communicator::broadcast(Tensors rows, int root) {
 void Communicator::all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) {
   check_pair(one(in), one(out), memory().stream().device);
   check_rows(one(out), in.rows, "the reduced tensor");
-  MOE_CHECK(can_reduce(op, in.dtype),
+  const bool is_count = in.dtype == DType::i32 || in.dtype == DType::i64;
+  MOE_CHECK(can_reduce(op, in.dtype) || (op == ReduceOp::sum && is_count),
             text("rows of ", name_of(in.dtype), " cannot be reduced by ", name_of(op)));
   do_all_reduce(in, op, out);
 }

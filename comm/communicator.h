@@ -51,7 +51,8 @@ class Communicator {
   void broadcast(Tensors rows, int root);
 
   // out = the reduction over all ranks, in the same bits on every rank. sum as reduce_scatter_v
-  // does; max for f32 (a NaN wins), i32, i64; bitwise_or for integers. in may be out.
+  // does, and of i32 and i64; max for f32 (a NaN wins), i32, i64; bitwise_or for integers. in may
+  // be out.
   void all_reduce(const Tensor& in, ReduceOp op, const Tensor& out);
 
   // Rows from one rank to another; all other operations are collective. send may wait until the

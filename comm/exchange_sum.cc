@@ -1,9 +1,10 @@
 // all_to_all_v, then operands in the order of the ranks: sums by Memory::add_rows (fp32, one
-// rounding), max and bitwise_or by plain loops on the host.
+// rounding), those of counts, max and bitwise_or by plain loops on the host.
 
 #include "comm/exchange_sum.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
@@ -42,7 +43,13 @@ void fold_max(DType dtype, const std::vector<std::byte>& in, std::vector<std::by
   }
 }
 
-// Max and bitwise_or are for votes and counts, so a trip through the host costs nothing.
+// Counts are far from the ends of their type.
+void fold_sum(DType dtype, const std::vector<std::byte>& in, std::vector<std::byte>& out) {
+  if (dtype == DType::i32) return fold<std::int32_t>(in, out, std::plus<std::int32_t>());
+  fold<std::int64_t>(in, out, std::plus<std::int64_t>());
+}
+
+// These are for votes and counts, so a trip through the host costs nothing.
 void reduce_on_host(Memory& memory, const Tensor& parts, ReduceOp op, const Tensor& out) {
   std::vector<std::byte> in(static_cast<std::size_t>(bytes_of(parts)));
   std::vector<std::byte> result(static_cast<std::size_t>(bytes_of(out)));
@@ -50,6 +57,8 @@ void reduce_on_host(Memory& memory, const Tensor& parts, ReduceOp op, const Tens
   memory.copy_to_host(parts, {in.data(), parts.rows, parts.columns, parts.dtype, {}});
   if (op == ReduceOp::max) {
     fold_max(out.dtype, in, result);
+  } else if (op == ReduceOp::sum) {
+    fold_sum(out.dtype, in, result);
   } else {
     fold<std::uint8_t>(in, result, [](std::uint8_t a, std::uint8_t b) {
       return static_cast<std::uint8_t>(a | b);
@@ -72,7 +81,8 @@ void exchange_and_combine(Communicator& group, const Tensor& rows, RowCounts row
   const std::vector<Count> rows_from(static_cast<std::size_t>(group.size()), own.rows);
   const Buffer parts(group.memory(), {own.rows * group.size(), own.columns, own.dtype});
   group.all_to_all_v(one(rows), rows_per_rank, rows_from, one(parts.tensor()));
-  if (op == ReduceOp::sum) return sum_parts(group.memory(), parts.tensor(), own);
+  const bool is_rounded = own.dtype <= DType::f16;
+  if (op == ReduceOp::sum && is_rounded) return sum_parts(group.memory(), parts.tensor(), own);
   reduce_on_host(group.memory(), parts.tensor(), op, own);
 }
 

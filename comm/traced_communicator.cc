@@ -7,6 +7,7 @@
 
 #include "comm/agreement.h"
 #include "comm/exchange_sum.h"
+#include "comm/group_agreement.h"
 #include "kernels/base/text.h"
 
 namespace moe {
@@ -114,6 +115,24 @@ void TracedCommunicator::agree() {
   if (const auto found = disagreement_of(records, stage_names_, words_)) {
     throw DisagreementError(found->check, found->message);
   }
+}
+
+void TracedCommunicator::agree_on(std::string_view subject, std::span<const Count> says) {
+  if (agreement_ == Agreement::trusted) return;
+  const auto width = static_cast<std::size_t>(words_per_statement());
+  std::vector<Count> own(width);
+  std::vector<Count> all(width * static_cast<std::size_t>(size()));
+  put_statement(rank(), says, own);
+  const Buffer mine(memory(), {1, words_per_statement(), DType::i64});
+  const Buffer theirs(memory(), {size(), words_per_statement(), DType::i64});
+  memory().copy_from_host({own.data(), 1, words_per_statement(), DType::i64, {}}, mine.tensor());
+  const std::vector<Count> once(static_cast<std::size_t>(size()), 1);
+  Communicator& way = side_ == nullptr ? *inner_ : *side_;
+  way.all_gather_v(one(mine.tensor()), once, one(theirs.tensor()));
+  memory().copy_to_host(theirs.tensor(),
+                        {all.data(), size(), words_per_statement(), DType::i64, {}});
+  const auto found = group_disagreement(subject, all, words_);
+  if (found) throw DisagreementError("GROUP", *found);
 }
 
 Tensors TracedCommunicator::payload(Tensors tensors) const {

@@ -56,7 +56,7 @@ class DisagreementError : public SystemError {
  public:
   DisagreementError(std::string check, const std::string& message)
       : SystemError(message), check_(std::move(check)) {}
-  const std::string& check() const { return check_; }  // "SEQ" or "COUNT"
+  const std::string& check() const { return check_; }  // SEQ, COUNT, GROUP or PROG
 
  private:
   std::string check_;
@@ -113,6 +113,14 @@ class TracedCommunicator final : public Communicator {
 
   // Says where the program is now; later operations carry it, those of split groups too.
   void enter(Place place) { log_.place = place; }
+
+  // Where checked, ranks say what they take for true before they act on it; exchanged as records
+  // are, and not counted. Where they differ, or a rank has another number in the group than the
+  // group knows, every rank throws DisagreementError "GROUP". Collective.
+  void agree_on(std::string_view subject, std::span<const Count> says);
+
+  // The group of the operation that this rank entered last.
+  const GroupWords& last_group() const { return log_.last_group; }
 
   // The last word of this rank: peers that still wait for an operation learn that none comes.
   // Collective; REQUIRES that no operation follows.

@@ -13,7 +13,7 @@
 namespace moe::golden {
 namespace {
 
-constexpr std::array<std::string_view, 25> fault_names = {
+constexpr std::array<std::string_view, 27> fault_names = {
     "value changed",        "row swapped",          "row lost",
     "row doubled",          "row not due here",     "row from the wrong rank",
     "row never written",    "row scaled",           "row shifted",
@@ -22,13 +22,12 @@ constexpr std::array<std::string_view, 25> fault_names = {
     "scale changed",        "source row changed",   "source range changed",
     "partial sum missing",  "partial sum doubled",  "partial sum wrong",
     "weight applied twice", "weight never applied", "weight of another",
-    "reduction differs"};
+    "reduction differs",    "quantiser differs",    "input invalid"};
 
 }  // namespace
 
 std::string_view name_of(CaptureFault fault) {
-  return fault == CaptureFault::input_invalid ? "input invalid"
-                                              : fault_names[static_cast<std::size_t>(fault)];
+  return fault_names[static_cast<std::size_t>(fault)];
 }
 
 std::string row_text(const DueRow& row) { return text("row ", row.row, " of rank ", row.source); }

@@ -117,6 +117,7 @@ enum class CaptureFault {
   weight_never,          // the source rank did not weight
   weight_wrong,          // it took another token's or another choice's weight
   recipe_differs,        // right operands, added or rounded in another way
+  quantiser_differs,     // codes or scales of another quantiser than the declared one
   input_invalid,         // a trusted tensor cannot be what a router gave
 };
 

@@ -12,6 +12,10 @@
 namespace moe::golden {
 namespace {
 
+constexpr Count named_max = 60;  // findings, before hypotheses are no more tried
+
+constexpr Count slots_tried = 512;  // of a place, whose result may stand for another's
+
 struct Hypothesis {
   CaptureFault fault = CaptureFault::value_changed;
   std::string cause;
@@ -39,8 +43,9 @@ bool nearly_fits(const WrongRow& row, const Sum& sum) {
     const double distance =
         std::fabs(static_cast<double>(actual) - static_cast<double>(element.value));
     far += static_cast<Count>(!(distance <= 2 * unit * element.magnitude + element.bound));
+    if (far * 50 > combined.columns) return false;
   }
-  return far * 50 <= combined.columns;
+  return true;
 }
 
 // "rank 1's contribution", "the contribution of expert 3, choice 2"
@@ -151,7 +156,7 @@ void add_other_slots(const WrongRow& row, std::vector<Hypothesis>& tried) {
   for (std::size_t i = 0; i < row.sum.terms.size(); ++i) {
     const Term& term = row.sum.terms[i];
     const Place& place = row.judging.places[term.place];
-    for (Count slot = 0; slot < place.size; ++slot) {
+    for (Count slot = 0; slot < std::min(place.size, slots_tried); ++slot) {
       const DueRow* due = row.judging.due_at(term.place, slot);
       if (due == nullptr || place.first + slot == term.row) continue;
       Sum sum = row.sum;
@@ -250,6 +255,7 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
   finding.fault = CaptureFault::value_changed;
   finding.cause = few_text(row);
   if (row.columns.size() == 1 && combined_of(row).columns > 1) return;
+  if (std::ssize(row.judging.result.findings) > named_max) return;
   if (name_other_token(row, OtherTokens::swapped, finding)) return;
   if (name_unwritten(row, finding)) return;
   if (name_other_token(row, OtherTokens::all, finding)) return;
@@ -257,13 +263,15 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
   add_missing(row, tried);
   add_weights(row, tried);
   add_recipes(row, tried);
+  const auto num_near = std::ssize(tried);  // in another slot's place only what fits is one
   add_other_slots(row, tried);
   for (auto* test : {&fits, &nearly_fits}) {
     const bool has_many = std::ssize(row.columns) * 4 > combined_of(row).columns;
     if (test == &nearly_fits && (!has_many || nearly_fits(row, row.sum))) break;
+    const auto end = test == &nearly_fits ? tried.begin() + num_near : tried.end();
     const auto found =
-        std::ranges::find_if(tried, [&](const Hypothesis& one) { return test(row, one.sum); });
-    if (found == tried.end()) continue;
+        std::find_if(tried.begin(), end, [&](const Hypothesis& one) { return test(row, one.sum); });
+    if (found == end) continue;
     finding.fault = found->fault;
     finding.cause = found->cause;
     return;

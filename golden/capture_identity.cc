@@ -181,9 +181,24 @@ void settle(Judging& judging) {
 
 }  // namespace
 
+Count part_size(const Judging& judging, std::size_t at) {
+  const Place& place = judging.places[at];
+  const Count parts = judging.capture.ep_size();
+  const bool has_padding = std::ranges::count(judging.padding[at], true) > 0;
+  if (judging.capture.contract.order != ReceiveOrder::source_blocks || !has_padding) return 0;
+  if (place.size % parts != 0) return 0;
+  const bool holds_all = std::ranges::all_of(judging.capture.ranks, [&](const CapturedRank& rank) {
+    return rank.hidden_states.rows <= place.size / parts;
+  });
+  return holds_all ? place.size / parts : 0;
+}
+
 bool labels_claim(const Judging& judging, std::size_t at, Count slot, const DueRow& due) {
   const Place& place = judging.places[at];
-  if (place.local_expert < 0) return choices_claim(judging, place, slot, due);
+  if (place.local_expert < 0) {
+    const Count part = part_size(judging, at);
+    return (part == 0 || due.source == slot / part) && choices_claim(judging, place, slot, due);
+  }
   const CapturedRank& here = judging.rank(place.rank);
   if (here.source_row &&
       (*here.source_row)[static_cast<std::size_t>(place.first + slot)] != due.row) {
@@ -204,9 +219,15 @@ void take_arrivals(Judging& judging) {
       judging.arrivals.push_back(arrival_in_order(rows));
       continue;
     }
-    judging.arrivals.push_back(arrival_by_content(rows, [&](Count slot, const DueRow& due) {
+    const Claims claims = [&](Count slot, const DueRow& due) {
       return labels_claim(judging, place, slot, due);
-    }));
+    };
+    std::optional<Arrival> arrival;
+    if (judging.capture.contract.order == ReceiveOrder::source_blocks &&
+        judging.places[place].local_expert >= 0) {
+      arrival = arrival_in_blocks(rows, claims);
+    }
+    judging.arrivals.push_back(arrival ? *arrival : arrival_by_content(rows, claims));
   }
   if (judging.capture.contract.order != ReceiveOrder::by_source) settle(judging);
 }

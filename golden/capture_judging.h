@@ -48,6 +48,9 @@ CaptureFinding finding_at(const Place& place, Count slot, const DueRow* due, std
 // "row 3 of rank 1"
 std::string row_text(const DueRow& row);
 
+// Padded standard buffers have one part for each source, of this size; 0 where a buffer has none.
+Count part_size(const Judging& judging, std::size_t place);
+
 // Whether a slot's labels say that it holds a row: source_row and source_range where there are
 // any, else ids and weights of the choices that this rank owns.
 bool labels_claim(const Judging& judging, std::size_t place, Count slot, const DueRow& due);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,10 @@ struct ArrivedRows {
 
 // ORDER: slot i holds the i-th due row; where their numbers differ, by the longest common sequence.
 Arrival arrival_in_order(const ArrivedRows& rows);
+
+// In one whole block for each source, blocks in any order; nothing where the contents are not that.
+// Between equal contents claims decide.
+std::optional<Arrival> arrival_in_blocks(const ArrivedRows& rows, const Claims& claims);
 
 // By content, where two are equal by claims, and what is left by claims and likeness.
 Arrival arrival_by_content(const ArrivedRows& rows, const Claims& claims);

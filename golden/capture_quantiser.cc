@@ -23,7 +23,7 @@ std::uint8_t to_e4m3(float value) {
   return static_cast<std::uint8_t>(sign | ((rounded >> 20U) - (120U << 3U)));
 }
 
-QuantisedRow quantised_block128(std::span<const float> row) {
+QuantisedRow quantised_block128(std::span<const float> row, QuantiserForm form) {
   constexpr float largest = 448.0F;
   constexpr float reciprocal = 1.0F / 448.0F;
   QuantisedRow quantised;
@@ -33,9 +33,14 @@ QuantisedRow quantised_block128(std::span<const float> row) {
         row.subspan(begin, std::min(static_cast<std::size_t>(quantised_group), row.size() - begin));
     float most = 1e-4F;
     for (const float value : group) most = std::fmax(most, std::fabs(value));
+    float scale = most * reciprocal;
+    if (form == QuantiserForm::power_of_two) scale = std::exp2(std::ceil(std::log2(scale)));
     const float factor = largest / most;
-    for (const float value : group) quantised.codes.push_back(std::byte{to_e4m3(value * factor)});
-    quantised.scales.push_back(most * reciprocal);
+    for (const float value : group) {
+      const float scaled = form == QuantiserForm::declared ? value * factor : value / scale;
+      quantised.codes.push_back(std::byte{to_e4m3(scaled)});
+    }
+    quantised.scales.push_back(scale);
   }
   return quantised;
 }

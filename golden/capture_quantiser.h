@@ -27,6 +27,11 @@ struct QuantisedRow {
   std::vector<float> scales;
 };
 
-QuantisedRow quantised_block128(std::span<const float> row);
+// declared: codes of x · (448 / amax). The others are what a library may do instead: codes of
+// x / scale; scales rounded up to powers of two.
+enum class QuantiserForm { declared, division, power_of_two };
+
+QuantisedRow quantised_block128(std::span<const float> row,
+                                QuantiserForm form = QuantiserForm::declared);
 
 }  // namespace moe::golden

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "golden/capture_judging.h"
+#include "golden/capture_quantiser.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
 
@@ -14,6 +15,8 @@ namespace moe::golden {
 namespace {
 
 constexpr const char* rows_tensor = "dispatched_hidden_states";
+
+constexpr Count likened_max = 100;  // findings, before rows are no more compared with all others
 
 struct SlotAt {
   std::size_t place = 0;
@@ -154,6 +157,20 @@ Count column_shift(const DamagedRow& row) {
   return 0;
 }
 
+// The way in which a row was quantised, if it is another than the declared one.
+const char* other_quantiser(const DamagedRow& row) {
+  if (row.shipped.dtype != DType::f8e4m3) return nullptr;
+  const std::vector<float> values =
+      floats_of(row.judging.rank(row.due.source).hidden_states, row.due.row);
+  for (const auto& [form, name] :
+       {std::pair(QuantiserForm::division, "codes of x / scale, not of x times 448 / amax"),
+        std::pair(QuantiserForm::power_of_two, "codes under scales rounded up to powers of two")}) {
+    const QuantisedRow other = quantised_block128(values, form);
+    if (key_of(other.codes) == key_of(row.arrived.row(row.arrived_row))) return name;
+  }
+  return nullptr;
+}
+
 std::string few_columns_text(const DamagedRow& row, const std::vector<Count>& columns) {
   int bits = 0;
   for (const Count column : columns) {
@@ -178,6 +195,11 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
     finding.cause = "every element is the same zero or NaN: the row was never written";
     return;
   }
+  if (const char* quantiser = other_quantiser(row)) {
+    finding.fault = CaptureFault::quantiser_differs;
+    finding.cause = quantiser;
+    return;
+  }
   if (!has_many) return;
   const float factor =
       common_factor(floats_of(row.arrived, row.arrived_row), floats_of(row.shipped, row.due.row));
@@ -191,6 +213,8 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
     finding.cause = text("the row moved by ", shift, " columns");
     return;
   }
+  finding.cause += "; no rank sent such a row: stale, torn or overwritten";
+  if (std::ssize(row.judging.result.findings) > likened_max) return;
   const Likeness alike = most_alike(row);
   if (alike.equal * 2 > row.arrived.columns) {
     finding.fault = CaptureFault::row_not_due;

@@ -100,6 +100,14 @@ std::vector<Block> blocks_of(const Judging& judging, std::size_t at) {
   return blocks;
 }
 
+// Whether a source has a row of that content for the place.
+bool may_be_of(const Judging& judging, std::size_t at, Count slot, int source) {
+  const ArrivedRows rows = judging.rows_at(at);
+  return std::ranges::any_of(rows.place.due, [&](const DueRow& due) {
+    return due.source == source && key_of(rows.content_of(due)) == key_of(rows.content(slot));
+  });
+}
+
 // A source's rows lie together, with nobody else's between them.
 void judge_blocks(Judging& judging, std::size_t at) {
   const std::vector<Block> blocks = blocks_of(judging, at);
@@ -108,6 +116,7 @@ void judge_blocks(Judging& judging, std::size_t at) {
     for (Count slot = block.begin; slot < block.end; ++slot) {
       const DueRow* due = judging.due_at(at, slot);
       if (due == nullptr || due->source == static_cast<int>(source)) continue;
+      if (may_be_of(judging, at, slot, static_cast<int>(source))) continue;
       CaptureFinding finding =
           finding_at(judging.places[at], slot, due, "dispatched_hidden_states");
       finding.fault = CaptureFault::order_broken;
@@ -188,13 +197,8 @@ void judge_source_rows(Judging& judging, std::size_t at) {
 // Padded buffers have one part of the same size for each source.
 void judge_parts(Judging& judging, std::size_t at) {
   const Place& place = judging.places[at];
-  const Count parts = judging.capture.ep_size();
-  const bool has_padding = std::ranges::count(judging.padding[at], true) > 0;
-  if (!has_padding || place.size % parts != 0) return;
-  const Count part = place.size / parts;
-  for (const CapturedRank& rank : judging.capture.ranks) {
-    if (rank.hidden_states.rows > part) return;
-  }
+  const Count part = part_size(judging, at);
+  if (part == 0) return;
   for (Count slot = 0; slot < place.size; ++slot) {
     const DueRow* due = judging.due_at(at, slot);
     if (due == nullptr || due->source == slot / part) continue;

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import engine as engines
 import numpy
 import oracle
 import yaml
@@ -286,13 +287,26 @@ def generated_routing(section, model, ranks):
     return lambda layer, tokens: getattr(oracle, kind)(draws, layer, tokens, found)
 
 
-def generated_world(top, model, ranks, routing):
+def engine_steps(top, dp, budget):
+    """The steps of the key engine, None without it."""
+    value = top.take("engine", None, anything, "")
+    if value is None:
+        return None
+    settings = engines.read_engine(Section(f"{top.where}: engine", value), dp)
+    if "steps" in top.left or not settings["requests"]:
+        raise ScenarioError(f"{top.where}: engine: requests, and no steps beside them")
+    return engines.steps_of(settings, dp, budget)
+
+
+def generated_world(top, model, ranks, routing, budget):
     width = ranks.dp or 1
+    planned = engine_steps(top, width, budget)
     def fits(steps):
         return isinstance(steps, list) and steps and all(
             isinstance(step, list) and len(step) == width and all(map(is_index, step))
             for step in steps)
     steps = top.take("steps", None, fits, f"a list of steps, each the tokens of {width} DP ranks")
+    steps = planned or steps
     if steps is None:
         raise ScenarioError(f"{top.where}: steps needed")
     tokens = numpy.asarray(steps, numpy.int64)
@@ -336,6 +350,7 @@ def read_world(path, scenarios):
     top = Section(path, read_yaml(path))
     if top.take("name", None, anything, "") != name:
         raise ScenarioError(f"{path}: name: must be '{name}', its path under {scenarios.name}/")
+    capacity = top.left.get("capacity") or {}
     for key in FREE_KEYS:
         top.take(key, None, anything, "")
     is_real = top.take("values", "integers", ("integers", "real").__contains__,
@@ -347,7 +362,8 @@ def read_world(path, scenarios):
     model = Section(f"{path}: model", top.take("model", {}, anything, ""))
     file = routing.take("trace", None, lambda v: isinstance(v, str), "a file under scenarios/")
     if file is None:
-        world = generated_world(top, read_model(model, seed, {}, is_real), ranks, routing)
+        world = generated_world(top, read_model(model, seed, {}, is_real), ranks, routing,
+                                capacity.get("max_num_batched_tokens", 2048))
     else:
         trace = read_trace(scenarios / file)
         model = read_model(model, seed, told_by(trace.metadata), is_real)

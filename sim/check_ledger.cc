@@ -20,6 +20,12 @@ const std::vector<CheckRow>& all_checks() {
       {"PROV", "a received row is the row, the ids and the weights of the token its tag names"},
       {"COUNT", "all ranks agree on how many rows each gives, and that many arrive"},
       {"SEQ", "all ranks issue the same operations in the same order (step, layer, stage)"},
+      {"GROUP",
+       "the ranks of a group agree on its members, their numbers and the rows that each of them "
+       "gives, and an operation runs on the group that it is meant for"},
+      {"PROG",
+       "a rank comes to its next operation within the deadline, and engines run the steps "
+       "that their requests need"},
       {"POISON", "memory that nobody wrote reaches no valid row"},
       {"SHAPE", "at each edge of the layer rows, columns and type are what the contract says"},
       {"CAP", "a buffer holds its worst case and no more; guard rows stay as they were"},

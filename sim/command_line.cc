@@ -53,7 +53,7 @@ OptionTable explain_table() {
 }
 
 constexpr const char* list_usage =
-    "usage: moebius list WHAT\n\n"
+    "usage: moebius list WHAT [options]\n\n"
     "WHAT: backends, communicators, devices, profiles, checks, faults, scenarios.\n\noptions";
 
 constexpr const char* verify_usage =
@@ -83,15 +83,21 @@ Command explain_command(const Words& arguments) {
                         given.number("rank"), given.count("token"), given.number("run")};
 }
 
+OptionTable list_table() {
+  OptionTable table = {{"profile", OptionKind::word, "NAME", "of backends: those of a profile"}};
+  add_report_options(table);
+  return table;
+}
+
 Command list_command(const Words& arguments) {
-  const GivenOptions given(arguments, report_table());
-  if (given.has("help")) return PrintCommand{options_help(list_usage, report_table())};
+  const GivenOptions given(arguments, list_table());
+  if (given.has("help")) return PrintCommand{options_help(list_usage, list_table())};
   const Words valid = {"backends", "communicators", "devices",  "profiles",
                        "checks",   "faults",        "scenarios"};
   const Words what = given.free_words();
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
-  chosen("list", what.front(), valid);
-  return ListCommand{what.front(), report_options(given)};
+  const auto profile = given.word("profile").value_or("");
+  return ListCommand{chosen("list", what.front(), valid), profile, report_options(given)};
 }
 
 Command verify_command(const Words& arguments) {

@@ -59,6 +59,7 @@ struct ExplainCommand {
 
 struct ListCommand {
   std::string what;
+  std::string profile;  // of backends: what each name stands for; empty: those that are built
   ReportOptions report;
 };
 

@@ -4,8 +4,11 @@
 #include "sim/fault_room.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "backends/engine/lockstep_engine.h"
 #include "kernels/base/text.h"
+#include "sim/engine_scenario.h"
 #include "sim/eplb_rules.h"
 #include "sim/faults.h"
 
@@ -81,6 +84,42 @@ std::string idle_rank(const Asked& asked) {
   return "no rank is idle in any step (steps)";
 }
 
+// The steps of the scenario's engine; empty without one.
+std::vector<PlannedStep> engine_steps(const Asked& asked) {
+  if (!asked.scenario.engine) return {};
+  return planned_steps(*asked.scenario.engine, asked.scenario.world.dp, engine_steps_max);
+}
+
+constexpr std::string_view no_engine = "no engine decides the steps (engine)";
+
+std::string coordination(const Asked& asked) {
+  const WorldSpec& world = asked.scenario.world;
+  if (!asked.scenario.engine) return std::string(no_engine);
+  if (world.dp > 1 && world.expert_ranks() > world.dp) return "";
+  return "the EP group is the DP group, or there is one DP rank (world)";
+}
+
+std::string dummy_batch(const Asked& asked) {
+  if (!asked.scenario.engine) return std::string(no_engine);
+  for (const PlannedStep& step : engine_steps(asked)) {
+    const auto dummies = std::ranges::count(step.of_rank, BatchKind::dummy, &EngineStep::kind);
+    if (dummies > 0 && std::cmp_less(dummies, step.of_rank.size())) return "";
+  }
+  return "no rank runs a dummy batch beside a real one (engine.requests)";
+}
+
+std::string unequal_counts(const Asked& asked) {
+  if (!asked.scenario.engine) return std::string(no_engine);
+  for (const PlannedStep& step : engine_steps(asked)) {
+    if (std::ranges::count(step.tokens, step.tokens[0]) < std::ssize(step.tokens)) return "";
+  }
+  return "all ranks have equal counts in every step (engine.requests)";
+}
+
+std::string peer(const Asked& asked) {
+  return asked.scenario.world.num_ranks() > 1 ? "" : "nobody waits for the only rank (world)";
+}
+
 std::string rounding_sums(const Asked& asked) {
   if (asked.scenario.values != Values::real) return "sums of whole numbers have no order (values)";
   return asked.scenario.world.expert_ranks() > 2 ? "" : "two parts have one sum in either order";
@@ -154,7 +193,7 @@ struct Need {
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 19> needs = {{
+constexpr std::array<Need, 23> needs = {{
     {"MF-02", shared_parts},
     {"MF-03", shared_experts},
     {"MF-05", shared_experts},
@@ -164,8 +203,11 @@ constexpr std::array<Need, 19> needs = {{
     {"MF-18", two_placements},
     {"MF-20", masked_choices},
     {"MF-21", masked_choices},
+    {"MF-26", coordination},
     {"MF-36", shorter_step},
     {"MF-37", idle_rank},
+    {"MF-38", dummy_batch},
+    {"MF-41", unequal_counts},
     {"MF-45", next_layer},
     {"MF-46", rearrangement},
     {"MF-47", rearrangement},
@@ -173,6 +215,7 @@ constexpr std::array<Need, 19> needs = {{
     {"MF-55", rearrangement},
     {"MF-56", rounding_sums},
     {"MF-64", replicas},
+    {"stalled_rank", peer},
     {"untrimmed_width", padded_width},
 }};
 

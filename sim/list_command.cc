@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <iostream>
 
+#include "backends/config/backend_traits.h"
+#include "backends/config/validation.h"
+#include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/check_ledger.h"
 #include "sim/commands.h"
 #include "sim/faults.h"
 #include "sim/registry.h"
 #include "sim/report.h"
+#include "sim/row_named.h"
 #include "sim/scenario_reader.h"
 
 namespace moe::sim {
@@ -28,10 +32,84 @@ std::string about_backend(const RegistryRow& row) {
   return text(row.wing == "legacy" ? "legacy; " : "", since, until, replaced);
 }
 
+bool is_built(std::string_view name) {
+  return std::ranges::count(registry(), name, &RegistryRow::name) > 0;
+}
+
+// A name that vLLM had and that has no row: when, and what came in its place.
+std::string about_unbuilt(std::string_view name) {
+  std::vector<std::string_view> profiles;
+  std::string replaced;
+  for (const Profile& profile : all_profiles()) {
+    const auto names = backends_in(profile);
+    if (std::ranges::count(names, name) > 0) profiles.push_back(profile.name);
+    const std::string_view now = configured_backend(profile, name);
+    if (now != name) replaced = text(", then ", now);
+  }
+  const std::string_view first = profiles.front();
+  const std::string_view last = profiles.back();
+  return text(
+      "known under profile", first == last ? " " : "s ", first,
+      first == last ? "" : text(" to ", last), replaced,
+      emulation_of(name) == name ? "; not emulated" : text("; emulated as ", emulation_of(name)));
+}
+
 std::vector<Item> backends() {
   std::vector<Item> items;
   for (const RegistryRow& row : registry()) {
     items.push_back({std::string(row.name), about_backend(row), ""});
+  }
+  for (const std::string_view name : all_backend_names()) {
+    if (is_built(name)) continue;
+    const bool is_older_name = is_built(emulation_of(name));
+    Item item{std::string(name), "", ""};
+    (is_older_name ? item.about : item.absence) = about_unbuilt(name);
+    items.push_back(item);
+  }
+  for (const CallFormRow& row : call_forms()) {
+    items.push_back({std::string(row.name),
+                     text("a way to call layers; vLLM since ", row.since, " until ", row.until,
+                          ", now ", row.replaced_by),
+                     ""});
+  }
+  return items;
+}
+
+// What vLLM's rules know of a backend, beside its row.
+std::string traits_text(const Profile& profile, const BackendTraits& traits) {
+  std::vector<std::string> words;
+  const auto add_if = [&words](bool holds, std::string_view word) {
+    if (holds) words.emplace_back(word);
+  };
+  add_if(holds(traits.batched_format, profile), "batched experts");
+  add_if(holds(traits.sequence_parallel, profile), "sequence parallel");
+  add_if(holds(traits.micro_batches, profile), "micro-batches");
+  add_if(holds(traits.dp_chunked, profile), "called in DP chunks");
+  add_if(holds(traits.batched_dp, profile), "256 tokens by default");
+  add_if(traits.needs_routing_tables, "routing tables");
+  add_if(traits.needs_host_counts, "no CUDA graphs under DP");
+  add_if(traits.carries_lora, "LoRA with EP");
+  return joined(words);
+}
+
+// Every name that any profile knows, and what it stands for under this one.
+std::vector<Item> backends_under(const std::string& word) {
+  const Profile& profile = row_named("profile", all_profiles(), word);
+  std::vector<Item> items;
+  for (const std::string_view name : all_backend_names()) {
+    const BackendDecision decision = resolve_backend(profile, {name, Platform::cuda});
+    std::string absence = decision.error;
+    if (absence.empty() && !is_built(decision.backend)) {
+      absence = text(decision.backend, ": vLLM has it under profile ", profile.name,
+                     ", it is not emulated yet");
+    }
+    std::vector<std::string> about = decision.warnings;
+    if (about.empty() && absence.empty()) about.push_back(text("is ", decision.backend));
+    const std::string traits = absence.empty() || decision.error.empty()
+                                   ? traits_text(profile, traits_of(decision.backend))
+                                   : "";
+    if (!traits.empty()) about.push_back(traits);
+    items.push_back({std::string(name), joined(about, "; "), absence});
   }
   return items;
 }
@@ -51,19 +129,35 @@ std::vector<Item> devices() {
           {"xpu", "OpenCL", "not in this build (the XPU path is not written yet)"}};
 }
 
+bool is_selectable(const Profile& profile, std::string_view name) {
+  const auto names = backends_in(profile);
+  return std::ranges::find(names, name) != names.end();
+}
+
 // A profile's names: those that run here, those that vLLM had and that are not emulated yet.
 std::string about_backends(const Profile& profile) {
   std::vector<std::string> built;
   std::vector<std::string> others;
   for (const std::string_view name : backends_in(profile)) {
-    const bool is_built = std::ranges::count(registry(), name, &RegistryRow::name) > 0;
-    (is_built ? built : others).emplace_back(name);
+    (is_built(name) ? built : others).emplace_back(name);
   }
   return text("backends: ", joined(built), "; not emulated yet: ", joined(others));
 }
 
+// Where the capacity of a rank comes from, and which names are called in chunks.
+std::string about_capacity(const Profile& profile) {
+  std::vector<std::string_view> chunked;
+  for (const BackendTraits& traits : all_backend_traits()) {
+    if (!is_selectable(profile, traits.name)) continue;
+    if (holds(traits.dp_chunked, profile)) chunked.push_back(traits.name);
+  }
+  if (chunked.empty()) return "capacity from the scheduler's max_num_batched_tokens";
+  return text("capacity VLLM_MOE_DP_CHUNK_SIZE (256), DP chunks for ", joined(chunked));
+}
+
 std::string about_profile(const Profile& profile) {
-  std::string about = text(profile.about, "; ", about_backends(profile));
+  std::string about = text(profile.about, "; default ", default_backend_of(profile), "; ",
+                           about_backends(profile), "; ", about_capacity(profile));
   for (const Replacement& one : replacements_in(profile)) {
     about += text("; ", one.name, " falls back to ", one.replaced_by);
   }
@@ -124,8 +218,13 @@ std::vector<Item> scenarios(const DataFolders& folders) {
   return items;
 }
 
-std::vector<Item> items_of(const std::string& what, const DataFolders& folders) {
-  if (what == "backends") return backends();
+std::vector<Item> items_of(const ListCommand& command, const DataFolders& folders) {
+  const std::string& what = command.what;
+  if (!command.profile.empty() && what != "backends") {
+    throw ScenarioError(text("list ", what, ": --profile is for backends"));
+  }
+  if (what == "backends")
+    return command.profile.empty() ? backends() : backends_under(command.profile);
   if (what == "communicators") return communicators();
   if (what == "devices") return devices();
   if (what == "profiles") return profiles();
@@ -138,7 +237,7 @@ std::vector<Item> items_of(const std::string& what, const DataFolders& folders) 
 
 int list_command(const ListCommand& command, const Surroundings& surroundings) {
   JsonLines json(command.report.json);
-  for (const Item& item : items_of(command.what, surroundings.folders)) {
+  for (const Item& item : items_of(command, surroundings.folders)) {
     const bool available = item.absence.empty();
     json.write(JsonObject{{"name", item.name},
                           {"available", available},

@@ -9,6 +9,7 @@
 
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/deployment_rules.h"
 #include "sim/faults.h"
 
 namespace moe::sim {
@@ -174,6 +175,9 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   BackendDecision decision = backend_choice(loaded.scenario, line).decision;
   outcome.resolved_backend = std::move(decision.backend);
   outcome.warnings = std::move(decision.warnings);
+  for (const std::string& warning : rule_words(loaded.scenario, line, FindingKind::warning)) {
+    outcome.warnings.push_back(warning);
+  }
   outcome.world = loaded.scenario.world;
   outcome.values = loaded.scenario.values;
   outcome.dtype = loaded.scenario.model.dtype;

@@ -18,6 +18,12 @@ namespace {
 constexpr std::array<GroupKind, 4> kinds = {GroupKind::tp, GroupKind::pcp, GroupKind::dp,
                                             GroupKind::ep};
 
+// GROUP: the ranks of a group take it for the same one.
+void agree_on_members(TracedCommunicator& group, const std::vector<int>& ranks) {
+  const std::vector<Count> members(ranks.begin(), ranks.end());
+  group.agree_on("members", members);
+}
+
 }  // namespace
 
 RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
@@ -31,6 +37,7 @@ RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
   world_trace_ = traced.get();
   std::vector<int> all(static_cast<std::size_t>(sizes.num_ranks()));
   std::iota(all.begin(), all.end(), 0);
+  agree_on_members(*traced, all);
   members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
                                         axes_of(GroupKind::ep, sizes), sharing_),
                       world_trace_, all});
@@ -44,6 +51,7 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   GroupWords words{text(name_of(kind), " [", joined(own.members), "]"), own.members};
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
   TracedCommunicator* trace = traced.get();
+  agree_on_members(*traced, own.members);
   members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
                                         axes_of(kind, sizes_), sharing_),
                       trace, own.members});
@@ -58,12 +66,15 @@ Communicator& RankGroups::add_eplb_group(const std::vector<FaultSpec>& faults) {
   return *members_.back().group;
 }
 
-Communicator& RankGroups::of(GroupKind kind) const {
+const RankGroups::Member& RankGroups::member(GroupKind kind) const {
   const std::vector<int> ranks = own_group(kind, sizes_, rank_).members;
-  return *std::ranges::find(members_, ranks, &Member::ranks)->group;
+  return *std::ranges::find(members_, ranks, &Member::ranks);
 }
 
+TracedCommunicator& RankGroups::trace_of(GroupKind kind) const { return *member(kind).trace; }
+
 ParallelGroups RankGroups::groups() {
+  const auto of = [this](GroupKind kind) -> Communicator& { return *member(kind).group; };
   return {of(GroupKind::tp), of(GroupKind::pcp), of(GroupKind::dp), of(GroupKind::ep), &sharing_};
 }
 

@@ -33,6 +33,8 @@ class RankGroups {
 
   SharingTags& sharing() { return sharing_; }
   TracedCommunicator& trace() { return *world_trace_; }
+  // What traces that group inside.
+  TracedCommunicator& trace_of(GroupKind kind) const;
 
   // The last word of this rank in all of its groups. Collective.
   void finish();
@@ -45,7 +47,7 @@ class RankGroups {
     std::vector<int> ranks;
   };
 
-  Communicator& of(GroupKind kind) const;
+  const Member& member(GroupKind kind) const;
   void split(GroupKind kind, const std::vector<FaultSpec>& faults);
 
   ParallelSizes sizes_;

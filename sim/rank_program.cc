@@ -9,12 +9,14 @@
 #include "backends/moe_runner.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/engine_steps.h"
 #include "sim/exact_weights.h"
 #include "sim/expert_balance.h"
 #include "sim/generated_logits.h"
 #include "sim/host_copy.h"
 #include "sim/layer_maker.h"
 #include "sim/layer_probes.h"
+#include "sim/other_calls.h"
 #include "sim/placement_choice.h"
 #include "sim/placement_faults.h"
 #include "sim/poison_check.h"
@@ -56,14 +58,19 @@ class RankProgram {
   }
 
   void run() {
-    for (const std::string_view check : {"SEQ", "COUNT"}) watch_.ledger.looked(check);
+    for (const std::string_view check : {"SEQ", "COUNT", "GROUP", "PROG"}) {
+      watch_.ledger.looked(check);
+    }
     for (int step = 0; step < job_.inputs.num_steps(); ++step) {
       if (job_.progress != nullptr && rank_ == 0) job_.progress->steps = step + 1;
+      watch_.cell = {step, stage_.first, rank_};
+      if (!engine_.begin(step)) continue;
       if (balance_ != nullptr) balance_->before_step(step);
       for (int layer = stage_.first; layer < stage_.last; ++layer) {
         if (job_.stop.load()) throw Interrupted{};
         run_cell({step, layer, at_.dp});
       }
+      engine_.end();
       if (balance_ != nullptr) balance_->after_step(step);
     }
     if (balance_ != nullptr) balance_->finish();
@@ -135,7 +142,7 @@ class RankProgram {
     const ConstInput logits("router_logits", router_logits, memory_);
     const Traffic before = ranks_.trace().traffic();
     layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        hidden_states, router_logits, job_.inputs.tokens(cell.step), output);
+        hidden_states, router_logits, engine_.tokens(cell.step), output);
     rows.check(watch_.cell, watch_.ledger);
     logits.check(watch_.cell, watch_.ledger);
     check_traffic(watch_.cell, since(before, ranks_.trace().traffic()),
@@ -173,6 +180,15 @@ class RankProgram {
     check_guards(watch_.cell, output, "the layer's output", watch_.ledger);
     check_guards(watch_.cell, hidden_states, "the layer's input", watch_.ledger);
     judge_cell(cell, inputs, result.tensor());
+    for (const OtherCall& other : other_calls(job_, engine_, memory_, cell.step)) {
+      watch_.is_probing = watch_.is_cut = true;
+      const Buffer again =
+          other(layers_[static_cast<std::size_t>(cell.layer - stage_.first)],
+                inputs.hidden_states.tensor(), router_rows(cell, inputs).tensor(), *host_);
+      check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
+      watch_.is_probing = watch_.is_cut = false;
+      judge_cell(cell, inputs, again.tensor());
+    }
   }
 
   // Traffic and times are those of the steps: probes come after.
@@ -250,6 +266,7 @@ class RankProgram {
   LayerWatch watch_;
   RankGroups ranks_;
   ParallelGroups groups_;
+  EngineSteps engine_{job_, ranks_, at_, parallel_};
   LayerRange stage_;  // the layers that run here
   std::unique_ptr<ExpertBalance> balance_ = make_balance();
   ConservationFacts facts_{

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "backends/backend.h"
+#include "backends/call_form.h"
 
 namespace moe::sim {
 
@@ -22,6 +23,19 @@ struct RegistryRow {
 };
 
 std::span<const RegistryRow> registry();
+
+// A way to call the layer.
+struct CallFormRow {
+  std::string_view name;
+  std::string_view wing;
+  std::string_view since;
+  std::string_view until;
+  std::string_view replaced_by;
+  const CallForm* form;
+};
+std::span<const CallFormRow> call_forms();
+// Throws ScenarioError with the known names and the nearest.
+const CallForm& call_form_named(const std::string& name);
 
 // Throws ScenarioError with the known names and the nearest.
 const RegistryRow& backend_named(const std::string& name);

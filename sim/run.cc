@@ -9,12 +9,14 @@
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/capacity.h"
+#include "sim/deployment_rules.h"
 #include "sim/eplb_rules.h"
 #include "sim/expectation.h"
 #include "sim/fault_room.h"
 #include "sim/faults.h"
 #include "sim/joined_world.h"
 #include "sim/outcome.h"
+#include "sim/progress_check.h"
 #include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
 #include "sim/row_named.h"
@@ -68,6 +70,9 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
     throw ScenarioError(text(key_place(scenario, line, "profile"), ": profile ", line.profile,
                              " has no sequence-parallel MoE (since #24134)"));
   }
+  const RuleRefusal refusal = rule_refusal(scenario, line);
+  if (refusal.why.empty()) return;
+  throw ScenarioError(text(key_place(scenario, line, refusal.key), ": ", refusal.why));
 }
 
 // Throws for what no build could run.
@@ -269,6 +274,9 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   const ProgressDisplay::Line shown(settings.progress, work);
   if (settings.log != nullptr) {
     settings.log->write(LogLevel::info, text("ranks start: ", work.words));
+    for (const std::string& note : rule_words(scenario, line, FindingKind::info)) {
+      settings.log->write(LogLevel::info, note);
+    }
   }
   const auto begin = std::chrono::steady_clock::now();
   const RankJob job{
@@ -286,6 +294,7 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
   compare_with_healthy(loaded, {line, *choice.backend, faults, settings.stop}, reports);
+  check_progress(reports);
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);

@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "backends/backend.h"
+#include "backends/call_form.h"
+#include "backends/engine/engine_state.h"
 #include "backends/placement/expert_load.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/profile.h"
@@ -171,7 +173,7 @@ struct FaultSpec {
 
 // EPLB: when experts are rearranged, and over how many nodes the ranks are spread for its policy.
 struct EplbSpec {
-  EplbSettings settings;
+  EplbSchedule settings;
   int num_nodes = 1;
 };
 
@@ -179,6 +181,12 @@ struct EplbSpec {
 struct WrittenKey {
   std::string place;
   std::string value;
+};
+
+// The layer is called chunk by chunk as well (legacy; call_form.h).
+struct DpChunking {
+  Count rows_max = 256;
+  ResultStore store = ResultStore::if_unfinished;
 };
 
 struct Scenario {
@@ -194,6 +202,10 @@ struct Scenario {
   RoutingSpec routing;
   std::uint64_t routing_seed = 1;
   std::vector<std::vector<Count>> steps;  // tokens of each DP rank; empty with a trace
+  // Requests whose engines decide the steps; steps then holds what they come to, dummy and pad
+  // tokens included (engine_scenario.h).
+  std::optional<EngineSettings> engine;
+  std::optional<DpChunking> dp_chunking;
   int deadline_ms = 5000;
   std::optional<Count> max_num_batched_tokens;              // of one DP rank in one step
   std::optional<Count> traced_max_num_batched_tokens = {};  // of the server that was recorded,

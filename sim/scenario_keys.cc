@@ -13,23 +13,15 @@ namespace moe::sim {
 namespace {
 
 std::vector<ScenarioKey> top_level_keys() {
-  return {{"", "name"},
-          {"", "why"},
-          {"", "tags"},
-          {"", "seed"},
-          {"", "world"},
-          {"", "model"},
-          {"", "routing"},
-          {"", "steps"},
-          {"", "values", KeyState::read, {"integers", "real"}},
-          {"", "capacity"},
-          {"", "expect"},
-          {"", "faults"},
-          {"", "defects"},
-          {"", "eplb"},
-          {"", "micro_batches", KeyState::pending, {"{}"}},
-          {"", "dp_chunking", KeyState::pending, {"{}"}},
-          {"", "runs"}};
+  return {{"", "name"},        {"", "why"},
+          {"", "tags"},        {"", "seed"},
+          {"", "world"},       {"", "model"},
+          {"", "routing"},     {"", "steps"},
+          {"", "engine"},      {"", "values", KeyState::read, {"integers", "real"}},
+          {"", "capacity"},    {"", "expect"},
+          {"", "faults"},      {"", "defects"},
+          {"", "eplb"},        {"", "micro_batches", KeyState::pending, {"{}"}},
+          {"", "dp_chunking"}, {"", "runs"}};
 }
 
 std::vector<ScenarioKey> world_keys() {
@@ -122,9 +114,24 @@ std::vector<ScenarioKey> run_keys() {
           {"runs", "arrival_seed"}};
 }
 
+std::vector<ScenarioKey> engine_keys() {
+  return {{"engine", "requests"},
+          {"engine", "graph_mode", KeyState::read, {"none", "piecewise", "full"}},
+          {"engine", "capture_sizes"},
+          {"engine", "dbo"},
+          {"engine", "dbo_decode_token_threshold"},
+          {"engine", "dbo_prefill_token_threshold"},
+          {"dp_chunking", "rows_max"},
+          {"dp_chunking", "store", KeyState::read, {"if_unfinished", "always"}},
+          {"engine.requests", "rank"},
+          {"engine.requests", "arrives"},
+          {"engine.requests", "prompt"},
+          {"engine.requests", "output"}};
+}
+
 std::vector<ScenarioKey> all_keys() {
   std::vector<ScenarioKey> all = top_level_keys();
-  for (const auto& keys : {world_keys(), model_keys(), routing_keys(), run_keys()}) {
+  for (const auto& keys : {world_keys(), model_keys(), routing_keys(), engine_keys(), run_keys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;

@@ -101,14 +101,22 @@ void read_routing_and_steps(const ScenarioMap& map, const std::filesystem::path&
                             Scenario& scenario) {
   if (const YamlNode* node = map.find("routing")) read_routing(*node, root, scenario);
   const YamlNode* steps = map.find("steps");
+  const YamlNode* engine = map.find("engine");
+  if (engine != nullptr && steps != nullptr) {
+    refuse_at(*steps, "steps", "the engine decides the steps: leave them out");
+  }
   if (steps != nullptr) read_steps(*steps, scenario);
   if (std::holds_alternative<TraceRouting>(scenario.routing)) {
+    if (engine != nullptr) {
+      refuse_at(*engine, "engine", "the trace says the steps: requests go with made-up routing");
+    }
     const RoutingTrace trace = trace_header(scenario);
     check_trace_agrees(scenario, trace);
     take_from_trace(scenario, trace);
     return;
   }
   check_traced_defaults(scenario);
+  if (engine != nullptr) return read_engine(*engine, scenario);
   if (steps == nullptr) {
     refuse_at(map.node(), "steps", "is missing: list the tokens of each rank, step by step");
   }
@@ -127,6 +135,7 @@ Scenario scenario_of(const YamlNode& document, const std::filesystem::path& root
   if (const YamlNode* node = map.find("model")) read_model(*node, scenario);
   read_routing_and_steps(map, root, scenario);
   if (const YamlNode* node = map.find("eplb")) read_eplb(*node, scenario);
+  if (const YamlNode* node = map.find("dp_chunking")) read_dp_chunking(*node, scenario);
   if (const YamlNode* node = map.find("faults")) read_faults(*node, scenario);
   if (const YamlNode* node = map.find("runs")) read_runs(*node, scenario);
   if (scenario.runs.empty()) scenario.runs = {RunLine{}};

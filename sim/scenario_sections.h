@@ -23,12 +23,17 @@ void read_model(const YamlNode& node, Scenario& scenario);
 void read_eplb(const YamlNode& node, Scenario& scenario);
 void read_faults(const YamlNode& node, Scenario& scenario);
 void read_runs(const YamlNode& node, Scenario& scenario);
+void read_dp_chunking(const YamlNode& node, Scenario& scenario);
 
 // `root` is the scenarios folder, where a trace's file is looked for.
 void read_routing(const YamlNode& node, const std::filesystem::path& root, Scenario& scenario);
 
 // Steps as lists of counts, or with a trace a range. REQUIRES routing to be read.
 void read_steps(const YamlNode& node, Scenario& scenario);
+
+// The engine's requests, and the steps that they come to. REQUIRES the world and the capacity to be
+// read, and no steps.
+void read_engine(const YamlNode& node, Scenario& scenario);
 
 // Throws for a key of the model that says something else than the trace.
 void check_trace_agrees(const Scenario& scenario, const RoutingTrace& trace);

@@ -120,7 +120,7 @@ void draw_balance(Draws& draws, Scenario& scenario) {
 
 std::string balance_text(const Scenario& scenario) {
   if (!scenario.eplb) return {};
-  const EplbSettings& settings = scenario.eplb->settings;
+  const EplbSchedule& settings = scenario.eplb->settings;
   return text(", redundant experts ", scenario.model.num_redundant_experts, ", eplb window ",
               settings.window_size, " interval ", settings.step_interval);
 }

@@ -45,7 +45,8 @@ class TaggedCommunicator final : public Communicator {
   }
   void do_broadcast(Tensors rows, int root) override { inner_->broadcast(rows, root); }
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
-    if (op == ReduceOp::sum) tags_.summed(in, out, axes_, Sharing::replicated);
+    const bool is_of_rows = in.dtype <= DType::f16;  // not of counts
+    if (op == ReduceOp::sum && is_of_rows) tags_.summed(in, out, axes_, Sharing::replicated);
     inner_->all_reduce(in, op, out);
   }
   void do_send(Tensors rows, int to) override { inner_->send(rows, to); }

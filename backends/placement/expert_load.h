@@ -12,7 +12,7 @@
 
 namespace moe {
 
-struct EplbSettings {
+struct EplbSchedule {
   int window_size = 1000;
   int step_interval = 3000;
 };
@@ -20,7 +20,7 @@ struct EplbSettings {
 // Counts forward steps. The first rearrangement comes after a quarter of the interval.
 class RearrangementClock {
  public:
-  explicit RearrangementClock(const EplbSettings& settings)
+  explicit RearrangementClock(const EplbSchedule& settings)
       : settings_(settings), step_(settings.step_interval - settings.step_interval / 4) {}
 
   // Whether the running step can still be in the window when the rearrangement comes.
@@ -30,7 +30,7 @@ class RearrangementClock {
   bool end_step();
 
  private:
-  EplbSettings settings_;
+  EplbSchedule settings_;
   int step_;
 };
 

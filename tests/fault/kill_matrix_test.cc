@@ -24,7 +24,9 @@ const std::string golden_path = MOE_SOURCE_DIR "/tests/fault/kill_matrix.golden"
 // Scenario files cannot ask for faults that the catalogue does not have: those run here by
 // --fault, in a world that does not hide them.
 const std::map<std::string, std::string> scenario_of_own_faults = {
-    {"flip_bit", "smoke/uneven-experts"}, {"untrimmed_width", "regression/hidden-96"}};
+    {"flip_bit", "smoke/uneven-experts"},
+    {"stalled_rank", "engine/late-rank"},
+    {"untrimmed_width", "regression/hidden-96"}};
 
 struct Seeded {
   std::string fault;

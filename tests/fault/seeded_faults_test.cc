@@ -147,7 +147,7 @@ TEST_CASE("faults: the outcome says how to see it again, fault included") {
 }
 
 TEST_CASE("faults: names and parameters that do not exist are refused with the known ones") {
-  CHECK_THROWS_WITH(parsed_fault("MF-38"), Contains("MF-3"));
+  CHECK_THROWS_WITH(parsed_fault("MF-39"), Contains("MF-3"));
   CHECK_THROWS_WITH(parsed_fault("MF-42:ranks=1"), Contains("ranks") && Contains("second"));
   CHECK_THROWS_WITH(parsed_fault("MF-42:rank=x"), Contains("whole number"));
   CHECK_THROWS_WITH(parsed_fault("MF-42:rank"), Contains("key=value"));

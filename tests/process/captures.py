@@ -99,8 +99,8 @@ def read_rank(path):
 
 
 class Capture:
-    def __init__(self, ranks):
-        self.ranks = ranks
+    def __init__(self, ranks, is_padded=False):
+        self.ranks, self.is_padded = ranks, is_padded
 
     def __getitem__(self, rank):
         return self.ranks[rank]
@@ -114,7 +114,7 @@ class Capture:
         own = Rank(self.ranks[rank].metadata, self.ranks[rank].tensors)
         own[tensor] = own[tensor].copy()
         ranks[rank] = own
-        return Capture(ranks)
+        return Capture(ranks, self.is_padded)
 
     def write(self, folder, name):
         for number, rank in enumerate(self.ranks):
@@ -160,7 +160,9 @@ class Capture:
     def valid(self, rank):
         """Index of every dispatched row that counts."""
         if not self.is_batched:
-            return [(i,) for i in range(len(self[rank]["dispatched_hidden_states"]))]
+            rows = range(len(self[rank]["dispatched_hidden_states"]))
+            ids = self[rank]["dispatched_topk_ids"]
+            return [(i,) for i in rows if not self.is_padded or (ids[i] >= 0).any()]
         return [(e, c) for e, count in enumerate(self[rank]["expert_num_tokens"])
                 for c in range(count)]
 
@@ -173,7 +175,8 @@ def metadata(rank, **world):
              "top_k": world["top_k"], "hidden_size": world["hidden"],
              "placement": world.get("placement", "linear"), "activation_format": world["format"],
              "topk_ids_space": "none" if batched else world.get("space", "global"),
-             "weights_applied_by": "source_rank" if batched else "expert_rank",
+             "weights_applied_by": "expert_rank" if not batched or world.get("weighted")
+             else "source_rank",
              "num_tokens": json.dumps(world["tokens"]), "producer": "made by a test"}
     if batched:
         words["max_num_tokens_per_rank"] = max(1, *world["tokens"]) + world.get("more_room", 0)
@@ -197,8 +200,11 @@ def made(seed, **world):
         rank["topk_ids"] = ("I64", ids.astype("<i8"))
         rank["topk_weights"] = ("F32", draw.random(ids.shape).astype("<f4") * 2)
         ranks.append(rank)
-    capture = Capture(ranks)
-    if world.get("tp", 1) > 1 and world.get("tp_equal"):
+    capture = Capture(ranks, world.get("padded", False))
+    if world.get("rows_equal"):
+        for rank in ranks:
+            rank["hidden_states"][:] = rank["hidden_states"][:1]
+    if world.get("tp_equal") or world.get("peers_equal"):
         for number, rank in enumerate(ranks):
             first = ranks[number - number % world["tp"]]
             for name in ("hidden_states", "topk_ids", "topk_weights"):
@@ -220,7 +226,9 @@ def fill_standard(capture, draw, world):
         due = world["due"](capture, number) if "due" in world else capture.due(number)
         rows = numpy.array([capture[s].floats("hidden_states")[t] for s, t in due], "<f4")
         rows = rows.reshape(len(due), world["hidden"])
-        ids = numpy.full((len(due), top_k), -1, "<i8")
+        far = capture.number("num_experts") - 1 if capture.owner(0)[0] == number else 0
+        ids = numpy.full((len(due), top_k), far if world.get("foreign") == "remapped" else -1,
+                         "<i8")
         weights = numpy.zeros((len(due), top_k), "<f4")
         output = numpy.zeros_like(rows)
         for i, (s, t) in enumerate(due):
@@ -238,6 +246,16 @@ def fill_standard(capture, draw, world):
         output = stored(output, to)
         for i, (s, t) in enumerate(due):
             sums[s][t] += floats(output[i], to)
+        if world.get("padded"):  # a part for each source, then rows that nobody wrote
+            room = max(world["tokens"]) + 1
+            begun = [0] * len(capture.ranks)
+            places = []
+            for s, _ in due:
+                places.append(s * room + begun[s])
+                begun[s] += 1
+            rows, output, ids, weights = (
+                spread(table, places, room * len(begun), draw)
+                for table in (rows, output, ids, weights))
         rank["expert_output"] = (to, output)
         put_rows(rank, rows, dtype, world)
         rank["dispatched_topk_ids"] = ("I64", ids)
@@ -248,6 +266,15 @@ def fill_standard(capture, draw, world):
             rank["expert_num_tokens"] = ("I32", numpy.array(counts, "<i4"))
     for rank, total in zip(capture.ranks, sums):
         rank["combined"] = (dtype, stored(total, dtype))
+
+
+def spread(table, places, count, draw):
+    """The rows at those places of a larger table; ids -1, other values arbitrary elsewhere."""
+    larger = draw.integers(1, 99, (count, *table.shape[1:])).astype(table.dtype)
+    if table.dtype == "<i8":
+        larger[:] = -1
+    larger[places] = table
+    return larger
 
 
 def capture_ids(capture, due):
@@ -312,6 +339,7 @@ def replayed(capture, place, world):
                 owner, local, slot = place[sender, t, k]
                 output = floats(capture[owner]["expert_output"][local, slot],
                                 capture[owner].tensors["expert_output"][0])
-                total[t] = fma(output, rank["topk_weights"][t, k], total[t])
+                weight = 1 if world.get("weighted") else rank["topk_weights"][t, k]
+                total[t] = fma(output, weight, total[t])
         sums.append(total)
     return sums

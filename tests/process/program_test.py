@@ -261,6 +261,19 @@ class Input(Program):
             if what == "checks":
                 self.assertIn("REF", [row["name"] for row in rows])
 
+    def test_backends_under_a_profile_say_what_each_name_stands_for(self):
+        code, out, _ = self.run_it("list", "backends", "--profile", "post-36294", "--json")
+        self.assertEqual(code, 0)
+        rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
+        self.assertTrue(rows["naive"]["available"])
+        self.assertIn("falling back to allgather_reducescatter", rows["naive"]["about"])
+        self.assertIn("LoRA with EP", rows["allgather_reducescatter"]["about"])
+        self.assertIn("does not exist under profile post-36294", rows["deepep_v2"]["reason"])
+        self.assertIn("did you mean 'post-36294'",
+                      self.refused("list", "backends", "--profile", "post-3629"))
+        self.assertIn("--profile is for backends",
+                      self.refused("list", "checks", "--profile", "v0.9"))
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0]])

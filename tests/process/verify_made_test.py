@@ -55,6 +55,39 @@ WORLDS = {
     "pplx, two TP peers send once": dict(
         backend="pplx", format=BATCHED, tokens=[3, 3, 4, 4], tp=2, tp_equal=True, experts=8,
         top_k=2, hidden=64),
+    "flashinfer, padded parts": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4, 1], experts=6,
+        top_k=2, hidden=64, padded=True),
+    "mori, padded": dict(
+        backend="mori_low_latency", format=STANDARD, tokens=[3, 4, 1], experts=6, top_k=2,
+        hidden=64, padded=True),
+    "high throughput as vLLM writes its ids": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[5, 4], experts=6, top_k=3,
+        hidden=64, foreign="remapped"),
+    "high throughput, TP peers with equal rows": dict(
+        backend="deepep_high_throughput", format=STANDARD, tokens=[3, 3, 2, 2], tp=2,
+        peers_equal=True, experts=8, top_k=2, hidden=64, space="local"),
+    "low latency, TP peers with equal rows": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[5, 5, 4, 4], tp=2,
+        peers_equal=True, experts=8, top_k=3, hidden=64, labels=True),
+    "nixl without labels, TP peers with equal rows": dict(
+        backend="nixl_ep", format=BATCHED, tokens=[5, 5, 4, 4], tp=2, peers_equal=True,
+        experts=4, top_k=3, hidden=64),
+    "flashinfer, padded parts, TP peers with equal rows": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[5, 5, 4, 4], tp=2,
+        peers_equal=True, experts=4, top_k=2, hidden=64, padded=True),
+    "low latency, all rows of a rank equal": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
+        hidden=64, labels=True, rows_equal=True),
+    "low latency whose experts weighted": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
+        hidden=64, labels=True, weighted=True),
+    "nobody has a token": dict(backend="deepep_high_throughput", format=STANDARD, tokens=[0, 0],
+                               experts=4, top_k=3, hidden=64),
+    "nobody has a token, batched": dict(backend="deepep_low_latency", format=BATCHED,
+                                        tokens=[0, 0], experts=4, top_k=3, hidden=64, labels=True),
+    "every choice is masked": dict(backend="allgather_reducescatter", format=STANDARD,
+                                   tokens=[2, 3], experts=4, top_k=3, hidden=64, masked=1.0),
     "all-gather among four SP ranks": dict(
         backend="allgather_reducescatter", format=STANDARD, tokens=[3, 2, 4, 4], tp=2, experts=8,
         top_k=2, hidden=64),
@@ -73,8 +106,9 @@ class MadeCaptures(Verifying):
         for name, judged in zip(captures, self.verify(captures.values())):
             self.assertEqual(judged["findings"], [], name)
             self.assertEqual(judged["verdict"], "passed", name)
-            self.assertGreater(judged["rows_delivered"], 0, name)
-            self.assertGreater(judged["rows_combined"] + judged["rows_bounded"], 0, name)
+            tokens = sum(WORLDS[name]["tokens"])
+            self.assertEqual(judged["rows_combined"] + judged["rows_bounded"], tokens, name)
+            self.assertEqual(judged["rows_delivered"] > 0, tokens > 0, name)
 
 
 if __name__ == "__main__":

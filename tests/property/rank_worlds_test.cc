@@ -7,6 +7,7 @@
 
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/deployment_rules.h"
 #include "sim/registry.h"
 #include "sim/run.h"
 #include "tests/catch.h"
@@ -38,6 +39,7 @@ std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
 
 bool can_have(const Scenario& scenario, const RunLine& line, const RegistryRow& row) {
   if (!backend_refusal(scenario, row.backend->capabilities).empty()) return false;
+  if (!rule_refusal(scenario, line).why.empty()) return false;  // such as sequence parallelism
   const Backend& resolved = *backend_choice(scenario, line).backend;  // of layers without all2all
   const bool is_late = line.selection == Selection::monolithic;
   if (is_late && !resolved.capabilities.takes_router_logits) return false;

@@ -71,7 +71,8 @@ TEST_CASE("doors: ranks, types, devices and memory that are not there are refuse
 
 TEST_CASE("doors: which types each reduction takes") {
   const Lone lone;
-  const std::vector<DType> sums = {DType::f64, DType::f32, DType::bf16, DType::f16};
+  const std::vector<DType> sums = {DType::f64, DType::f32, DType::bf16,
+                                   DType::f16, DType::i32, DType::i64};
   const std::vector<DType> maxima = {DType::f32, DType::i32, DType::i64};
   const std::vector<DType> unions = {DType::i8, DType::i16, DType::i32, DType::i64, DType::u8};
   const auto takes = [&](ReduceOp op, DType dtype) {

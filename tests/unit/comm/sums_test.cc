@@ -175,4 +175,26 @@ TEST_CASE("all_reduce max of f32: a NaN of any rank reaches all") {
   }
 }
 
+TEST_CASE("all_reduce sum of counts: i32 and i64 are added exactly") {
+  for (const Wire wire : wires()) {
+    for (int size = 1; size <= 4; ++size) {
+      const auto outcomes = run_world({.wire = wire, .size = size}, [](Communicator& group) {
+        const Buffer ints = filled(group, std::vector<std::int32_t>{16'777'217, group.rank(), -5});
+        const Buffer longs = filled(group, std::vector<std::int64_t>{Count{1} << 40});
+        group.all_reduce(ints.tensor(), ReduceOp::sum, ints.tensor());
+        group.all_reduce(longs.tensor(), ReduceOp::sum, longs.tensor());
+        return std::pair(values_in<std::int32_t>(ints), values_in<std::int64_t>(longs));
+      });
+      const auto sum_of_ranks = static_cast<std::int32_t>(size * (size - 1) / 2);
+      for (const auto& outcome : outcomes) {
+        INFO(name_of(wire) << " " << size << " " << outcome.error);
+        REQUIRE(outcome.value);
+        CHECK(outcome.value->first ==
+              std::vector<std::int32_t>{16'777'217 * size, sum_of_ranks, -5 * size});
+        CHECK(outcome.value->second == std::vector<std::int64_t>{size * (Count{1} << 40)});
+      }
+    }
+  }
+}
+
 }  // namespace moe::test

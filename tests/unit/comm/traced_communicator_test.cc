@@ -3,6 +3,8 @@
 
 #include "comm/traced_communicator.h"
 
+#include "comm/group_agreement.h"
+
 #include "tests/catch.h"
 #include "tests/unit/comm/ranks.h"
 
@@ -238,6 +240,52 @@ TEST_CASE("traced: a group with words says its name and the world's numbers, and
             "rows_per_rank [1, 2], rank 3 says [3, 2]"});
   REQUIRE(outcomes[0].value);
   CHECK(outcomes[0].value->at(2) == "");  // the other column works on
+}
+
+TEST_CASE("agree_on: ranks that say the same are silent, one that does not is named (GROUP)") {
+  const auto said = [](int size, int odd_rank, Agreement agreement) {
+    return run_owned({.size = size}, [=](std::unique_ptr<Communicator> wire) {
+      TracedCommunicator group(std::move(wire), agreement);
+      Counts tokens = {5, 3, 2};
+      if (group.rank() == odd_rank) tokens[1] = 4;
+      group.agree_on("token counts", tokens);
+      return group.traffic().collectives;
+    });
+  };
+  for (const auto& outcome : said(3, -1, Agreement::checked)) CHECK(outcome.value == Count{0});
+  for (const auto& outcome : said(3, 1, Agreement::checked)) {
+    CHECK(outcome.kind == "GROUP");
+    CHECK(outcome.error ==
+          "token counts of the world: rank 1 says [5, 4, 2], ranks 0, 2 say [5, 3, 2]");
+  }
+  for (const auto& outcome : said(3, 1, Agreement::trusted)) CHECK(outcome.value == Count{0});
+}
+
+TEST_CASE("agree_on: long lists differ by their digest, however far back") {
+  const auto outcomes = run_owned({.size = 2}, [](std::unique_ptr<Communicator> wire) {
+    TracedCommunicator group(std::move(wire), Agreement::checked);
+    Counts tokens(40, 7);
+    tokens.back() += group.rank();
+    group.agree_on("token counts", tokens);
+    return 0;
+  });
+  for (const auto& outcome : outcomes) {
+    CHECK(outcome.kind == "GROUP");
+    CHECK(contains(outcome.error, "7, …]"));
+  }
+}
+
+TEST_CASE("group statements: a rank with another number than its place in the group is named") {
+  const auto width = static_cast<std::size_t>(words_per_statement());
+  const Counts members = {1, 3};
+  Counts all(2 * width);
+  put_statement(0, members, std::span(all).first(width));
+  put_statement(1, members, std::span(all).subspan(width));
+  const GroupWords dp{"dp [1, 3]", {1, 3}};
+  CHECK(!group_disagreement("members", all, dp));
+  put_statement(3, members, std::span(all).subspan(width));
+  CHECK(group_disagreement("members", all, dp) ==
+        "group dp [1, 3]: rank 3 takes itself for number 3, the group has it as number 1");
 }
 
 }  // namespace moe::test

@@ -42,7 +42,7 @@ TEST_CASE("scenario: the file as a whole") {
       {"name: s", ":1:1: steps: is missing: list the tokens"},
       {"name: s\nstpes: [[1]]",
        ":2:1: unknown key 'stpes'; known: name, why, tags, seed, world, model, "
-       "routing, steps, values, capacity, expect, faults, defects, eplb, "
+       "routing, steps, engine, values, capacity, expect, faults, defects, eplb, "
        "micro_batches, dp_chunking, runs; did you mean 'steps'?"},
       {"name: s\nexperts: 4", ":2:1: unknown key 'experts'; known: name"},
       {"name: s\nname: s", ":2:1: the key 'name' is given twice"},
@@ -114,7 +114,8 @@ TEST_CASE("scenario: top-level values") {
       {"name: s\nsteps: [[1, 1]]\nworld: {dp: 2, ep: false}\neplb: {}",
        ":4:7: eplb: balances experts that are dealt out: it needs world.ep true"},
       {with_steps("micro_batches: {on: 3}"), ":4:16: micro_batches: a map is not"},
-      {with_steps("dp_chunking: true"), ":4:14: dp_chunking: true is not supported yet"},
+      {with_steps("dp_chunking: {rows: 3}"),
+       ":4:15: dp_chunking: unknown key 'rows'; known: rows_max, store"},
   });
 }
 

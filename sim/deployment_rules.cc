@@ -1,0 +1,79 @@
+// A line as a deployment, and vLLM's findings as sentences. Sequence parallelism is no numbered
+// rule: vLLM leaves it out in silence where a scenario that asks for it must be told.
+
+#include "sim/deployment_rules.h"
+
+#include <algorithm>
+
+#include "backends/config/predicates.h"
+#include "kernels/base/text.h"
+#include "sim/engine_steps.h"
+#include "sim/other_calls.h"
+
+namespace moe::sim {
+namespace {
+
+bool is_known(const std::string& backend) {
+  return std::ranges::count(all_backend_names(), backend) > 0;
+}
+
+std::vector<ConfigFinding> findings_of(const Scenario& scenario, const RunLine& line) {
+  if (!is_known(line.backend)) return {};
+  return validate(profile_named(line.profile), deployment_of(scenario, line));
+}
+
+std::string without_sequence_parallel(const Scenario& scenario, const RunLine& line) {
+  if (!scenario.world.sequence_parallel || !is_known(line.backend)) return "";
+  const Profile& profile = profile_named(line.profile);
+  DeploymentConfig config = deployment_of(scenario, line);
+  config.all2all_backend = configured_backend(profile, line.backend);
+  const BackendTraits& traits = traits_of(config.all2all_backend);
+  if (traits.transport == Transport::none || use_sequence_parallel_moe(profile, config)) return "";
+  std::vector<std::string_view> takes;
+  for (const BackendTraits& row : all_backend_traits()) {
+    if (holds(row.sequence_parallel, profile)) takes.push_back(row.name);
+  }
+  return text("backend ", config.all2all_backend, " takes no sequence parallelism under profile ",
+              profile.name, "; backends that do: ", joined(takes));
+}
+
+}  // namespace
+
+DeploymentConfig deployment_of(const Scenario& scenario, const RunLine& line) {
+  const WorldSpec& world = scenario.world;
+  const ModelSpec& model = scenario.model;
+  const MicroBatchThresholds dbo =
+      scenario.engine ? scenario.engine->micro_batches : MicroBatchThresholds{};
+  return {.all2all_backend = line.backend,
+          .platform = platform_named(line.platform),
+          .sizes = world.deployment().sizes,
+          .enable_expert_parallel = world.expert_parallel,
+          .enable_dbo = dbo.enabled,
+          .dbo_decode_token_threshold = static_cast<int>(dbo.decode_tokens),
+          .dbo_prefill_token_threshold = static_cast<int>(dbo.prefill_tokens),
+          .aiter_fused_moe = true,
+          .num_experts = model.num_experts,
+          .intermediate_size = model.intermediate_size};
+}
+
+RuleRefusal rule_refusal(const Scenario& scenario, const RunLine& line) {
+  for (const ConfigFinding& finding : findings_of(scenario, line)) {
+    if (finding.kind == FindingKind::error) return {"backend", finding.text};
+  }
+  const std::string why = without_sequence_parallel(scenario, line);
+  if (!why.empty()) return {"backend", why};
+  return {"profile", engine_refusal(scenario, line)};
+}
+
+std::vector<std::string> rule_words(const Scenario& scenario, const RunLine& line,
+                                    FindingKind kind) {
+  std::vector<std::string> words;
+  for (const ConfigFinding& finding : findings_of(scenario, line)) {
+    if (finding.kind == kind && finding.rule != "V1") words.push_back(finding.text);
+  }
+  const std::string chunking = chunking_warning(scenario, line);
+  if (kind == FindingKind::warning && !chunking.empty()) words.push_back(chunking);
+  return words;
+}
+
+}  // namespace moe::sim

@@ -1,0 +1,164 @@
+// A layer called otherwise gives what one call gives: chunk by chunk (I13) over all small worlds,
+// and as micro-batches (I29), both dispatched before the first is combined, in one order on all
+// ranks.
+
+#include "backends/moe_runner.h"
+#include "backends/routers.h"
+#include "sim/registry.h"
+#include "sim/run.h"
+#include "tests/catch.h"
+#include "tests/unit/comm/ranks.h"
+
+using namespace moe;
+using namespace moe::sim;
+
+namespace {
+
+const std::atomic<bool> never_stop{false};
+
+Scenario chunked_world(const std::vector<Count>& tokens, Count rows_max, ResultStore store) {
+  Scenario scenario;
+  scenario.name = "chunked world";
+  scenario.world.dp = static_cast<int>(tokens.size());
+  scenario.model = {.num_experts = 5, .top_k = 2, .hidden_size = 7, .intermediate_size = 8};
+  scenario.routing = SkewedRouting{0.5};
+  scenario.steps = {tokens};
+  scenario.dp_chunking = DpChunking{rows_max, store};
+  return scenario;
+}
+
+// What went wrong, empty if nothing did.
+std::string trouble(const Scenario& scenario, const RunLine& line) {
+  const LoadedScenario loaded(scenario);
+  const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+  std::string found = reason_of(outcome.verdict);
+  for (const auto& [check, said] : outcome.checks) found += said == "ok" ? "" : said;
+  const Count rows = total_rows(scenario.steps[0]);
+  if (found.empty() && outcome.rows != 2 * rows) found = "not judged twice";
+  if (found.empty()) return "";
+  return text("[", joined(scenario.steps[0]), "] by ", scenario.dp_chunking->rows_max, ": ", found);
+}
+
+// Every rank gives each row times its number and one; so a row of the sum is three of it on two
+// ranks.
+class ScalingExperts final : public Experts {
+ public:
+  ScalingExperts(Communicator& group) : group_(group) {}
+
+  Tensor apply(Dispatched& dispatched) override {
+    const Tensor& rows = dispatched.hidden_states;
+    const Tensor out =
+        dispatched.handle.keep(Buffer(group_.memory(), {rows.rows, rows.columns, rows.dtype}));
+    const auto from = elements_of<float>(rows);
+    auto* to = static_cast<float*>(out.data);
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      to[i] = from[i] * static_cast<float>(group_.rank() + 1);
+    }
+    return out;
+  }
+
+ private:
+  Communicator& group_;
+};
+
+class LoggedPrepareFinalize final : public PrepareFinalize {
+ public:
+  LoggedPrepareFinalize(std::unique_ptr<PrepareFinalize> inner, std::vector<std::string>& log)
+      : inner_(std::move(inner)), log_(log) {}
+
+  Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
+                     RowCounts tokens) override {
+    log_.push_back(text("dispatch ", hidden_states.rows));
+    return inner_->prepare(hidden_states, routing, tokens);
+  }
+  void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
+    log_.push_back(text("combine ", output.rows));
+    inner_->finalize(expert_output, std::move(dispatched), output);
+  }
+
+ private:
+  std::unique_ptr<PrepareFinalize> inner_;
+  std::vector<std::string>& log_;
+};
+
+struct MicroBatched {
+  std::vector<std::string> order;
+  test::Bytes one_call;
+  test::Bytes split;
+};
+
+MicroBatched micro_batched(Communicator& group, const std::vector<Count>& counts) {
+  Memory& memory = group.memory();
+  const auto alone = group.split(group.rank(), 0);
+  const auto kernels = make_cpu_kernels(memory);
+  const ParallelGroups groups{*alone, *alone, group, group};
+  const auto parallel = make_parallel_config({.sizes = {.dp = group.size()}}, group.rank());
+  const ExpertMap map = determine_expert_map(4, group.size(), Placement::linear);
+  MicroBatched result;
+  auto moving = backend_named("allgather_reducescatter")
+                    .backend->make({groups, parallel, memory, map, Provenance::off});
+  MoeRunner runner(
+      {groups, parallel, memory, *kernels},
+      MoeLayer(make_router(*kernels, {.num_experts = 4, .top_k = 2}),
+               std::make_unique<LoggedPrepareFinalize>(std::move(moving), result.order),
+               std::make_unique<ScalingExperts>(group)),
+      nullptr);
+  const Count rows = total_rows(counts);
+  std::vector<float> values(static_cast<std::size_t>(rows * 3));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(static_cast<int>(i) + 100 * group.rank());
+  }
+  const Buffer hidden_states = test::filled(group, values, 3);
+  const std::vector<float> logit_values(static_cast<std::size_t>(rows * 4), 0.5F);
+  const Buffer logits = test::filled(group, logit_values, 4);
+  const Buffer whole(memory, {rows, 3, DType::f32});
+  const Buffer split(memory, {rows, 3, DType::f32});
+  const std::vector<Count> across_dp(static_cast<std::size_t>(group.size()), rows);
+  runner.forward(hidden_states.tensor(), logits.tensor(), across_dp, whole.tensor());
+  result.order.clear();
+  runner.forward_micro_batches(hidden_states.tensor(), logits.tensor(), counts, split.tensor());
+  result.one_call = test::bytes_in(whole);
+  result.split = test::bytes_in(split);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("dp chunking: as one call, for all counts up to 5 on up to three ranks (I13)") {
+  std::vector<std::string> troubles;
+  int num_runs = 0;
+  for (int code = 0; code < 5 * 5 * 5 + 5 * 5; ++code) {
+    std::vector<Count> tokens = {1 + code % 5, 1 + code / 5 % 5};
+    if (code >= 25) tokens.push_back(code / 25);
+    for (const Count rows_max : {1, 2, 3}) {
+      const auto store = code % 2 == 0 ? ResultStore::if_unfinished : ResultStore::always;
+      RunLine line;
+      line.backend = code % 3 == 0 ? "naive" : "allgather_reducescatter";
+      line.profile = code % 3 == 0 ? "v0.9" : "post-36286";
+      line.communicator = "local";
+      const std::string found = trouble(chunked_world(tokens, rows_max, store), line);
+      if (!found.empty()) troubles.push_back(found);
+      ++num_runs;
+    }
+  }
+  CHECK(troubles == std::vector<std::string>{});
+  CHECK(num_runs == 450);
+}
+
+TEST_CASE("micro-batches: the outputs of one call, all dispatched before the first combine (I29)") {
+  for (const std::vector<Count>& counts :
+       {std::vector<Count>{4, 4}, {3, 4}, {1, 2, 3}, {1, 1}, {0, 2}}) {
+    const auto outcomes = test::run_world(
+        {.size = 2}, [&](Communicator& group) { return micro_batched(group, counts); });
+    std::vector<std::string> order;
+    for (const Count rows : counts) order.push_back(text("dispatch ", rows));
+    for (const Count rows : counts) order.push_back(text("combine ", rows));
+    for (const auto& outcome : outcomes) {
+      INFO(outcome.error);
+      REQUIRE(outcome.value);
+      CHECK(outcome.value->order == order);
+      CHECK(outcome.value->split == outcome.value->one_call);
+      CHECK(!outcome.value->split.empty());
+    }
+  }
+}
