@@ -52,6 +52,9 @@ WORLDS = {
     "pplx, top-1, f32": dict(
         backend="pplx", format=BATCHED, tokens=[3, 0, 6], experts=7, top_k=1, hidden=32,
         dtype="F32"),
+    "low latency in f32, where the last bit shows an fma": dict(
+        backend="deepep_low_latency", format=BATCHED, tokens=[6, 9], experts=6, top_k=4,
+        hidden=128, dtype="F32", labels=True),
     "pplx, two TP peers send once": dict(
         backend="pplx", format=BATCHED, tokens=[3, 3, 4, 4], tp=2, tp_equal=True, experts=8,
         top_k=2, hidden=64),
