@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backends/config/capacity_rules.h"
 #include "kernels/base/text.h"
 #include "sim/placement_choice.h"
 #include "sim/registry.h"
@@ -63,14 +64,17 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   return choice;
 }
 
-Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities) {
+Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
+                     const Profile& profile) {
   if (!capabilities.fixed_capacity) return 0;
   if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
-  return scenario.traced_max_num_batched_tokens.value_or(
-      capabilities.fixed_capacity->default_tokens);
+  if (scenario.traced_max_num_batched_tokens) return *scenario.traced_max_num_batched_tokens;
+  const Count of_scheduler = capabilities.fixed_capacity->default_tokens;
+  return max_num_tokens_of(profile, {.scheduler_max_num_batched_tokens = of_scheduler});
 }
 
-std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities) {
+std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
+                            const Profile& profile) {
   const WorldSpec& world = scenario.world;
   if (capabilities.dispatch_reach != DispatchReach::owner_ranks) return "";
   WireQuestion question{
@@ -80,7 +84,7 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .num_experts = scenario.model.num_physical_experts(),
       .is_linear = placement_in(scenario, capabilities).placement == Placement::linear,
       .weight_on_input = scenario.model.router_weight_on_input,
-      .max_num_tokens = max_num_tokens(scenario, capabilities)};
+      .max_num_tokens = max_num_tokens(scenario, capabilities, profile)};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
     question.hidden_size = std::max(question.hidden_size, scenario.model.layer(layer).hidden_size);
   }

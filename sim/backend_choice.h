@@ -21,10 +21,12 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 
 // Rows that one rank may hand to a backend with fixed capacity: the scenario's, else that of the
 // server that was recorded, else the backend's default; 0 for others.
-Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities);
+Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
+                     const Profile& profile);
 
 // Why a backend that sends to owners cannot take the scenario; empty: it can.
-std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities);
+std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
+                            const Profile& profile);
 
 // Throws ScenarioError with the names there are and the nearest, for a name that no profile has
 // and that is not in the registry.

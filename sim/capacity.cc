@@ -37,14 +37,17 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs) {
 }
 
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const Backend& backend,
-                    const std::string& name) {
+                    const RunLine& line) {
   std::optional<Count> most = backend.capabilities.max_num_tokens_per_rank;
-  if (backend.capabilities.fixed_capacity) most = max_num_tokens(scenario, backend.capabilities);
+  if (backend.capabilities.fixed_capacity) {
+    most = max_num_tokens(scenario, backend.capabilities, profile_named(line.profile));
+  }
   if (!most) return;
   const std::string excess = first_excess(scenario, inputs, *most);
   if (excess.empty()) return;
   throw ScenarioError(text(scenario.path.empty() ? scenario.name : scenario.path, ": backend ",
-                           name, " takes at most ", *most, " tokens of a rank, but ", excess));
+                           line.backend, " takes at most ", *most, " tokens of a rank, but ",
+                           excess));
 }
 
 }  // namespace moe::sim

@@ -13,6 +13,6 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs);
 
 // Against what the backend of a run line takes.
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const Backend& backend,
-                    const std::string& name);
+                    const RunLine& line);
 
 }  // namespace moe::sim

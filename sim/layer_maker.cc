@@ -75,7 +75,8 @@ LayerContract LayerMaker::contract_of(int layer) const {
           model.top_k,
           local_experts(),
           at_.expert_map.num_local_experts[static_cast<std::size_t>(at_.parallel.ep_rank)],
-          max_num_tokens(at_.job.scenario, at_.job.backend.capabilities),
+          max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
+                         profile_named(at_.job.line.profile)),
           at_.groups.ep.size() / (sources.are_split ? sources.replicas : 1)};
 }
 
@@ -122,7 +123,8 @@ MoeRunner LayerMaker::make(int layer) const {
                                      Provenance::travels,
                                      at_.naive_form,
                                      &at_.kernels,
-                                     max_num_tokens(at_.job.scenario, at_.job.backend.capabilities),
+                                     max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
+                                                    profile_named(at_.job.line.profile)),
                                      router_weight() == RouterWeight::on_input,
                                      at_.job.line.arrival_seed};
   auto experts = experts_of(layer, contract, site);

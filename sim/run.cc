@@ -96,8 +96,10 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   if (choice.backend == nullptr) return;  // skipped with its reason
   const Backend& backend = *choice.backend;
   const Capabilities& capabilities = backend.capabilities;
-  check_capacity(scenario, loaded.inputs, backend, line.backend);
-  if (const std::string reason = backend_refusal(scenario, capabilities); !reason.empty()) {
+  check_capacity(scenario, loaded.inputs, backend, line);
+  if (const std::string reason =
+          backend_refusal(scenario, capabilities, profile_named(line.profile));
+      !reason.empty()) {
     throw ScenarioError(
         text(key_place(scenario, line, "backend"), ": backend ", line.backend, " ", reason));
   }

@@ -51,7 +51,7 @@ std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrid
         overrides.backends.empty() || std::ranges::count(overrides.backends, row.name) > 0;
     const bool fits =
         (row.backend->capabilities.moves_between_dp_ranks || scenario.world.dp == 1) &&
-        backend_refusal(scenario, row.backend->capabilities).empty();
+        backend_refusal(scenario, row.backend->capabilities, profile_with(row.name)).empty();
     if (wanted && fits) backends.emplace_back(row.name);
   }
   return backends;

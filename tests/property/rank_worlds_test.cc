@@ -38,7 +38,8 @@ std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
 }
 
 bool can_have(const Scenario& scenario, const RunLine& line, const RegistryRow& row) {
-  if (!backend_refusal(scenario, row.backend->capabilities).empty()) return false;
+  const Profile& profile = profile_named(line.profile);
+  if (!backend_refusal(scenario, row.backend->capabilities, profile).empty()) return false;
   if (!rule_refusal(scenario, line).why.empty()) return false;  // such as sequence parallelism
   const Backend& resolved = *backend_choice(scenario, line).backend;  // of layers without all2all
   const bool is_late = line.selection == Selection::monolithic;
