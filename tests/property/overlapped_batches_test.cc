@@ -1,5 +1,6 @@
-// Dual-batch overlap on the backends that vLLM allows it on: outputs with it are those without
-// (I29), and how many dispatches may wait for their combine (distribution-layer.md, 9.4, 11.4).
+// Other calls on the backends that vLLM makes them on: dual-batch overlap gives the outputs of one
+// call (I29), and so do DP chunks (I13); how many dispatches may wait for their combine
+// (distribution-layer.md, 9.4, 11.4, 12).
 
 #include "sim/engine_scenario.h"
 #include "sim/registry.h"
@@ -43,10 +44,12 @@ struct Judged {
   std::string trouble;
 };
 
-Judged judged(const Scenario& scenario, const std::string& backend) {
+Judged judged(const Scenario& scenario, const std::string& backend,
+              const std::string& profile = "post-40412") {
   const LoadedScenario loaded(scenario);
   RunLine line;
   line.backend = backend;
+  line.profile = profile;
   line.communicator = "local";
   const sim::Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
   std::string found = reason_of(outcome.verdict);
@@ -114,6 +117,38 @@ TEST_CASE("dual-batch overlap: outputs with it are those without (I29)") {
     }
   }
   CHECK(overlapped > 100);
+}
+
+TEST_CASE("dp chunking: one call's outputs on every backend that was called so (I13)") {
+  const std::vector<std::pair<std::string, std::string>> chunked = {
+      {"pplx", "v0.9"},
+      {"deepep_low_latency", "pre-33724"},
+      {"nixl_ep", "post-33724"},
+      {"mori", "post-36294"},
+      {"flashinfer_all2allv", "post-33724"}};
+  for (const auto& [backend, profile] : chunked) {
+    for (Count code = 0; code < 5 * 5 * 3; ++code) {
+      Scenario scenario = engine_world({1}, false);
+      scenario.engine.reset();
+      scenario.world.dp = 2;
+      scenario.steps = {{1 + code % 5, 1 + code / 5 % 5}};
+      scenario.dp_chunking = DpChunking{1 + code / 25, ResultStore::if_unfinished};
+      const Judged in_chunks = judged(scenario, backend, profile);
+      INFO(backend << ", [" << joined(scenario.steps[0]) << "] by " << 1 + code / 25);
+      CHECK(in_chunks.trouble == "");
+      CHECK(in_chunks.rows == 2 * total_rows(scenario.steps[0]));
+    }
+  }
+}
+
+TEST_CASE("dp chunking: profiles after #39107 call the layer once") {
+  Scenario scenario = engine_world({1}, false);
+  scenario.engine.reset();
+  scenario.world.dp = 2;
+  scenario.steps = {{5, 2}};
+  scenario.dp_chunking = DpChunking{2, ResultStore::if_unfinished};
+  CHECK(judged(scenario, "deepep_low_latency", "post-36286").rows == 14);
+  CHECK(judged(scenario, "deepep_low_latency", "post-39107").rows == 7);
 }
 
 TEST_CASE("low latency: two results may be under way, a third is refused until one has landed") {
