@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/capabilities.h"
 #include "comm/communicator.h"
 #include "comm/store.h"
 #include "sim/json_document.h"
@@ -67,6 +68,10 @@ struct BenchReport {
   Count combine_bytes = 0;
   std::string failure;  // empty: none
 };
+
+// Rows of a rank that a backend with fixed capacity has room for: those that are measured, and what
+// fills its multiple up; 0 for others.
+Count bench_capacity(const BenchSettings& settings, const Capabilities& capabilities);
 
 // What one rank does, in a thread or a process. settings.pinning has been obeyed by then.
 BenchReport run_bench_rank(const BenchSettings& settings, std::unique_ptr<Communicator> wire);

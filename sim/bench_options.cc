@@ -96,7 +96,8 @@ const std::vector<Option>& options() {
        [](BenchCommand& b, const std::string& w) {
          b.settings.world_size = number("--world-size", w, 64);
        }},
-      {"--backend", "NAME", "all2all backend (allgather_reducescatter)",
+      {"--backend", "NAME",
+       "all2all backend (allgather_reducescatter); fixed room is for as many rows as are measured",
        [](BenchCommand& b, const std::string& w) {
          b.settings.backend = name_in("backend", registry(), w);
        }},
@@ -135,6 +136,32 @@ const Option& option_named(const std::string& word) {
   throw ScenarioError("unknown option " + word);
 }
 
+// What the backend cannot take of this world: all ranks are data parallel and share the experts.
+void check_backend(const BenchSettings& settings) {
+  const Capabilities& capabilities = backend_named(settings.backend).backend->capabilities;
+  const auto& [name, hidden, intermediate, num_experts, top_k] = settings.shape;
+  const auto refuse = [&](const std::string& why) {
+    throw ScenarioError(text("--backend ", settings.backend, ": it ", why));
+  };
+  if (!capabilities.moves_between_dp_ranks && settings.world_size > 1) {
+    refuse(text("moves nothing between ranks, and here ", settings.world_size,
+                " share the experts; --world-size 1 can be measured"));
+  }
+  const std::string refusal =
+      refusal_of(capabilities, {.num_ranks = settings.world_size,
+                                .hidden_size = hidden,
+                                .dtype = settings.dtype,
+                                .top_k = top_k,
+                                .num_experts = num_experts,
+                                .max_num_tokens = bench_capacity(settings, capabilities)});
+  if (!refusal.empty()) refuse(refusal);
+  const std::optional<Count> most = capabilities.max_num_tokens_per_rank;
+  if (most && settings.num_tokens > *most) {
+    refuse(text("takes at most ", *most, " tokens of a rank, not ", settings.num_tokens,
+                " (--tokens)"));
+  }
+}
+
 // Options that must fit one another.
 void check_together(BenchCommand& bench, bool says_ranks) {
   BenchSettings& settings = bench.settings;
@@ -151,6 +178,7 @@ void check_together(BenchCommand& bench, bool says_ranks) {
     throw ScenarioError(text(settings.shape.num_experts, " experts on ", settings.world_size,
                              " ranks: bench wants one for each"));
   }
+  check_backend(settings);
   if (bench.peer.empty()) return;
   if (settings.dtype == DType::f16) throw ScenarioError("--peer torch knows bf16 and f32");
   if (settings.shape.num_experts % settings.world_size != 0) {

@@ -4,12 +4,13 @@
 
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 
+#include "backends/batched_experts.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/routers.h"
-#include "backends/standard_experts.h"
 #include "comm/traced_communicator.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/mix.h"
@@ -92,7 +93,7 @@ class BenchRank {
     const ParallelGroups groups = groups_over(group_);
     const Parts parts = parts_on(groups, *kernels_, Provenance::off);
     remember_calls();
-    BareExperts bare(settings_, group_.memory(), plan_.view());
+    BareExperts bare(settings_, group_.memory(), first_rows_);
     for (int i = -warm_up; i < settings_.iterations; ++i) {
       BenchSamples samples;
       time_layer(parts, samples);
@@ -108,11 +109,9 @@ class BenchRank {
   // The products of this rank's experts alone, on weights of their own.
   class BareExperts {
    public:
-    // Rows of each expert as plan has them.
-    BareExperts(const BenchSettings& settings, Memory& memory, const RowPlan& plan)
-        : num_local_experts_(plan.first_row.rows - 1) {
-      const auto first = elements_of<std::int32_t>(plan.first_row);
-      first_.assign(first.begin(), first.end());
+    // first: the first row of each expert, and the number of all.
+    BareExperts(const BenchSettings& settings, Memory& memory, std::vector<std::int32_t> first)
+        : num_local_experts_(std::ssize(first) - 1), first_(std::move(first)) {
       GemmWeights weights = random_weights(settings, memory, num_local_experts_, -1);
       w13_ = cpu::onednn_gemm.pack({std::move(weights.w13), {}, num_local_experts_}, memory);
       w2_ = cpu::onednn_gemm.pack({std::move(weights.w2), {}, num_local_experts_}, memory);
@@ -166,30 +165,63 @@ class BenchRank {
   // Data parallel ranks that share the experts: TP and PCP are groups of one.
   ParallelGroups groups_over(Communicator& group) const { return {*alone_, *alone_, group, group}; }
 
+  std::unique_ptr<PrepareFinalize> prepare_finalize_on(const ParallelGroups& groups,
+                                                       Kernels& kernels, Provenance provenance) {
+    return backend().make({.groups = groups,
+                           .parallel = parallel_,
+                           .memory = kernels.memory(),
+                           .expert_map = expert_map_,
+                           .provenance = provenance,
+                           .kernels = &kernels,
+                           .max_num_tokens = bench_capacity(settings_, backend().capabilities)});
+  }
+
+  std::unique_ptr<Experts> experts_on(Kernels& kernels) const {
+    const ExpertsConfig config{kernels, local_experts(), local_count()};
+    GemmWeights weights = random_weights(settings_, kernels.memory(), local_count(), group_.rank());
+    if (is_batched()) return make_batched_experts(config, std::move(weights));
+    return make_standard_experts(config, std::move(weights));
+  }
+
   Parts parts_on(const ParallelGroups& groups, Kernels& kernels, Provenance provenance) {
-    const Backend& backend = *backend_named(settings_.backend).backend;
-    return {make_router(kernels, router_spec()),
-            backend.make({groups, parallel_, kernels.memory(), expert_map_, provenance}),
-            make_standard_experts(
-                {kernels, local_experts(), local_count()},
-                random_weights(settings_, kernels.memory(), local_count(), group_.rank()))};
+    return {make_router(kernels, router_spec()), prepare_finalize_on(groups, kernels, provenance),
+            experts_on(kernels)};
   }
 
   // One dispatch and combine whose calls are remembered.
   void remember_calls() {
     const ParallelGroups groups = groups_over(calls_);
-    const Backend& backend = *backend_named(settings_.backend).backend;
-    const auto prepare_finalize =
-        backend.make({groups, parallel_, group_.memory(), expert_map_, Provenance::off});
+    const auto prepare_finalize = prepare_finalize_on(groups, *kernels_, Provenance::off);
     const auto router = make_router(*kernels_, router_spec());
     const RoutingBuffers routing = router->select_experts(router_logits_.tensor());
     Dispatched dispatched =
         prepare_finalize->prepare(hidden_states_.tensor(), routing.view(), tokens_);
     bare_dispatch_ = calls_.take();
-    plan_ = kernels_->plan_rows(dispatched.routing.topk_ids, local_map().tensor(), local_count());
+    first_rows_ = first_rows(dispatched);
     const Tensor rows = dispatched.hidden_states;
     prepare_finalize->finalize(rows, std::move(dispatched), output_.tensor());
     bare_combine_ = calls_.take();
+  }
+
+  // Where each local expert's rows begin among those that came, and how many there are.
+  std::vector<std::int32_t> first_rows(const Dispatched& dispatched) {
+    std::vector<std::int32_t> first(static_cast<std::size_t>(local_count()) + 1);
+    if (is_batched()) {
+      const auto counts = elements_of<std::int32_t>(dispatched.expert_num_tokens);
+      std::partial_sum(counts.begin(), counts.end(), first.begin() + 1);
+      return first;
+    }
+    const RowPlanBuffers plan =
+        kernels_->plan_rows(dispatched.routing.topk_ids, local_map().tensor(), local_count());
+    const auto planned = elements_of<std::int32_t>(plan.first_row.tensor());
+    first.assign(planned.begin(), planned.end());
+    return first;
+  }
+
+  const Backend& backend() const { return *backend_named(settings_.backend).backend; }
+
+  bool is_batched() const {
+    return backend().capabilities.activation_format == ActivationFormat::batched_experts;
   }
 
   Buffer local_map() {
@@ -304,11 +336,18 @@ class BenchRank {
   Buffer output_;
   BareCalls bare_dispatch_;
   BareCalls bare_combine_;
-  RowPlanBuffers plan_;
+  std::vector<std::int32_t> first_rows_;
   BenchReport report_;
 };
 
 }  // namespace
+
+Count bench_capacity(const BenchSettings& settings, const Capabilities& capabilities) {
+  if (!capabilities.fixed_capacity) return 0;
+  Count capacity = settings.num_tokens;
+  while (capacity * settings.world_size % capabilities.limits.capacity_multiple != 0) ++capacity;
+  return capacity;
+}
 
 BenchReport run_bench_rank(const BenchSettings& settings, std::unique_ptr<Communicator> wire) {
   return BenchRank(settings, std::move(wire)).run();

@@ -99,13 +99,17 @@ std::string travel_text(const ExplainedWorld& world, const StepExplanation& step
   constexpr std::size_t table_ranks_max = 9;
   const Travel travel = travel_of(step);
   const bool is_narrow = step.sent.size() <= table_ranks_max;
-  return text(
-      "2. Dispatch: rows that each rank sends to each other rank; in brackets what stays\n",
-      reach_text(world.capabilities.dispatch_reach),
-      is_narrow ? sent_table(step) : sent_by_rank(step), "   ", counted(travel.away, "row"),
-      " to another rank; ", travel.needed, " of them meet a chosen expert there, ",
-      travel.away - travel.needed,
-      " are sent for nothing.\n   Combine sends as many rows of results back the same way.\n\n");
+  const std::string parts =
+      world.capabilities.tp_replicas == TpReplicas::split && world.scenario.world.tp > 1 &&
+              !world.scenario.world.sequence_parallel
+          ? "   Then the ranks of a tensor-parallel group hand each other their outputs.\n"
+          : "";
+  return text("2. Dispatch: rows that each rank sends to each other rank; in brackets what stays\n",
+              reach_text(world, step.layer), is_narrow ? sent_table(step) : sent_by_rank(step),
+              "   ", counted(travel.away, "row"), " to another rank; ", travel.needed,
+              " of them meet a chosen expert there, ", travel.away - travel.needed,
+              " are sent for nothing.\n", arrivals_text(world, step),
+              "   Combine sends as many rows of results back the same way.\n", parts, "\n");
 }
 
 std::string bar(Count value, Count most) {
@@ -160,16 +164,28 @@ std::string explanation_header(const ExplainedWorld& world, const std::string& w
       name_of(model.dtype), ". How rows travel is decided by the backend ", world.backend, ".\n\n");
 }
 
-std::string reach_text(DispatchReach reach) {
-  switch (reach) {
-    case DispatchReach::every_rank:
-      return "   This backend gathers: every row goes to every rank, wherever its experts live.\n";
-    case DispatchReach::owner_ranks:
-      return "   This backend sends a row only to the ranks that own a chosen expert, once to "
-             "each.\n";
-    default:
-      return "   This backend moves nothing: all experts are at home.\n";
+std::string reach_text(const ExplainedWorld& world, int layer) {
+  const Capabilities& capabilities = world.capabilities;
+  if (capabilities.dispatch_reach == DispatchReach::every_rank) {
+    return "   This backend gathers: every row goes to every rank, wherever its experts live.\n";
   }
+  if (capabilities.dispatch_reach == DispatchReach::own_rank) {
+    return "   This backend moves nothing: all experts are at home.\n";
+  }
+  const bool is_for_slots = capabilities.dispatch_move == DispatchMove::slot_messages;
+  const Count columns = columns_on_wire(world, layer);
+  return text(
+      is_for_slots
+          ? "   This backend sends a row once for each choice, to the rank that owns the expert.\n"
+          : "   This backend sends a row only to the ranks that own a chosen expert, once to "
+            "each.\n",
+      sends_replicas(world)
+          ? "   Each rank of a tensor-parallel group sends all the group's tokens for itself.\n"
+          : "",
+      columns != world.scenario.model.layer(layer).hidden_size
+          ? text("   Its library takes rows of ", columns,
+                 " columns here: zeros fill them up on the wire.\n")
+          : "");
 }
 
 std::string step_explanation_text(const ExplainedWorld& world, const StepExplanation& step) {

@@ -43,18 +43,31 @@ std::string numbers_of(const std::vector<int>& ranks) {
   return text(ranks.front(), ranks.size() == 2 ? " and " : " to ", ranks.back());
 }
 
+// Which of the holders is told of, where one is.
+std::string told_sender(const ExplainedWorld& world, const TokenExplanation& token) {
+  if (token.homes.size() == token.holders.size()) return "";
+  if (sends_replicas(world)) {
+    return text(
+        "   Each sends copies of its own and ends with the whole sum; this is the way of "
+        "rank ",
+        token.homes.front(), "'s.\n");
+  }
+  return text("   They share the sending out: this token is sent by rank ", token.homes.front(),
+              ", which hands the output to the others.\n");
+}
+
 std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) {
   const auto dp_rank = static_cast<std::size_t>(token.cell.rank);
   const Count held = world.inputs.tokens(token.cell.step)[dp_rank];
   const std::string who =
-      token.homes.size() > 1
-          ? text("Each of the ranks ", numbers_of(token.homes), " (one tensor-parallel group)")
+      token.holders.size() > 1
+          ? text("Each of the ranks ", numbers_of(token.holders), " (one tensor-parallel group)")
       : world.scenario.world.sequence_parallel
           ? text("The tensor-parallel group of rank ", token.homes.front())
           : text("Rank ", token.homes.front());
   return text("1. The token at home\n   ", who, " holds ", counted(held, "token"), "; this is its ",
-              ordinal(token.token + 1),
-              ".\n   The layer's input for it is one row, its hidden state x. Only its first "
+              ordinal(token.token + 1), ".\n", told_sender(world, token),
+              "   The layer's input for it is one row, its hidden state x. Only its first "
               "columns are shown here,\n   and all that is done to them.\n",
               column_heads(token.hidden_state.size()), row_text("x", token.hidden_state), "\n");
 }
@@ -126,24 +139,40 @@ std::string router(const ExplainedWorld& world, const TokenExplanation& token) {
   return out + "\n";
 }
 
-std::string arrival_text(const TokenExplanation& token, int rank) {
+std::string way_text(int source, int rank) {
+  return padded(
+      rank == source ? text("stays on rank ", rank) : text("rank ", source, " -> rank ", rank), 22);
+}
+
+// The row as it comes to a rank, with the ids that it reads there.
+std::string arrival_text(const ExplainedWorld& world, const TokenExplanation& token, int rank) {
   std::vector<std::string> experts;
   for (const ExplainedChoice& choice : token.choices) {
     if (choice.rank == rank) experts.push_back(text(choice.expert));
   }
   const std::string why =
       experts.empty() ? "no chosen expert lives there" : text("for expert ", joined(experts));
-  const int source = source_of(token, rank);
-  const std::string way =
-      rank == source ? text("stays on rank ", rank) : text("rank ", source, " -> rank ", rank);
-  return text("   ", padded(way, 22), why, "\n");
+  const bool keeps_ids = world.capabilities.foreign_choices == ForeignChoices::as_sent;
+  return text("   ", way_text(source_of(token, rank), rank), why,
+              keeps_ids ? "" : text("; its ids are read as ", joined(ids_read(world, token, rank))),
+              "\n");
 }
 
 std::string dispatch(const ExplainedWorld& world, const TokenExplanation& token) {
+  const bool is_for_slots = world.capabilities.dispatch_move == DispatchMove::slot_messages;
   std::string out =
-      text("3. Dispatch: the row travels, the numbers of its experts and its weights with it\n",
-           reach_text(world.capabilities.dispatch_reach));
-  for (const int rank : token.reached) out += arrival_text(token, rank);
+      text("3. Dispatch: ",
+           is_for_slots ? "the row travels, with its number; the weights stay at home"
+                        : "the row travels, the numbers of its experts and its weights with it",
+           "\n", reach_text(world, token.cell.layer));
+  for (const ExplainedChoice& choice : token.choices) {
+    if (!is_for_slots || choice.expert < 0) continue;
+    out += text("   ", way_text(token.homes.front(), choice.rank), "into the room of expert ",
+                choice.expert, ", for slot ", choice.slot, "\n");
+  }
+  for (const int rank : token.reached) {
+    if (!is_for_slots) out += arrival_text(world, token, rank);
+  }
   if (token.reached.empty()) out += "   Nothing is sent: every choice is masked.\n";
   return out + "\n";
 }
@@ -178,7 +207,7 @@ std::string weighting_words(Weighting weighting) {
     case Weighting::separate:
       return "each product is rounded, then added";
     case Weighting::whole:
-      return "each product is added before it is rounded (fused multiply-add)";
+      return "each product is added before it is rounded (fma)";
     default:
       return "rows are added as they are";
   }
@@ -274,8 +303,11 @@ std::string runner_text(const ExplainedWorld& world, const TokenExplanation& tok
       runner.factor != 1 && has_shared ? ", " : "",
       has_shared ? "and the shared expert, which every token visits at home" : "", "\n",
       shared_is_cut(world.scenario)
-          ? text("   (Ranks ", numbers_of(token.homes), " hold a part of it each. Each adds its ",
-                 "part before the all-reduce, which makes\n   the same sum in another order.)\n")
+          ? text("   (Ranks ", numbers_of(token.holders), " hold a part of it each. ",
+                 world.capabilities.output_is_reduced
+                     ? "They add their parts, then the sum to what came home.)\n"
+                     : "Each adds its part before the all-reduce, which makes\n   the same sum in "
+                       "another order.)\n")
           : "",
       "   (each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
       column_heads(token.output.size()));

@@ -131,20 +131,6 @@ ExplainedStage stage_over_tp(const TokenExplanation& token, DType dtype) {
   return explained;
 }
 
-// Ranks that hold a token of a DP rank: all of its TP group, or under sequence parallelism the one
-// whose share it is in (distribution-layer.md, 4.3).
-std::vector<int> home_ranks(const ExplainedWorld& world, int step, int dp_rank, Count token) {
-  const WorldSpec& ranks = world.scenario.world;
-  const int first = dp_rank * ranks.tp;
-  if (ranks.sequence_parallel) {
-    const Count held = world.inputs.tokens(step)[static_cast<std::size_t>(dp_rank)];
-    return {first + static_cast<int>(token / ((held + ranks.tp - 1) / ranks.tp))};
-  }
-  std::vector<int> homes;
-  for (int rank = first; rank < first + ranks.tp; ++rank) homes.push_back(rank);
-  return homes;
-}
-
 // Which ranks a token's row reaches, its own included where it stays there, ascending.
 std::vector<int> reached_ranks(const ExplainedWorld& world, const std::vector<int>& homes,
                                std::span<const std::int16_t> ids) {
@@ -191,6 +177,7 @@ void check_told(const ExplainedWorld& world) {
     refuse("every expert is cut over the ranks (world.ep: false)");
   }
   if (world.scenario.eplb) refuse("experts move between ranks (eplb)");
+  if (world.scenario.dp_chunking) refuse("the layer is called chunk by chunk (dp_chunking)");
   // In exact worlds the parts of a shared expert add up to it in every order, so it is told whole.
   const bool is_real = world.scenario.values == Values::real;
   if (is_real && shared_is_cut(world.scenario)) {
@@ -256,7 +243,8 @@ bool shared_is_cut(const Scenario& scenario) {
 
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
                                const std::string& backend) {
-  const Capabilities& capabilities = backend_named(backend).backend->capabilities;
+  const std::string emulated(emulation_of(backend));
+  const Capabilities& capabilities = backend_named(emulated).backend->capabilities;
   return {scenario, inputs, backend, capabilities,
           expert_map_in(scenario, capabilities, scenario.world.expert_ranks())};
 }
@@ -276,7 +264,8 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   golden::read_row(row, 0, explained.hidden_state);
   explained.choices = explained_choices(world, inputs, cell, token);
   explained.scores = explained_scores(world, explained, *memory);
-  explained.homes = home_ranks(world, cell.step, cell.rank, token);
+  explained.holders = token_holders(world, cell.step, cell.rank, token);
+  explained.homes = token_homes(world, cell.step, cell.rank, token);
   explained.reached = reached_ranks(world, explained.homes,
                                     world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token));
   const DType dtype = world.scenario.model.dtype;
@@ -293,6 +282,39 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   return explained;
 }
 
+namespace {
+
+// Rows of a backend that gathers or moves nothing.
+void count_gathered(const ExplainedWorld& world, golden::Cell cell, Count token,
+                    StepExplanation& explained) {
+  const auto ids = world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token);
+  const std::vector<int> homes = token_homes(world, cell.step, cell.rank, token);
+  for (const int to : reached_ranks(world, homes, ids)) {
+    const auto size = static_cast<int>(homes.size());
+    const auto from = static_cast<std::size_t>(homes[static_cast<std::size_t>(to % size)]);
+    const bool owns_one = std::ranges::any_of(ids, [&](std::int16_t expert) {
+      return expert >= 0 && world.expert_map.rank_of[static_cast<std::size_t>(expert)] == to;
+    });
+    ++explained.sent[from][static_cast<std::size_t>(to)];
+    explained.met[from][static_cast<std::size_t>(to)] += owns_one ? 1 : 0;
+  }
+}
+
+// Choices that experts compute: of tokens that several ranks send, once for each.
+void count_choices(const ExplainedWorld& world, golden::Cell cell, Count token,
+                   StepExplanation& explained) {
+  const Count times = sends_replicas(world) ? world.scenario.world.tp : 1;
+  for (const std::int16_t expert : world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token)) {
+    if (expert < 0) {
+      explained.masked += times;
+    } else {
+      explained.choices_of[static_cast<std::size_t>(expert)] += times;
+    }
+  }
+}
+
+}  // namespace
+
 StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
   check_told(world);
   const auto num_ranks = static_cast<std::size_t>(world.expert_map.num_ranks());
@@ -302,30 +324,21 @@ StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
   explained.sent.assign(num_ranks, std::vector<Count>(num_ranks));
   explained.met = explained.sent;
   explained.choices_of.resize(static_cast<std::size_t>(world.expert_map.num_experts()));
-  const auto count_token = [&](int source, Count token) {
-    const auto ids = world.inputs.topk_ids(step, layer, source, token);
-    std::vector<bool> owns(num_ranks);
-    for (const std::int16_t expert : ids) {
-      explained.masked += expert < 0 ? 1 : 0;
-      if (expert < 0) continue;
-      const auto chosen = static_cast<std::size_t>(expert);
-      ++explained.choices_of[chosen];
-      owns[static_cast<std::size_t>(world.expert_map.rank_of[chosen])] = true;
-    }
-    const std::vector<int> homes = home_ranks(world, step, source, token);
-    for (const int to : reached_ranks(world, homes, ids)) {
-      const auto size = static_cast<int>(homes.size());
-      const auto from = static_cast<std::size_t>(homes[static_cast<std::size_t>(to % size)]);
-      const auto column = static_cast<std::size_t>(to);
-      ++explained.sent[from][column];
-      explained.met[from][column] += owns[column] ? 1 : 0;
-    }
-  };
+  const bool to_owners = world.capabilities.dispatch_reach == DispatchReach::owner_ranks;
   for (int source = 0; source < static_cast<int>(tokens.size()); ++source) {
     for (Count token = 0; token < tokens[static_cast<std::size_t>(source)]; ++token) {
-      count_token(source, token);
+      count_choices(world, {step, layer, source}, token, explained);
+      if (!to_owners) count_gathered(world, {step, layer, source}, token, explained);
     }
   }
+  if (!to_owners) return explained;
+  explained.arrivals = explained_arrivals(world, step, layer);
+  for (std::size_t to = 0; to < num_ranks; ++to) {
+    for (const ExplainedArrival& row : explained.arrivals[to]) {
+      ++explained.sent[static_cast<std::size_t>(row.from)][to];
+    }
+  }
+  explained.met = explained.sent;
   return explained;
 }
 

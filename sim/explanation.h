@@ -86,7 +86,8 @@ struct TokenExplanation {
   std::vector<ExplainedChoice> choices;
   std::vector<ExplainedScore> scores = {};  // chosen by slot, then the best of the others; empty:
                                             // the scenario has no router logits
-  std::vector<int> homes;                   // ranks that hold the row: one, or those of a TP group
+  std::vector<int> holders;                 // ranks that hold the row: one, or those of a TP group
+  std::vector<int> homes;                   // of these, whose sending is told (token_homes)
   std::vector<int> reached;                 // ranks that receive the row, its own included
   std::vector<ExplainedStage> stages;
   ExplainedRunner runner = {};
@@ -101,6 +102,38 @@ int source_of(const TokenExplanation& token, int rank);
 // that nobody can replay, and for experts that are cut over ranks.
 TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, Count token);
 
+// Ranks that hold a token of a DP rank, and of these the ones whose sending is told: all, where
+// each sends to the ranks of its column; one, where it sends to the owners of the choices, alone or
+// as all others do with copies of their own.
+std::vector<int> token_holders(const ExplainedWorld& world, int step, int dp_rank, Count token);
+std::vector<int> token_homes(const ExplainedWorld& world, int step, int dp_rank, Count token);
+
+// Whether each rank of a TP group sends all the group's tokens to the owners of their choices.
+bool sends_replicas(const ExplainedWorld& world);
+
+// Columns of the layer's rows on the wire.
+Count columns_on_wire(const ExplainedWorld& world, int layer);
+
+// One row as it arrives where rows are sent to owners.
+struct ExplainedArrival {
+  int from = -1;     // the rank that sent it
+  int dp_rank = -1;  // whose token it is
+  Count token = 0;
+  int expert = -1;            // batched: in whose room it stands
+  std::vector<int> ids = {};  // standard: the ids that the rank reads, slot by slot
+};
+
+// What comes to each rank in a step, in the order in which it stands there: source ranks ascending,
+// in rooms of experts these first. Arrival order that is free is told as if nobody were late.
+using ExplainedArrivals = std::vector<std::vector<ExplainedArrival>>;
+ExplainedArrivals explained_arrivals(const ExplainedWorld& world, int step, int layer);
+
+// The ids of a token's choices as a rank's experts read them, in the standard format.
+std::vector<int> ids_read(const ExplainedWorld& world, const TokenExplanation& token, int rank);
+
+// Rows that each expert has room for in the batched format.
+Count room_of_expert(const ExplainedWorld& world);
+
 // How rows travel in one step of one layer.
 struct StepExplanation {
   int step = 0;
@@ -110,16 +143,18 @@ struct StepExplanation {
   std::vector<std::vector<Count>> met = {};   // of these, rows that meet a chosen expert there
   std::vector<Count> choices_of = {};         // [expert] choices that it computes
   Count masked = 0;                           // choices that nobody computes
+  ExplainedArrivals arrivals = {};            // empty: rows are not sent to owners
 };
 
 StepExplanation explain_step(const ExplainedWorld& world, int step, int layer);
 
 // What both texts begin with, and how the backend's dispatch works.
 std::string explanation_header(const ExplainedWorld& world, const std::string& what);
-std::string reach_text(DispatchReach reach);
+std::string reach_text(const ExplainedWorld& world, int layer);
 
 // As text for people, at most 100 columns.
 std::string token_explanation_text(const ExplainedWorld& world, const TokenExplanation& explained);
 std::string step_explanation_text(const ExplainedWorld& world, const StepExplanation& explained);
+std::string arrivals_text(const ExplainedWorld& world, const StepExplanation& explained);
 
 }  // namespace moe::sim

@@ -58,13 +58,16 @@ OtherCall in_micro_batches(Count rows, int number, Memory& memory) {
   });
 }
 
+// vLLM called layers in chunks until #39107; a later profile has one call alone.
+bool has_chunks(const Profile& profile) { return era_of(profile) < Era::post_39107; }
+
 }  // namespace
 
 std::vector<OtherCall> other_calls(const RankJob& job, const EngineSteps& engine, Memory& memory,
                                    int step) {
   std::vector<OtherCall> calls;
   const RowCounts tokens = engine.tokens(step);
-  if (job.scenario.dp_chunking) {
+  if (job.scenario.dp_chunking && has_chunks(profile_named(job.line.profile))) {
     calls.push_back(chunked(job, {tokens.begin(), tokens.end()}, memory));
   }
   if (engine.in_micro_batches(step)) calls.push_back(in_micro_batches(tokens[0], 2, memory));
@@ -74,6 +77,9 @@ std::vector<OtherCall> other_calls(const RankJob& job, const EngineSteps& engine
 std::string chunking_warning(const Scenario& scenario, const RunLine& line) {
   if (!scenario.dp_chunking) return "";
   const Profile& profile = profile_named(line.profile);
+  if (!has_chunks(profile)) {
+    return text("profile ", profile.name, " has no DP chunks: the layer is called once");
+  }
   const std::string_view backend = configured_backend(profile, line.backend);
   if (holds(traits_of(backend).dp_chunked, profile)) return "";
   return text("vLLM calls ", backend, " in no DP chunks under profile ", profile.name);

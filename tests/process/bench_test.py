@@ -50,6 +50,49 @@ class Bench(unittest.TestCase):
         self.assertEqual(measured()["wire_bytes"], {"dispatch": 2 * 16 * (128 + 8 + 8),
                                                     "combine": 2 * 16 * 128})
 
+    def test_every_backend_is_measured_and_sends_its_own_rows(self):
+        # bytes of a row in dispatch (as the wire wants it, then ids and weights or the header of
+        # 16) and in combine: 64 bf16 values, 256 in 512 bytes, 2048 as the least of DeepEP's sizes
+        copies = {"deepep_high_throughput": (512 + 2 * 8 + 2 * 4, 512),
+                  "flashinfer_nvlink_two_sided": (128 + 8 + 8, 128),
+                  "flashinfer_nvlink_one_sided": (128 + 8 + 8, 128),
+                  "mori_high_throughput": (128 + 8 + 8, 128),
+                  "mori_low_latency": (128 + 8 + 8, 128)}
+        slots = {"deepep_low_latency": (4096 + 16, 4096), "nixl_ep": (4096 + 16, 4096),
+                 "pplx": (128 + 16, 128)}
+        for ranks in ("2", "4"):
+            sent = {}
+            for backend, (there, back) in {**copies, **slots}.items():
+                result = measured("--backend", backend, "--communicator", "local", "--world-size",
+                                  ranks)
+                self.assertGreater(result["stages"]["checked_layer"]["min_us"], 0, backend)
+                bytes_sent = result["wire_bytes"]
+                self.assertEqual(bytes_sent["dispatch"] % there, 0, backend)
+                sent[backend] = bytes_sent["dispatch"] // there
+                self.assertEqual(bytes_sent["combine"], sent[backend] * back, backend)
+            # a copy for each other rank with a choice, a message for each choice on another rank
+            self.assertEqual(len({sent[backend] for backend in copies}), 1, sent)
+            self.assertEqual(len({sent[backend] for backend in slots}), 1, sent)
+            self.assertLess(0, sent["pplx"])
+            self.assertLess(sent["mori_low_latency"], sent["pplx"])
+        naive = measured("--backend", "naive")["wire_bytes"]
+        self.assertEqual(naive["combine"], 2 * 2 * 16 * 128)
+
+    def test_what_a_backend_cannot_take_is_refused_before_ranks_start(self):
+        for words, said in (
+                (["deepep_low_latency", "--tokens", "512"], "at most 511 tokens of a rank, not"),
+                (["deepep_low_latency", "--dtype", "f32"], "takes rows of bf16, not of f32"),
+                (["deepep_high_throughput", "--world-size", "3"], "runs on 2, 4, 8"),
+                (["mori_low_latency", "--world-size", "3"], "8 do not divide by 3"),
+                (["nixl_ep", "--shape", "9000x32x8x2"], "at most 8192 columns"),
+                (["no_ep"], "moves nothing between ranks")):
+            code, out, err = bench("--backend", *words)
+            self.assertEqual((code, out), (2, ""), words)
+            self.assertIn(f"--backend {words[0]}: it ", err)
+            self.assertIn(said, err)
+        self.assertEqual(bench("--backend", "no_ep", "--world-size", "1", "--ranks", "threads")[0],
+                         0)
+
     def test_pinned_table_names_what_was_measured(self):
         code, out, _ = bench("--pin")
         self.assertEqual(code, 0)

@@ -5,6 +5,7 @@ That the numbers are the layer's is tests/property/explain_test.cc; here: the su
 up, the defaults show something, and every line fits.
 """
 
+import re
 import sys
 import unittest
 
@@ -47,6 +48,41 @@ class Explain(Program):
         out = self.explained("smoke/one-rank", "--token", "0")
         self.assertIn("moves nothing", out)
         self.assertEqual(len(self.rows(out, "output")), 1)
+
+    def test_the_worked_example_sends_as_each_backend_does(self):
+        # distribution-layer.md, 9.0: rows on the wire 0 -> 1 and 1 -> 0
+        wire = {"allgather_reducescatter": (3, 2), "naive": (3, 2), "deepep_low_latency": (3, 1),
+                "nixl_ep": (3, 1), "pplx": (3, 1), "deepep_high_throughput": (2, 1),
+                "flashinfer_nvlink_two_sided": (2, 1), "flashinfer_nvlink_one_sided": (2, 1),
+                "mori_high_throughput": (2, 1), "mori_low_latency": (2, 1)}
+        for run in range(len(wire)):
+            out = self.explained("backends/worked-example", "--run", str(run), "--step", "0")
+            backend, = re.findall(r"decided by the backend (\w+)\.", out)
+            there, back = wire.pop(backend)
+            self.assertRegex(out, rf"from rank 0 +\(\d\) +{there} +{there}\n", backend)
+            self.assertRegex(out, rf"from rank 1 +{back} +\(\d\) +{back}\n", backend)
+        self.assertEqual(wire, {})
+
+    def test_sources_that_weight_add_slots_and_owners_that_weight_add_ranks(self):
+        for scenario in ("backends/worked-example", "backends/four-ranks"):
+            for run in range(9):
+                out = self.explained(scenario, "--run", str(run), "--token", "0")
+                terms = [[float(word) for word in line[NUMBERS].split()]
+                         for line in out.splitlines() if " x E" in line]
+                output = self.rows(out, "output")[-1]
+                self.assertEqual(self.added(terms), output, out)
+                weighs = "latency.\n" in out or "nixl" in out or "pplx" in out
+                is_source = weighs and "mori" not in out
+                self.assertEqual("the weights stay at home" in out, is_source, out)
+                self.assertEqual("(fma)" in out, is_source, out)
+                self.assertEqual("partial row of rank" in out, not is_source, out)
+
+    def test_a_backend_of_two_names_is_told_under_the_one_that_was_said(self):
+        path = self.folder / "scenarios/smoke/two-ranks.yaml"
+        said = re.sub(r"runs:\n.*", "runs:\n  - {backend: mori, communicator: local, "
+                      "profile: post-40412}\n", path.read_text(), flags=re.DOTALL)
+        path.write_text(said)
+        self.assertIn("the backend mori.", self.explained("smoke/two-ranks", "--token", "0"))
 
     def test_a_trace_starts_where_its_first_tokens_are(self):
         out = self.explained(TRACE, "--token", "0")

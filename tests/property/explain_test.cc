@@ -105,6 +105,33 @@ TEST_CASE("explain: tensor and sequence parallelism, factors and shared experts 
   }
 }
 
+TEST_CASE("explain: backends that send to owners are told as they do it beside TP and under SP") {
+  const std::vector<std::pair<std::string, std::string>> backends = {
+      {"deepep_high_throughput", "post-40412"},
+      {"deepep_low_latency", "post-40412"},
+      {"nixl_ep", "post-40412"},
+      {"mori_high_throughput", "late-2026"},
+      {"flashinfer_nvlink_one_sided", "late-2026"}};
+  for (const auto& [backend, profile] : backends) {
+    for (const bool is_sequence_parallel : {false, true}) {
+      Scenario made = plain_small_world({.ranks = 2, .experts = 8, .top_k = 3});
+      made.world.tp = 2;
+      made.world.sequence_parallel = is_sequence_parallel;
+      made.routing = MaskedRouting{0.3};
+      made.model.num_shared_experts = 1;
+      made.max_num_batched_tokens = 12;
+      made.steps = {{5, 2}, {1, 0}};
+      LoadedScenario loaded(std::move(made));
+      RunLine line;
+      line.backend = backend;
+      line.profile = profile;
+      line.communicator = "local";
+      INFO(backend << (is_sequence_parallel ? " under sequence parallelism" : ""));
+      CHECK(reason_of(judged_by_explanations(loaded, line).verdict) == "");
+    }
+  }
+}
+
 TEST_CASE("explain: a golden of explanations can fail") {
   LoadedScenario loaded(explainable_world(11, 3));
   const RunLine line = lines_for_small_world(loaded.scenario, 1, {}).front();
