@@ -1,5 +1,5 @@
-// The decorator: a lapse in one call, all else as the communicator inside. Groups split from it have
-// the same lapse.
+// The decorator: a lapse in one call, all else as the communicator inside. Groups split from it
+// have the same lapse.
 
 #include "tests/conformance/incomplete_communicator.h"
 
