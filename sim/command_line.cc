@@ -84,7 +84,9 @@ Command explain_command(const Words& arguments) {
 }
 
 OptionTable list_table() {
-  OptionTable table = {{"profile", OptionKind::word, "NAME", "of backends: those of a profile"}};
+  OptionTable table = {
+      {"profile", OptionKind::word, "NAME", "of backends: those of a profile"},
+      {"markdown", OptionKind::flag, "", "of backends: the table of backends/README.md"}};
   add_report_options(table);
   return table;
 }
@@ -97,7 +99,8 @@ Command list_command(const Words& arguments) {
   const Words what = given.free_words();
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
   const auto profile = given.word("profile").value_or("");
-  return ListCommand{chosen("list", what.front(), valid), profile, report_options(given)};
+  return ListCommand{chosen("list", what.front(), valid), profile, report_options(given),
+                     given.has("markdown")};
 }
 
 Command verify_command(const Words& arguments) {

@@ -61,6 +61,7 @@ struct ListCommand {
   std::string what;
   std::string profile;  // of backends: what each name stands for; empty: those that are built
   ReportOptions report;
+  bool as_markdown = false;  // of backends: the table of backends/README.md
 };
 
 struct VerifyCommand {

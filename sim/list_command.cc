@@ -8,6 +8,7 @@
 #include "backends/config/validation.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "sim/backends_page.h"
 #include "sim/check_ledger.h"
 #include "sim/commands.h"
 #include "sim/faults.h"
@@ -236,6 +237,14 @@ std::vector<Item> items_of(const ListCommand& command, const DataFolders& folder
 }  // namespace
 
 int list_command(const ListCommand& command, const Surroundings& surroundings) {
+  if (command.as_markdown) {
+    if (command.what != "backends" || !command.profile.empty() || !command.report.json.empty()) {
+      throw ScenarioError(
+          "--markdown is the table of `list backends`, without --profile or --json");
+    }
+    std::cout << backends_table();
+    return 0;
+  }
   JsonLines json(command.report.json);
   for (const Item& item : items_of(command, surroundings.folders)) {
     const bool available = item.absence.empty();

@@ -15,6 +15,7 @@
 #include "comm/communicator.h"
 #include "comm/gloo_communicator.h"
 #include "comm/local_communicator.h"
+#include "comm/makers.h"
 #include "comm/traced_communicator.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/mix.h"
@@ -85,31 +86,51 @@ struct Endpoint {
   std::unique_ptr<Communicator> communicator = {};
 };
 
+inline const CommunicatorMaker& maker_of(std::string_view name) {
+  for (const CommunicatorMaker& maker : communicator_makers()) {
+    if (maker.name == name) return maker;
+  }
+  throw ContractError(text("no communicator ", name));
+}
+
+// What a communicator's ranks keep their rows in. A device of a later build gets its line here.
+inline std::unique_ptr<Memory> memory_of(DeviceKind device) {
+  if (device == DeviceKind::cpu) return make_host_memory(Poison::on);
+  throw ContractError("tests have no memory for this communicator's device");
+}
+
 class World {
  public:
   explicit World(WorldSettings settings)
-      : settings_(settings), group_(settings.size, settings.deadline) {
-    if (settings.wire == Wire::gloo) store_ = std::make_unique<StoreServer>(StoreAddress{}, "test");
+      : World(maker_of(name_of(settings.wire)), settings.size, settings.deadline) {}
+
+  World(const CommunicatorMaker& maker, int size, milliseconds deadline)
+      : maker_(maker), size_(size), deadline_(deadline), group_(size, deadline) {
+    if (maker.needs_store) store_ = std::make_unique<StoreServer>(StoreAddress{}, "test");
   }
 
   LocalGroup& group() { return group_; }
 
   Endpoint endpoint(int rank) {
     Endpoint endpoint;
-    endpoint.memory = make_host_memory(Poison::on);
-    if (settings_.wire == Wire::local) {
-      endpoint.communicator = group_.communicator(rank, *endpoint.memory);
-      return endpoint;
+    endpoint.memory = memory_of(maker_.device);
+    if (maker_.needs_store) {
+      endpoint.store =
+          std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
     }
-    endpoint.store =
-        std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
-    const GlooSettings gloo{.rank = rank, .size = settings_.size, .deadline = settings_.deadline};
-    endpoint.communicator = gloo_maker.make(gloo, *endpoint.store, *endpoint.memory);
+    Meeting meeting;
+    meeting.size = size_;
+    meeting.deadline = deadline_;
+    meeting.group = &group_;
+    meeting.store = endpoint.store.get();
+    endpoint.communicator = maker_.make(meeting, rank, *endpoint.memory);
     return endpoint;
   }
 
  private:
-  WorldSettings settings_;
+  const CommunicatorMaker& maker_;
+  int size_;
+  milliseconds deadline_;
   LocalGroup group_;
   std::unique_ptr<StoreServer> store_;
 };

@@ -1,0 +1,67 @@
+// The suite that every communicator passes: cases as functions that say what went wrong, so that
+// the same cases can be run over a communicator of which it is known what it lacks. Cases know no
+// communicator by name; conformance_test.cc runs them over all of makers.cc.
+
+#pragma once
+
+#include <functional>
+
+#include "tests/unit/comm/ranks.h"
+
+namespace moe::test {
+
+// A communicator as the suite meets it.
+struct Subject {
+  const CommunicatorMaker& maker;
+  // Around each rank's communicator, empty: nothing.
+  std::function<std::unique_ptr<Communicator>(std::unique_ptr<Communicator>)> dressed = {};
+  milliseconds deadline{20000};
+};
+
+using Troubles = std::vector<std::string>;
+
+struct ConformanceCase {
+  std::string name;
+  std::function<Troubles(const Subject&)> troubles;
+};
+
+std::vector<ConformanceCase> move_cases();
+std::vector<ConformanceCase> sum_cases();
+std::vector<ConformanceCase> group_cases();
+std::vector<ConformanceCase> failure_cases();
+
+// Runs program(communicator) on every rank of a new world of the subject.
+template <typename Program>
+auto run_subject(const Subject& subject, int size, const Program& program) {
+  World world(subject.maker, size, subject.deadline);
+  return run_ranks(size, [&](int rank) {
+    Endpoint endpoint = world.endpoint(rank);
+    if (subject.dressed) endpoint.communicator = subject.dressed(std::move(endpoint.communicator));
+    return program(*endpoint.communicator);
+  });
+}
+
+// Adds a trouble where a rank's outcome is an error or another value.
+template <typename T>
+void expect(Troubles& troubles, const std::vector<Outcome<T>>& outcomes, int rank,
+            const std::type_identity_t<T>& expected, std::string_view what = "") {
+  const Outcome<T>& outcome = outcomes[static_cast<std::size_t>(rank)];
+  if (outcome.value == expected) return;
+  troubles.push_back(text("rank ", rank, " of ", outcomes.size(), what.empty() ? "" : ", ", what,
+                          ": ", outcome.value ? "other values than are due" : outcome.error));
+}
+
+template <typename T>
+void expect_all(Troubles& troubles, const std::vector<Outcome<T>>& outcomes,
+                const std::type_identity_t<T>& expected, std::string_view what = "") {
+  for (int rank = 0; rank < static_cast<int>(outcomes.size()); ++rank) {
+    expect(troubles, outcomes, rank, expected, what);
+  }
+}
+
+// Adds a trouble where what must hold does not.
+inline void require(Troubles& troubles, bool holds, std::string_view words) {
+  if (!holds) troubles.emplace_back(words);
+}
+
+}  // namespace moe::test
