@@ -1,9 +1,10 @@
-// Five lies. What they do to one rank they do to all, so that no rank waits in vain: it is the
+// Six lies. What they do to one rank they do to all, so that no rank waits in vain: it is the
 // values, the rows and the bytes that are wrong.
 
 #include "backends/faulty_dispatch.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "backends/faulty_expert_ids.h"
@@ -52,6 +53,39 @@ std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFin
       if (rows->rows > first) *rows = rows_of(*rows, 0, first);
     }
   });
+}
+
+std::unique_ptr<PrepareFinalize> with_own_messages_first(std::unique_ptr<PrepareFinalize> inner,
+                                                         const FaultyDispatchSite& site) {
+  return with_spoiled_dispatch(
+      std::move(inner), [&ep = site.groups.ep, &memory = site.memory](Dispatched& dispatched) {
+        ReturnPath& path = dispatched.handle.return_path;
+        if (path.message_of.rows == 0) return;
+        const auto turns_from_own = [&](std::int32_t message) {
+          int rank = 0;
+          Count after = 0;  // the messages of ranks up to this one
+          while (rank < ep.size() && message >= (after += path.messages_to.at(rank))) ++rank;
+          return message < 0 ? ep.size() : (rank + ep.size() - ep.rank()) % ep.size();
+        };
+        const Count top_k = path.message_of.columns;
+        std::vector<std::int32_t> messages = ids_on_host(memory, path.message_of);
+        std::vector<float> weights(messages.size());
+        const bool has_weights = path.topk_weights.rows > 0;
+        const Tensor host{weights.data(), path.message_of.rows, top_k, DType::f32, {}};
+        if (has_weights) memory.copy_to_host(path.topk_weights, host);
+        for (auto row = messages.begin(); row != messages.end(); row += top_k) {
+          const auto weight_of = weights.begin() + (row - messages.begin());
+          std::vector<std::pair<std::int32_t, float>> terms;
+          for (Count k = 0; k < top_k; ++k) terms.emplace_back(row[k], weight_of[k]);
+          std::ranges::stable_sort(terms, {},
+                                   [&](const auto& term) { return turns_from_own(term.first); });
+          for (Count k = 0; k < top_k; ++k) {
+            std::tie(row[k], weight_of[k]) = terms[static_cast<std::size_t>(k)];
+          }
+        }
+        path.message_of = dispatched.handle.keep(ids_in(memory, messages, path.message_of));
+        if (has_weights) path.topk_weights = dispatched.handle.keep(copy_of(host, memory));
+      });
 }
 
 std::unique_ptr<PrepareFinalize> with_extra_gather(std::unique_ptr<PrepareFinalize> inner,

@@ -30,6 +30,11 @@ std::unique_ptr<PrepareFinalize> with_reinterpreted_ids(std::unique_ptr<PrepareF
 // MF-43: of the list of the ranks' rows only element 0 is used (sglang#28216).
 std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFinalize> inner);
 
+// MF-56 of rows that owners send home: the source adds its own rank's first and goes round the
+// ranks from there, whatever its recipe says (the order by ownership of F18).
+std::unique_ptr<PrepareFinalize> with_own_messages_first(std::unique_ptr<PrepareFinalize> inner,
+                                                         const FaultyDispatchSite& site);
+
 // MF-61: the residual, as large as the hidden states, is gathered beside them and thrown away
 // (vllm#48763).
 std::unique_ptr<PrepareFinalize> with_extra_gather(std::unique_ptr<PrepareFinalize> inner,

@@ -24,6 +24,7 @@ class ColdExpertUnwrittenExperts final : public Experts {
 
   Tensor apply(Dispatched& dispatched) override {
     const Tensor output = inner_->apply(dispatched);
+    if (dispatched.routing.topk_ids.columns == 0) return with_cold_room(dispatched, output);
     const std::vector<std::int32_t> ids = ids_on_host(memory_, dispatched.routing.topk_ids);
     const int cold = fault_.expert >= 0 ? fault_.expert : coldest(ids);
     for (Count row = 0; row < output.rows; ++row) {
@@ -35,6 +36,22 @@ class ColdExpertUnwrittenExperts final : public Experts {
   }
 
  private:
+  // Batched: the rows of the expert with the fewest, in its room.
+  Tensor with_cold_room(const Dispatched& dispatched, const Tensor& output) const {
+    const std::vector<std::int32_t> counts = ids_on_host(memory_, dispatched.expert_num_tokens);
+    int cold = fault_.expert >= 0 ? expert_map_[static_cast<std::size_t>(fault_.expert)] : -1;
+    for (int local = 0; fault_.expert < 0 && local < std::ssize(counts); ++local) {
+      const std::int32_t count = counts[static_cast<std::size_t>(local)];
+      if (count == 0) continue;
+      if (cold < 0 || count < counts[static_cast<std::size_t>(cold)]) cold = local;
+    }
+    if (cold < 0) return output;
+    const Count room = output.rows / std::ssize(counts);
+    memory_.fill(rows_of(output, cold * room, counts[static_cast<std::size_t>(cold)]),
+                 poison_word(output.dtype));
+    return output;
+  }
+
   bool is_local(std::int32_t expert) const {
     return expert >= 0 && expert_map_[static_cast<std::size_t>(expert)] >= 0;
   }

@@ -28,13 +28,18 @@ void flip(const FlippedBit& fault, const Tensor& output, Memory& memory) {
 
 }  // namespace
 
-std::unique_ptr<PrepareFinalize> with_early_return(std::unique_ptr<PrepareFinalize> inner) {
-  const auto prepare = [](PrepareFinalize& healthy, const Tensor& hidden_states,
-                          const Routing& routing, RowCounts tokens) {
+std::unique_ptr<PrepareFinalize> with_early_return(std::unique_ptr<PrepareFinalize> inner,
+                                                   Memory& memory, int num_local_experts) {
+  const auto prepare = [&memory, num_local_experts](PrepareFinalize& healthy,
+                                                    const Tensor& hidden_states,
+                                                    const Routing& routing, RowCounts tokens) {
     if (hidden_states.rows > 0) return healthy.prepare(hidden_states, routing, tokens);
     Dispatched nothing;
     nothing.hidden_states = hidden_states;
     nothing.routing = routing;
+    nothing.expert_num_tokens =
+        nothing.handle.keep(Buffer(memory, {num_local_experts, 1, DType::i32}));
+    memory.fill(nothing.expert_num_tokens, 0);
     return nothing;
   };
   const auto finalize = [](PrepareFinalize& healthy, const Tensor& expert_output,

@@ -10,7 +10,8 @@ namespace moe {
 // MF-37: a rank without tokens of its own returns early and takes part in no collective of the
 // layer (vllm#43547, uccl#940: the first fix for zero tokens skipped the collective and its peers
 // hung).
-std::unique_ptr<PrepareFinalize> with_early_return(std::unique_ptr<PrepareFinalize> inner);
+std::unique_ptr<PrepareFinalize> with_early_return(std::unique_ptr<PrepareFinalize> inner,
+                                                   Memory& memory, int num_local_experts);
 
 // One bit of the layer's output flips: for trying the judge; no bug of vLLM's.
 struct FlippedBit {

@@ -19,6 +19,20 @@ struct WatchedCombine {
   Buffer expert_output;              // [rows of all ranks, hidden_size]
   Buffer output;                     // [rows of this rank, hidden_size]
   std::vector<Count> rows_per_rank;  // of the dispatch
+  // Of a dispatch to owners: messages to and from each rank, the dispatched row of each that came
+  // (empty: its own), and the choices that were dispatched.
+  std::vector<Count> messages_to = {};
+  std::vector<Count> messages_from = {};
+  std::vector<std::int32_t> received_at = {};
+  int top_k = 0;
+  std::vector<std::int32_t> topk_ids = {};  // [rows of this rank, top_k]
+  std::vector<float> topk_weights = {};
+};
+
+// Where a finding goes.
+struct MessageLedger {
+  golden::Cell cell;
+  CheckLedger& ledger;
 };
 
 // Whether a recipe ends in a sum over ranks whose order it promises.

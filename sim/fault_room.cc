@@ -19,6 +19,7 @@ struct Asked {
   const FaultSpec& fault;
   const Scenario& scenario;
   const WorldInputs& inputs;
+  const Capabilities& capabilities;
 };
 
 std::string shared_experts(const Asked& asked) {
@@ -120,8 +121,17 @@ std::string peer(const Asked& asked) {
   return asked.scenario.world.num_ranks() > 1 ? "" : "nobody waits for the only rank (world)";
 }
 
+// Eight significant bits leave a sum in fp32 sixteen to spare: rows of partial sums would have to
+// differ by that much before their order shows.
 std::string rounding_sums(const Asked& asked) {
   if (asked.scenario.values != Values::real) return "sums of whole numbers have no order (values)";
+  const ReductionRecipe& recipe = asked.capabilities.recipe;
+  if (recipe.empty() || recipe.back().operands == Operands::local_slots) {
+    return "no sum goes over ranks (backend)";
+  }
+  if (recipe.back().operands == Operands::ranks && asked.scenario.model.dtype == DType::bf16) {
+    return "fp32 adds a few bf16 rows without a loss in any order (model.dtype)";
+  }
   return asked.scenario.world.expert_ranks() > 2 ? "" : "two parts have one sum in either order";
 }
 
@@ -188,30 +198,94 @@ std::string replicas(const Asked& asked) {
              : "every expert has one replica (model.redundant_experts)";
 }
 
+std::string tp_group(const Asked& asked) {
+  return asked.scenario.world.tp > 1 ? "" : "a TP group of one has nothing to add up (world.tp)";
+}
+
+bool is_batched(const Asked& asked) {
+  return asked.capabilities.activation_format == ActivationFormat::batched_experts;
+}
+
+constexpr std::string_view no_ids = "rows of the batched format have no ids (backend)";
+
+std::string dispatched_ids(const Asked& asked) {
+  return is_batched(asked) ? std::string(no_ids) : "";
+}
+
+// Whether ids that are masked reach the experts of this backend.
+std::string received_masks(const Asked& asked) {
+  if (is_batched(asked)) return std::string(no_ids);
+  if (asked.capabilities.foreign_choices == ForeignChoices::non_local_expert) {
+    return "this backend hands out no masked ids, but experts that live elsewhere (backend)";
+  }
+  return masked_choices(asked);
+}
+
+std::string weighting_experts(const Asked& asked) {
+  return asked.capabilities.weights_applied_by == WeightsAppliedBy::expert_rank
+             ? ""
+             : "experts apply no weights, their rows' source does (backend)";
+}
+
+std::string all_gather(const Asked& asked) {
+  return asked.capabilities.dispatch_move == DispatchMove::all_gather
+             ? peer(asked)
+             : "no all-gather dispatches rows (backend)";
+}
+
+std::string gathered_rows(const Asked& asked) {
+  return asked.capabilities.dispatch_reach == DispatchReach::every_rank
+             ? peer(asked)
+             : "no rank gets the rows of all (backend)";
+}
+
+std::string more_dispatchers(const Asked& asked) {
+  const WorldSpec& world = asked.scenario.world;
+  return world.expert_ranks() > world.dp
+             ? ""
+             : "only DP ranks dispatch, for whose rows the workspace is declared (world.tp)";
+}
+
+// Only the caller's own rows tell an input that was overwritten; a dispatch that copies has none.
+std::string callers_rows(const Asked& asked) {
+  return asked.capabilities.dispatch_reach == DispatchReach::own_rank
+             ? ""
+             : "experts see received copies, never the caller's rows (backend)";
+}
+
 struct Need {
   std::string_view fault;
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 23> needs = {{
+constexpr std::array<Need, 33> needs = {{
+    {"MF-01", tp_group},
     {"MF-02", shared_parts},
     {"MF-03", shared_experts},
     {"MF-05", shared_experts},
+    {"MF-06", weighting_experts},
     {"MF-07", scale},
     {"MF-09", logits},
+    {"MF-16", dispatched_ids},
     {"MF-17", remainder},
     {"MF-18", two_placements},
-    {"MF-20", masked_choices},
+    {"MF-20", received_masks},
     {"MF-21", masked_choices},
+    {"MF-23", dispatched_ids},
+    {"MF-25", dispatched_ids},
     {"MF-26", coordination},
+    {"MF-27", more_dispatchers},
     {"MF-36", shorter_step},
     {"MF-37", idle_rank},
     {"MF-38", dummy_batch},
     {"MF-41", unequal_counts},
+    {"MF-42", all_gather},
+    {"MF-43", gathered_rows},
     {"MF-45", next_layer},
     {"MF-46", rearrangement},
     {"MF-47", rearrangement},
     {"MF-48", padding},
+    {"MF-54", callers_rows},
     {"MF-55", rearrangement},
     {"MF-56", rounding_sums},
     {"MF-64", replicas},
@@ -221,9 +295,8 @@ constexpr std::array<Need, 23> needs = {{
 
 }  // namespace
 
-std::string why_without_room(const FaultSpec& fault, const Scenario& scenario,
-                             const WorldInputs& inputs) {
-  const Asked asked{fault, scenario, inputs};
+std::string why_without_room(const FaultSpec& fault, const FaultRoom& room) {
+  const Asked asked{fault, room.scenario, room.inputs, room.capabilities};
   const auto need = std::ranges::find(needs, fault.name, &Need::fault);
   return need == needs.end() ? "" : need->missing(asked);
 }

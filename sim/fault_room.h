@@ -5,14 +5,21 @@
 
 #include <string>
 
+#include "backends/capabilities.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
 
 namespace moe::sim {
 
+// Where a fault would act: the scenario, its inputs, and what the line's backend is.
+struct FaultRoom {
+  const Scenario& scenario;
+  const WorldInputs& inputs;
+  const Capabilities& capabilities;
+};
+
 // RETURNS why the fault changes nothing here, as the end of a sentence; empty where it may act, or
 // where only running it tells.
-std::string why_without_room(const FaultSpec& fault, const Scenario& scenario,
-                             const WorldInputs& inputs);
+std::string why_without_room(const FaultSpec& fault, const FaultRoom& room);
 
 }  // namespace moe::sim

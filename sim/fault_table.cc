@@ -66,7 +66,7 @@ const std::vector<FaultRow> rows = {
     {"MF-21",
      "masked choices are dispatched as choices of expert 0",
      "vllm#35161",
-     {"PROV"},
+     {"PROV", "CONS"},
      {{"rank", -1, "the rank; -1: all"}}},
     {"MF-23",
      "of each block of an expert's rows only the first is computed",

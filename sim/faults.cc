@@ -173,7 +173,11 @@ std::unique_ptr<PrepareFinalize> with_faults(std::unique_ptr<PrepareFinalize> in
       inner = with_output_scaled(std::move(inner), site.memory, factor);
     }
     if (fault.name == "MF-36") inner = with_stale_tail(std::move(inner), site.memory);
-    if (fault.name == "MF-37") inner = with_early_return(std::move(inner));
+    if (fault.name == "MF-37") {
+      const auto is_here = [](int slot) { return slot >= 0; };
+      const auto num_local = std::ranges::count_if(site.expert_map, is_here);
+      inner = with_early_return(std::move(inner), site.memory, static_cast<int>(num_local));
+    }
     if (fault.name == "flip_bit" && fault_parameter(fault, "layer") == site.layer) {
       inner = with_flipped_bit(std::move(inner), site.memory,
                                {.call = fault_parameter(fault, "step"),

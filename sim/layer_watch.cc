@@ -79,6 +79,7 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
                        watch_.ledger);
     }
     watch_.inputs = inputs_of(hidden_states, routing, trace_.memory());
+    if (watch_.keeps_combine_in != nullptr) keep_choices(routing);
     const Stopwatch stopwatch(watch_.times.prepare);
     return inner_->prepare(hidden_states, routing, tokens);
   }
@@ -90,6 +91,7 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
     if (is_kept) {
       watch_.combine.rows_per_rank = dispatched.handle.rows_per_rank;
       watch_.combine.expert_output = kept(expert_output);
+      keep_path(dispatched.handle.return_path);
     }
     {
       const Stopwatch stopwatch(watch_.times.finalize);
@@ -108,6 +110,29 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
     Buffer copy(*watch_.keeps_combine_in, {tensor.rows, tensor.columns, tensor.dtype});
     memory_.copy_to_host(tensor, copy.tensor());
     return copy;
+  }
+
+  template <typename T>
+  std::vector<T> values_of(const Tensor& tensor) const {
+    const HostCopy copy(tensor, memory_);
+    const std::span<const T> values = elements_of<T>(copy.tensor());
+    return {values.begin(), values.end()};
+  }
+
+  void keep_choices(const Routing& routing) {
+    if (!routing.is_selected() || routing.topk_ids.dtype != DType::i32) return;
+    watch_.combine.top_k = static_cast<int>(routing.topk_ids.columns);
+    watch_.combine.topk_ids = values_of<std::int32_t>(routing.topk_ids);
+    watch_.combine.topk_weights = values_of<float>(routing.topk_weights);
+  }
+
+  void keep_path(const ReturnPath& path) {
+    watch_.combine.messages_to = path.messages_to;
+    watch_.combine.messages_from = path.messages_from;
+    watch_.combine.received_at.clear();
+    if (path.received_at.rows > 0) {
+      watch_.combine.received_at = values_of<std::int32_t>(path.received_at);
+    }
   }
 
   std::unique_ptr<PrepareFinalize> inner_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/moe_runner.h"
+#include "comm/exchange_sum.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/engine_steps.h"
@@ -16,6 +17,7 @@
 #include "sim/host_copy.h"
 #include "sim/layer_maker.h"
 #include "sim/layer_probes.h"
+#include "sim/message_replay.h"
 #include "sim/other_calls.h"
 #include "sim/placement_choice.h"
 #include "sim/placement_faults.h"
@@ -202,7 +204,7 @@ class RankProgram {
   void probe() {
     measure();
     watch_.is_probing = true;
-    const bool is_ordered = sums_over_dispatch_group();
+    const bool is_ordered = sums_over_dispatch_group() || sums_messages();
     watch_.keeps_combine_in = is_ordered ? host_.get() : nullptr;
     probes_.run([&](golden::Cell cell, const CellInputs& inputs) {
       if (job_.stop.load()) throw Interrupted{};
@@ -213,8 +215,31 @@ class RankProgram {
       return on_host;
     });
     if (!is_ordered || watch_.combine.rows_per_rank.empty()) return;
-    check_order(watch_.combine, job_.backend.capabilities.recipe,
-                dispatch_group(groups_, parallel_), watch_.cell, watch_.ledger);
+    const ReductionRecipe& recipe = job_.backend.capabilities.recipe;
+    if (sums_messages()) {
+      return check_message_order(watch_.combine, owners_combine(), recipe, groups_.ep,
+                                 {watch_.cell, watch_.ledger});
+    }
+    check_order(watch_.combine, recipe, dispatch_group(groups_, parallel_), watch_.cell,
+                watch_.ledger);
+  }
+
+  // Whether the layer's combine adds rows that owners send home.
+  bool sums_messages() const {
+    return has_ordered_messages(job_.backend.capabilities.recipe) && moves_rows() &&
+           job_.backend.capabilities.dispatch_reach == DispatchReach::owner_ranks;
+  }
+
+  // Ranks of a TP group that split the sending have their share of the rows each.
+  OwnersCombine owners_combine() const {
+    OwnersCombine owners{.expert_map = expert_map_,
+                         .num_rows = watch_.combine.output.tensor().rows,
+                         .weight_on_input = job_.scenario.model.router_weight_on_input};
+    if (!facts_.sources.are_split) return owners;
+    const std::vector<Count> shares = even_split(owners.num_rows, facts_.sources.replicas);
+    owners.first_row = rows_before(shares, groups_.tp.rank());
+    owners.num_rows = shares[static_cast<std::size_t>(groups_.tp.rank())];
+    return owners;
   }
 
   // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's

@@ -244,15 +244,19 @@ void compare_with_healthy(const LoadedScenario& loaded, const FaultyLine& faulty
 
 // Why a fault of the command line cannot be tried here: it has nothing to act on, or the line's
 // own end could not be told from it. Empty where it can.
-std::string why_not_seeded(const LoadedScenario& loaded, const RunSettings& settings) {
+std::string why_not_seeded(const LoadedScenario& loaded, const RunLine& line,
+                           const RunSettings& settings) {
   if (settings.faults.empty()) return "";
   const ExpectedEnd& end = loaded.scenario.end;
   if (std::holds_alternative<ExpectedDifference>(end) ||
       std::holds_alternative<ExpectedError>(end)) {
     return "no fault is seeded where the scenario expects an error or a difference of its own";
   }
+  const BackendChoice choice = backend_choice(loaded.scenario, line);
+  if (choice.backend == nullptr) return "";  // refused below
+  const FaultRoom room{loaded.scenario, loaded.inputs, choice.backend->capabilities};
   for (const FaultSpec& fault : settings.faults) {
-    const std::string why = why_without_room(fault, loaded.scenario, loaded.inputs);
+    const std::string why = why_without_room(fault, room);
     if (!why.empty()) return text("fault ", fault.name, " has nothing to act on: ", why);
   }
   return "";
@@ -310,7 +314,7 @@ Outcome run_line(const LoadedScenario& loaded, const RunLine& line, const RunSet
   for (const FaultSpec& fault : settings.faults) {
     outcome.reproduce.insert(outcome.reproduce.end(), {"--fault", fault_words(fault)});
   }
-  if (const std::string why = why_not_seeded(loaded, settings); !why.empty()) {
+  if (const std::string why = why_not_seeded(loaded, line, settings); !why.empty()) {
     outcome.verdict = Skipped{why};
     return outcome;
   }

@@ -1,0 +1,171 @@
+// The plan of messages, and the sum. Nothing here asks the dispatch which message a choice waits
+// for: a plan that goes wrong there is what this looks for.
+
+#include "sim/message_replay.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "comm/exchange_sum.h"
+#include "kernels/base/bits.h"
+#include "kernels/base/text.h"
+#include "sim/host_copy.h"
+
+namespace moe::sim {
+namespace {
+
+// One row that comes home.
+struct Message {
+  int rank = 0;      // where it comes from
+  int slot = 0;      // of the owner, where each choice has its own message
+  Count row = 0;     // of this rank's
+  int choice = 0;    // k of the choice; with one message a rank its first
+  float weight = 1;  // that the source applies
+
+  auto place() const { return std::array<Count, 4>{rank, slot, row, choice}; }
+};
+
+bool sums_slots(const ReductionRecipe& recipe) {
+  return recipe.back().operands == Operands::all_slots;
+}
+
+// Messages in the order in which they leave: ranks ascending, there the owner's experts, then rows.
+std::vector<Message> planned_messages(const WatchedCombine& combine, const OwnersCombine& owners,
+                                      bool is_by_slot) {
+  std::vector<Message> messages;
+  for (Count row = owners.first_row; row < owners.first_row + owners.num_rows; ++row) {
+    std::vector<bool> has_message(static_cast<std::size_t>(owners.expert_map.num_ranks()));
+    for (int k = 0; k < combine.top_k; ++k) {
+      const auto at = static_cast<std::size_t>(row * combine.top_k + k);
+      const int expert = combine.topk_ids[at];
+      if (expert < 0) continue;
+      const int rank = owners.expert_map.rank_of[static_cast<std::size_t>(expert)];
+      if (is_by_slot) {
+        const float weight = owners.weight_on_input ? 1 : combine.topk_weights[at];
+        const int slot = owners.expert_map.local_of[static_cast<std::size_t>(expert)];
+        messages.push_back({rank, slot, row, k, weight});
+      } else if (!has_message[static_cast<std::size_t>(rank)]) {
+        messages.push_back({rank, 0, row, k, 1});
+      }
+      has_message[static_cast<std::size_t>(rank)] = true;
+    }
+  }
+  std::ranges::sort(messages, {}, &Message::place);
+  return messages;
+}
+
+// What the owners gave for this rank's messages, in their order.
+Buffer fetched(const WatchedCombine& combine, Communicator& group) {
+  const Tensor& given = combine.expert_output.tensor();
+  Memory& memory = group.memory();
+  const Count num_answered = total_rows(combine.messages_from);
+  const auto host = make_host_memory(Poison::on);
+  const Buffer rows(*host, {num_answered, given.columns, given.dtype});
+  for (Count row = 0; row < num_answered; ++row) {
+    const bool is_placed = !combine.received_at.empty();
+    const Count from = is_placed ? combine.received_at[static_cast<std::size_t>(row)] : row;
+    host->copy(rows_of(given, from, 1), rows_of(rows.tensor(), row, 1));
+  }
+  const Buffer sent = copy_of(rows.tensor(), memory);
+  Buffer returned(memory, {total_rows(combine.messages_to), given.columns, given.dtype});
+  group.all_to_all_v({&sent.tensor(), 1}, combine.messages_from, combine.messages_to,
+                     {&returned.tensor(), 1});
+  return returned;
+}
+
+// One of a row's terms: the message's number, and what it is multiplied by.
+struct Term {
+  Count message = 0;
+  Message of;
+};
+
+// A row's terms in the order of the recipe: ranks ascending, or choices.
+std::vector<Term> terms_of(const std::vector<Message>& messages, Count row, bool is_by_slot) {
+  std::vector<Term> terms;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].row == row) terms.push_back({static_cast<Count>(i), messages[i]});
+  }
+  if (is_by_slot) std::ranges::sort(terms, {}, [](const Term& term) { return term.of.choice; });
+  return terms;
+}
+
+std::string term_words(const std::vector<Term>& terms, bool is_by_slot) {
+  std::vector<std::string> words;
+  for (const Term& term : terms) {
+    words.push_back(is_by_slot ? text("slot ", term.of.choice, " (rank ", term.of.rank, ") times ",
+                                      term.of.weight)
+                               : text("rank ", term.of.rank));
+  }
+  return joined(words);
+}
+
+template <typename T>
+std::string row_difference(const Tensor& returned, const std::vector<Term>& terms, Count row,
+                           const Tensor& output, bool is_by_slot) {
+  const auto* actual = reinterpret_cast<const T*>(row_at(output, row));
+  for (Count column = 0; column < output.columns; ++column) {
+    float sum = 0;
+    std::vector<double> values;
+    for (const Term& term : terms) {
+      const float value =
+          to_float(reinterpret_cast<const T*>(row_at(returned, term.message))[column]);
+      sum = is_by_slot ? std::fma(value, term.of.weight, sum) : sum + value;
+      values.push_back(static_cast<double>(value));
+    }
+    T expected;
+    round_to(sum, expected);
+    if (std::memcmp(&expected, &actual[column], sizeof(T)) == 0) continue;
+    return text("row ", row, ", column ", column, ": the rows of ", term_words(terms, is_by_slot),
+                " are [", joined(values), "], whose sum in this order is ", to_float(expected),
+                ", combine says ", to_float(actual[column]));
+  }
+  return {};
+}
+
+std::string first_difference(const Tensor& returned, const std::vector<Message>& messages,
+                             const OwnersCombine& owners, const Tensor& output, bool is_by_slot) {
+  std::string sentence;
+  for_row_type(output.dtype, [&](auto element) {
+    using T = decltype(element);
+    const Count end = owners.first_row + owners.num_rows;
+    for (Count row = owners.first_row; row < end && sentence.empty(); ++row) {
+      sentence =
+          row_difference<T>(returned, terms_of(messages, row, is_by_slot), row, output, is_by_slot);
+    }
+  });
+  return sentence;
+}
+
+}  // namespace
+
+bool has_ordered_messages(const ReductionRecipe& recipe) {
+  if (recipe.empty() || !recipe.back().ordered || recipe.back().accumulator != DType::f32) {
+    return false;
+  }
+  const ReductionStage& last = recipe.back();
+  return (last.operands == Operands::ranks && last.weighting == Weighting::none) ||
+         (last.operands == Operands::all_slots && last.weighting == Weighting::whole);
+}
+
+void check_message_order(const WatchedCombine& combine, const OwnersCombine& owners,
+                         const ReductionRecipe& recipe, Communicator& group, MessageLedger to) {
+  MOE_CHECK(has_ordered_messages(recipe), "a combine is replayed whose recipe promises no order");
+  to.ledger.looked("ORDER");
+  const bool is_by_slot = sums_slots(recipe);
+  const Buffer returned = fetched(combine, group);
+  const HostCopy on_host(returned.tensor(), group.memory());
+  const std::vector<Message> messages = planned_messages(combine, owners, is_by_slot);
+  const std::string sentence =
+      std::ssize(messages) == on_host.tensor().rows
+          ? first_difference(on_host.tensor(), messages, owners, combine.output.tensor(),
+                             is_by_slot)
+          : text(on_host.tensor().rows, " rows come home, its choices wait for ", messages.size());
+  if (sentence.empty()) return;
+  to.ledger.found("ORDER", moment_of(to.cell, 1),
+                  text(place_text(to.cell), ", combine: ", sentence));
+}
+
+}  // namespace moe::sim
