@@ -121,8 +121,9 @@ std::string explained_backend(const Scenario& scenario, const RunLine& line) {
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings) {
   const LoadedScenario loaded(chosen_scenario(command, surroundings.folders));
   const RunLine line = chosen_line(command, loaded, surroundings);
-  const ExplainedWorld world =
+  ExplainedWorld world =
       explained_world(loaded.scenario, loaded.inputs, explained_backend(loaded.scenario, line));
+  world.profile = line.profile;
   const Choice choice(command, loaded.inputs);
   const bool asks_token = command.token || command.rank;
   const bool asks_step = command.step && !asks_token;

@@ -141,7 +141,8 @@ Count room_of_expert(const ExplainedWorld& world) {
   const bool are_split = reaches_owners(world) && !ranks.sequence_parallel &&
                          world.capabilities.tp_replicas == TpReplicas::split;
   const int dispatchers = world.expert_map.num_ranks() / (are_split ? ranks.tp : 1);
-  return max_num_tokens(world.scenario, world.capabilities) * dispatchers;
+  return max_num_tokens(world.scenario, world.capabilities, profile_named(world.profile)) *
+         dispatchers;
 }
 
 }  // namespace moe::sim

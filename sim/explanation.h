@@ -21,6 +21,7 @@ struct ExplainedWorld {
   std::string backend;
   Capabilities capabilities;
   ExpertMap expert_map;
+  std::string_view profile = default_profile;  // of the run line
 };
 
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
