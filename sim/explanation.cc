@@ -245,8 +245,12 @@ ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inpu
                                const std::string& backend) {
   const std::string emulated(emulation_of(backend));
   const Capabilities& capabilities = backend_named(emulated).backend->capabilities;
-  return {scenario, inputs, backend, capabilities,
-          expert_map_in(scenario, capabilities, scenario.world.expert_ranks())};
+  return {scenario,
+          inputs,
+          backend,
+          capabilities,
+          expert_map_in(scenario, capabilities, scenario.world.expert_ranks()),
+          profile_with(backend).name};
 }
 
 int source_of(const TokenExplanation& token, int rank) {

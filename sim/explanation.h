@@ -21,9 +21,10 @@ struct ExplainedWorld {
   std::string backend;
   Capabilities capabilities;
   ExpertMap expert_map;
-  std::string_view profile = default_profile;  // of the run line
+  std::string_view profile;  // whose capacity counts
 };
 
+// With the profile that has the backend by its own name; whoever knows a run line puts its own.
 ExplainedWorld explained_world(const Scenario& scenario, const WorldInputs& inputs,
                                const std::string& backend);
 

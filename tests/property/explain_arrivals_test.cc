@@ -51,7 +51,8 @@ class DispatchingRank {
          .expert_map = world_.expert_map,
          .provenance = Provenance::travels,
          .kernels = kernels_.get(),
-         .max_num_tokens = max_num_tokens(world_.scenario, backend.capabilities)});
+         .max_num_tokens =
+             max_num_tokens(world_.scenario, backend.capabilities, profile_with(world_.backend))});
     const CellInputs inputs = world_.inputs.cell({0, 0, all_.rank() / sizes_.tp}, all_.memory());
     const RowCounts tokens = world_.inputs.tokens(0);
     const Dispatched dispatched =
