@@ -5,6 +5,7 @@
 
 #include "backends/gathered_rows.h"
 #include "comm/exchange_sum.h"
+#include "kernels/base/text.h"
 
 namespace moe {
 namespace {
@@ -48,6 +49,10 @@ MessageGroup::Share MessageGroup::own_share(Count rows) const {
 std::vector<Count> MessageGroup::rows_per_rank(RowCounts tokens) const {
   std::vector<Count> rows;
   for (const Count own : tokens) {
+    // Here, where all ranks see all counts: later one of them would write beyond its room.
+    MOE_CHECK(!capabilities_.fixed_capacity || own <= config_.max_num_tokens,
+              text("a rank hands in ", own, " rows of a dispatch that has room for ",
+                   config_.max_num_tokens, " of each"));
     const std::vector<Count> parts = split(own);
     rows.insert(rows.end(), parts.begin(), parts.end());
   }

@@ -124,7 +124,7 @@ MicroBatched micro_batched(Communicator& group, const std::vector<Count>& counts
 
 }  // namespace
 
-TEST_CASE("dp chunking: as one call, for all counts up to 5 on up to three ranks (I13)") {
+TEST_CASE("I13: chunk by chunk as one call, for all counts up to 5 on up to three ranks") {
   std::vector<std::string> troubles;
   int num_runs = 0;
   for (int code = 0; code < 5 * 5 * 5 + 5 * 5; ++code) {
@@ -145,7 +145,7 @@ TEST_CASE("dp chunking: as one call, for all counts up to 5 on up to three ranks
   CHECK(num_runs == 450);
 }
 
-TEST_CASE("micro-batches: the outputs of one call, all dispatched before the first combine (I29)") {
+TEST_CASE("I29: micro-batches: the outputs of one call, all dispatched before the first combine") {
   for (const std::vector<Count>& counts :
        {std::vector<Count>{4, 4}, {3, 4}, {1, 2, 3}, {1, 1}, {0, 2}}) {
     const auto outcomes = test::run_world(

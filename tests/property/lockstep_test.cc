@@ -99,7 +99,7 @@ RankStory live_story(std::unique_ptr<Communicator> wire, const EngineSettings& s
 
 }  // namespace
 
-TEST_CASE("lockstep: two ranks decide the same for every pair of proposals (I25)") {
+TEST_CASE("I25: lockstep: two ranks decide the same for every pair of proposals") {
   const auto outcomes = run_world({.size = 2}, [](Communicator& dp) {
     std::vector<BatchDecision> decisions;
     for (int pair = 0; pair < proposals_a_rank * proposals_a_rank; ++pair) {
@@ -120,7 +120,7 @@ TEST_CASE("lockstep: two ranks decide the same for every pair of proposals (I25)
   }
 }
 
-TEST_CASE("lockstep: up to eight ranks decide the same (I25)") {
+TEST_CASE("I25: lockstep: up to eight ranks decide the same") {
   for (int size = 3; size <= 8; ++size) {
     const auto outcomes = run_world({.size = size}, [](Communicator& dp) {
       std::vector<BatchDecision> decisions;
@@ -145,7 +145,7 @@ TEST_CASE("lockstep: up to eight ranks decide the same (I25)") {
   }
 }
 
-TEST_CASE("lockstep: ranks make the same calls and do what the plan says (I16)") {
+TEST_CASE("I16: lockstep: ranks make the same calls and do what the plan says") {
   int num_worlds = 0;
   for (int size = 1; size <= 4; ++size) {
     for (std::uint64_t seed = 0; seed < 12; ++seed) {

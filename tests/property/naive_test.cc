@@ -69,7 +69,7 @@ std::string trouble(const WorldSpec& world, const std::string& profile, Dispatch
 
 }  // namespace
 
-TEST_CASE("naive: both healthy forms give the oracle's bytes in every layout") {
+TEST_CASE("I14: naive: both healthy forms give the oracle's bytes in every layout") {
   std::vector<std::string> troubles;
   for (const WorldSpec& world : worlds()) {
     for (const auto site : {DispatchSite::kernel, DispatchSite::runner}) {
@@ -81,7 +81,7 @@ TEST_CASE("naive: both healthy forms give the oracle's bytes in every layout") {
   CHECK(troubles == std::vector<std::string>{});
 }
 
-TEST_CASE("naive: the shipped form is wrong exactly where several TP ranks hold the same rows") {
+TEST_CASE("I14: naive: the shipped form is wrong exactly where TP ranks hold the same rows") {
   for (const WorldSpec& world : worlds()) {
     const bool is_right = world.dp == 1 || world.tp == 1 || world.sequence_parallel;
     INFO(words_of(world));

@@ -11,14 +11,14 @@
 
 using namespace moe;
 
-TEST_CASE("low latency: RDMA bytes") {
+TEST_CASE("I23: low latency: RDMA bytes") {
   CHECK(low_latency_rdma_bytes({256, 7168, 8, 256}) == 3'816'818'816);
   CHECK(low_latency_rdma_bytes({128, 2048, 8, 64}) == 136'315'520);
   CHECK(low_latency_rdma_bytes({256, 2560, 2, 32}) == 170'393'984);
   CHECK(low_latency_rdma_bytes({256, 7168, 64, 256}) == 3'816'818'816);
 }
 
-TEST_CASE("low latency: at most 511 tokens at the default queue depth") {
+TEST_CASE("I23: low latency: at most 511 tokens at the default queue depth") {
   CHECK(low_latency_tokens_max() == 511);
   CHECK(low_latency_tokens_max(2048) == 1023);
   const auto refusals = [](Count tokens, Count depth) {

@@ -56,7 +56,7 @@ TEST_CASE("DPMetadata: what it asserts when it is made") {
   CHECK(DPMetadata(Counts{5, 3}, 1, 3).max_tokens_across_dp() == 5);
 }
 
-TEST_CASE("DPMetadata: local sizes are there inside their scope only, and do not nest (I24)") {
+TEST_CASE("I24: DPMetadata: local sizes are there inside their scope only, and do not nest") {
   DPMetadata metadata(Counts{7, 4}, 0, 7);
   CHECK(!metadata.local_sizes());
   CHECK_THROWS_AS(metadata.get_chunk_sizes_across_dp_rank(), ContractError);

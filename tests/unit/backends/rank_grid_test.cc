@@ -54,14 +54,14 @@ TEST_CASE("rank grid: pp 2, pcp 2, tp 2; PP groups are listed by (t, c), as the 
   CHECK(groups_of(GroupKind::pp, world) == Groups{{0, 4}, {2, 6}, {1, 5}, {3, 7}});
 }
 
-TEST_CASE("rank grid: external DP never mixes") {
+TEST_CASE("I26: external DP never mixes") {
   const ParallelSizes world{.external_dp = 2, .dp = 2};
   CHECK(groups_of(GroupKind::tp, world) == Groups{{0}, {1}, {2}, {3}});
   CHECK(groups_of(GroupKind::dp, world) == Groups{{0, 1}, {2, 3}});
   CHECK(groups_of(GroupKind::ep, world) == Groups{{0, 1}, {2, 3}});
 }
 
-TEST_CASE("rank grid: every kind partitions every small world, in the ranks' own places") {
+TEST_CASE("I26: every kind of group partitions every small world, in the ranks' own places") {
   for (int code = 0; code < 81; ++code) {
     const ParallelSizes world =
         sizes(1 + code % 3, 1 + code / 3 % 3, 1 + code / 9 % 3, 1 + code / 27);
@@ -74,6 +74,9 @@ TEST_CASE("rank grid: every kind partitions every small world, in the ranks' own
         REQUIRE(groups_of(kind, world)[static_cast<std::size_t>(own.number)] == own.members);
       }
       const RankCoordinates at = coordinates_of(world, rank);
+      for (const int member : own_group(GroupKind::ep, world, rank).members) {
+        REQUIRE(coordinates_of(world, member).pp == at.pp);  // EP stays within a stage
+      }
       REQUIRE(own_group(GroupKind::ep, world, rank).rank_in_group ==
               at.dp * world.pcp * world.tp + at.pcp * world.tp + at.tp);
     }
