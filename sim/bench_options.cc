@@ -99,7 +99,7 @@ const std::vector<Option>& options() {
       {"--backend", "NAME",
        "all2all backend (allgather_reducescatter); fixed room is for as many rows as are measured",
        [](BenchCommand& b, const std::string& w) {
-         b.settings.backend = name_in("backend", registry(), w);
+         b.settings.backend = name_in("backend", registry(), std::string(emulation_of(w)));
        }},
       {"--communicator", "NAME", "local, gloo (gloo)",
        [](BenchCommand& b, const std::string& w) {
