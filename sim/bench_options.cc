@@ -96,10 +96,9 @@ const std::vector<Option>& options() {
        [](BenchCommand& b, const std::string& w) {
          b.settings.world_size = number("--world-size", w, 64);
        }},
-      {"--backend", "NAME",
-       "all2all backend (allgather_reducescatter); fixed room is for as many rows as are measured",
+      {"--backend", "NAME", "all2all backend (allgather_reducescatter); fixed room fits --tokens",
        [](BenchCommand& b, const std::string& w) {
-         b.settings.backend = name_in("backend", registry(), w);
+         b.settings.backend = name_in("backend", registry(), std::string(emulation_of(w)));
        }},
       {"--communicator", "NAME", "local, gloo (gloo)",
        [](BenchCommand& b, const std::string& w) {

@@ -19,7 +19,7 @@ std::string first_excess(const Scenario& scenario, const WorldInputs& inputs, Co
       if (count <= most) continue;
       const bool is_trace = std::holds_alternative<TraceRouting>(scenario.routing);
       return text("step ", step, ": DP rank ", rank, " has ", count, " tokens",
-                  is_trace ? text(" with the trace merged onto dp ", scenario.world.dp) : "");
+                  is_trace ? text(" with the trace on dp ", scenario.world.dp) : "");
     }
   }
   return "";
@@ -45,8 +45,11 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const B
   if (!most) return;
   const std::string excess = first_excess(scenario, inputs, *most);
   if (excess.empty()) return;
+  const bool is_traced = backend.capabilities.fixed_capacity && !scenario.max_num_batched_tokens &&
+                         scenario.traced_max_num_batched_tokens;
   throw ScenarioError(text(scenario.path.empty() ? scenario.name : scenario.path, ": backend ",
-                           line.backend, " takes at most ", *most, " tokens of a rank, but ",
+                           line.backend, " takes at most ", *most, " tokens of a rank",
+                           is_traced ? " (the trace's max_num_batched_tokens)" : "", ", but ",
                            excess));
 }
 

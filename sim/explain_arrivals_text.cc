@@ -13,13 +13,14 @@ namespace {
 constexpr std::size_t rows_shown_max = 12;
 constexpr std::size_t line_width = 96;
 
-// Words one after another, as many as fit on a line.
+// Words with commas between them, as many as fit on a line.
 std::string wrapped(const std::string& start, const std::vector<std::string>& words) {
   std::string out;
   std::string line = start;
-  for (const std::string& word : words) {
-    if (line.size() + word.size() + 2 > line_width) {
-      out += line + "\n";
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string word = text(words[i], i + 1 < words.size() ? ", " : "");
+    if (line.size() + word.size() > line_width) {
+      out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
       line = std::string(start.size(), ' ');
     }
     line += word;
@@ -51,7 +52,7 @@ std::string counts_text(const std::vector<ExplainedArrival>& rows,
     for (const ExplainedArrival& row : rows) {
       count += row.expert == expert ? 1 : std::ranges::count(row.ids, expert);
     }
-    words.push_back(text(words.empty() ? "" : ", ", "expert ", expert, ": ", count));
+    words.push_back(text("expert ", expert, ": ", count));
   }
   return wrapped("      counts  ", words);
 }
@@ -71,7 +72,7 @@ std::string rooms_text(const ExplainedWorld& world, const std::vector<ExplainedA
     std::vector<std::string> words;
     for (const ExplainedArrival& row : rows) {
       if (row.expert == expert) {
-        words.push_back(text(words.empty() ? "" : ", ", source_of(world, row)));
+        words.push_back(source_of(world, row));
       }
     }
     if (words.empty()) words.emplace_back("nothing");

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
+#include <limits>
 #include <sstream>
 
 #include "kernels/base/check.h"
@@ -34,20 +35,28 @@ options::options_description description_of(const std::string& caption, const Op
         add(word, help);
         break;
       case OptionKind::word:
+      case OptionKind::number:
+      case OptionKind::count:
         add(word, named_value<std::string>(row), help);
         break;
       case OptionKind::words:
         add(word, named_value<Words>(row)->composing(), help);
         break;
-      case OptionKind::number:
-        add(word, named_value<int>(row), help);
-        break;
-      case OptionKind::count:
-        add(word, named_value<Count>(row), help);
-        break;
     }
   }
   return description;
+}
+
+// A value as the option's number, which Boost would refuse without saying what would do.
+template <typename Number>
+Number number_in(const OptionRow& row, const std::string& word) {
+  Number number = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (error == std::errc() && end == word.data() + word.size()) return number;
+  throw ScenarioError(text("--", row.word, ": '", word, "' is not a whole number",
+                           row.valid.empty()
+                               ? text(" of at most ", std::numeric_limits<Number>::max())
+                               : text(", ", row.valid)));
 }
 
 // --json at the end or before another option means standard output.
@@ -107,10 +116,10 @@ GivenOptions::GivenOptions(const Words& arguments, const OptionTable& table) {
         for (const std::string& word : value.as<Words>()) given_.push_back({row.word, word});
         break;
       case OptionKind::number:
-        given_.push_back({row.word, "", value.as<int>()});
+        given_.push_back({row.word, "", number_in<int>(row, value.as<std::string>())});
         break;
       case OptionKind::count:
-        given_.push_back({row.word, "", value.as<Count>()});
+        given_.push_back({row.word, "", number_in<Count>(row, value.as<std::string>())});
         break;
     }
   }

@@ -19,6 +19,7 @@ struct OptionRow {
   OptionKind kind = OptionKind::flag;
   std::string value;  // its name in the help; flags have none
   std::string help;
+  std::string valid = {};  // of numbers, where they are not any: "1 to 256"
 };
 using OptionTable = std::vector<OptionRow>;
 

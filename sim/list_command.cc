@@ -100,12 +100,14 @@ std::vector<Item> backends_under(const std::string& word) {
   for (const std::string_view name : all_backend_names()) {
     const BackendDecision decision = resolve_backend(profile, {name, Platform::cuda});
     std::string absence = decision.error;
-    if (absence.empty() && !is_built(decision.backend)) {
+    const std::string_view emulated = emulation_of(decision.backend);
+    if (absence.empty() && !is_built(emulated)) {
       absence = text(decision.backend, ": vLLM has it under profile ", profile.name,
                      ", it is not emulated yet");
     }
     std::vector<std::string> about = decision.warnings;
-    if (about.empty() && absence.empty()) about.push_back(text("is ", decision.backend));
+    if (about.empty() && absence.empty())
+      about.push_back(emulated == name ? "there" : text("there, emulated as ", emulated));
     const std::string traits = absence.empty() || decision.error.empty()
                                    ? traits_text(profile, traits_of(decision.backend))
                                    : "";
@@ -140,9 +142,10 @@ std::string about_backends(const Profile& profile) {
   std::vector<std::string> built;
   std::vector<std::string> others;
   for (const std::string_view name : backends_in(profile)) {
-    (is_built(name) ? built : others).emplace_back(name);
+    (is_built(emulation_of(name)) ? built : others).emplace_back(name);
   }
-  return text("backends: ", joined(built), "; not emulated yet: ", joined(others));
+  return text("backends: ", joined(built),
+              others.empty() ? "" : text("; not emulated: ", joined(others)));
 }
 
 // Where the capacity of a rank comes from, and which names are called in chunks.

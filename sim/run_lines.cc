@@ -72,9 +72,35 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
   return lines;
 }
 
+namespace {
+
+// The backends of the command line, each of which must be able to take the trace; without any, all
+// that can.
+std::vector<std::string> backends_for_trace(const Scenario& scenario,
+                                            const RunOverrides& overrides) {
+  if (overrides.backends.empty()) return backends_for(scenario, overrides);
+  for (const std::string& name : overrides.backends) {
+    check_backend_name(name);
+    const auto refuse = [&](const std::string& why) {
+      throw ScenarioError(text("--backend ", name, ": ", why));
+    };
+    const auto row = std::ranges::find(registry(), emulation_of(name), &RegistryRow::name);
+    if (row == registry().end()) refuse("vLLM has it, it is not emulated yet");
+    const Capabilities& capabilities = row->backend->capabilities;
+    if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
+      refuse(text("it moves no rows between DP ranks, and the trace has ", scenario.world.dp));
+    }
+    const std::string refusal = backend_refusal(scenario, capabilities);
+    if (!refusal.empty()) refuse(text("it ", refusal));
+  }
+  return overrides.backends;
+}
+
+}  // namespace
+
 std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides) {
   std::vector<RunLine> lines;
-  for (const std::string& backend : backends_for(scenario, overrides)) {
+  for (const std::string& backend : backends_for_trace(scenario, overrides)) {
     RunLine line;
     line.backend = backend;
     line.profile = profile_with(backend).name;
@@ -85,7 +111,6 @@ std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverride
     line.ranks = RanksAre::processes;
     add_line(lines, line, overrides);
   }
-  for (const std::string& name : overrides.backends) check_backend_name(name);
   std::erase_if(lines, [](const RunLine& line) {
     return line.communicator == "local" && line.ranks == RanksAre::processes;
   });

@@ -1,6 +1,8 @@
 // The options of moebius run and what they mean together.
 // Every word that names something is checked here, with the valid ones in the message.
 
+#include <algorithm>
+
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
@@ -45,16 +47,18 @@ OptionTable run_table() {
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes"},
       {"seed", word, "N", "the world's seed; the oracle judges"},
-      {"deadline", OptionKind::number, "MS", "longest wait for a peer"},
+      {"deadline", OptionKind::number, "MS", "longest wait for a peer", "1 to 2147483647"},
       {"require", words, "A,B", "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails"},
       {"fault", words, "NAME[:key=value,…]", "seed a fault (list faults)"},
       {"line", OptionKind::number, "N", "only that run line, from 0"},
-      {"repeat", OptionKind::number, "N", "run everything N times"},
-      {"jobs", OptionKind::number, "N", "run N lines at a time; order is kept"},
+      {"repeat", OptionKind::number, "N", "run everything N times", "1 to 2147483647"},
+      {"jobs", OptionKind::number, "N", "run N lines at a time; order is kept",
+       text("1 to ", jobs_max)},
       {"worlds", OptionKind::count, "N",
        "instead of paths: N made-up small worlds, every backend in each; they follow from --seed "
-       "(1); of more than 10 only what does not pass is printed"},
-      {"first", OptionKind::count, "N", "the first small world, from 0"},
+       "(1); of more than 10 only what does not pass is printed",
+       text("1 to ", worlds_max)},
+      {"first", OptionKind::count, "N", "the first small world, from 0", text("0 to ", worlds_max)},
       {"store", word, "HOST:PORT", "where the ranks of a job meet (rank 0's machine)"},
       {"alone", OptionKind::flag, "", "not as a rank of the job that this process belongs to"},
       {"junit", word, "FILE", "write JUnit's XML for build servers"},
@@ -115,6 +119,20 @@ void take_worlds(const GivenOptions& given, RunCommand& run) {
   }
 }
 
+// Each fault once: two of a kind would undo each other, or be one bug that nobody had.
+std::vector<FaultSpec> seeded_faults(const Words& given) {
+  std::vector<FaultSpec> faults;
+  for (const std::string& words : given) {
+    FaultSpec fault = parsed_fault(words);
+    if (std::ranges::count(faults, fault.name, &FaultSpec::name) > 0) {
+      throw ScenarioError(text("--fault ", words, ": ", fault.name,
+                               " is seeded already; each fault is seeded once"));
+    }
+    faults.push_back(std::move(fault));
+  }
+  return faults;
+}
+
 }  // namespace
 
 Command run_options(const std::vector<std::string>& arguments) {
@@ -140,7 +158,7 @@ Command run_options(const std::vector<std::string>& arguments) {
   for (const std::string& word : run.required) {
     chosen("--require", word, {"cpu", "cuda", "xpu", "gloo", "nccl"});
   }
-  for (const std::string& words : given.words("fault")) run.faults.push_back(parsed_fault(words));
+  run.faults = seeded_faults(given.words("fault"));
   run.line = given.number("line");
   run.repeat = given.number("repeat").value_or(1);
   if (run.repeat < 1) throw ScenarioError(text("--repeat: ", run.repeat, " times is nothing"));

@@ -116,6 +116,26 @@ class Traces(BadInput):
         for more in ((), ("smoke/two-ranks",)):
             self.refused(("run", *more, "--trace", path), path, *parts)
 
+    def test_numbers_that_are_none_and_doubled_faults_are_refused_with_what_would_do(self):
+        for words, said in ((["--jobs", "x"], "--jobs: 'x' is not a whole number, 1 to 256"),
+                            (["--deadline", "2s"], "--deadline: '2s' is not a whole number, 1 to"),
+                            (["--worlds", "1e3"], "--worlds: '1e3' is not a whole number, 1 to"),
+                            (["--line", "two"], "--line: 'two' is not a whole number"),
+                            (["--fault", "MF-42", "--fault", "MF-42:rank=1"],
+                             "--fault MF-42:rank=1: MF-42 is seeded already")):
+            code, out, err = self.run_it("run", "smoke/two-ranks", *words)
+            self.assertEqual((code, out), (2, ""), words)
+            self.assertIn(said, err)
+
+    def test_backends_that_cannot_take_a_trace_are_not_left_out_in_silence(self):
+        trace = ["run", "--trace", "scenarios/traces/mixtral-style-e8k2.dev.safetensors"]
+        for backend, said in (("no_ep", "it moves no rows between DP ranks, and the trace has 4"),
+                              ("deepep_v2", "vLLM has it, it is not emulated yet"),
+                              ("deepep_low_latenc", "did you mean 'deepep_low_latency'")):
+            code, out, err = self.run_it(*trace, "--backend", f"allgather_reducescatter,{backend}")
+            self.assertEqual((code, out), (2, ""), backend)
+            self.assertIn(said, err)
+
     def test_the_unchanged_one_passes(self):
         path = self.write("t.safetensors", Safetensors().data())
         code, out, err = self.run_it("run", "--trace", path)
@@ -223,7 +243,7 @@ class Traces(BadInput):
                 "runs: [{backend: allgather_reducescatter}]\n")
         path = self.write("scenarios/bad/small.yaml", text)
         sentence = ("bad/small.yaml:5:36: capacity.max_num_batched_tokens: 2, but step 0: DP rank "
-                    "0 has 3 tokens with the trace merged onto dp 1")
+                    "0 has 3 tokens with the trace on dp 1")
         # Its golden comes later than its capacity.
         self.refused(("run", path, "--seed", "3"), sentence)
         self.write("scenarios/bad/small.yaml", text.replace("dp: 1", "dp: 2"))

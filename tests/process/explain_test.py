@@ -77,6 +77,13 @@ class Explain(Program):
                 self.assertEqual("(fma)" in out, is_source, out)
                 self.assertEqual("partial row of rank" in out, not is_source, out)
 
+    def test_long_rooms_are_broken_after_a_comma(self):
+        out = self.explained("backends/sequence-parallel", "--run", "2", "--step", "0")
+        lines = out.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.endswith(","))
+        self.assertRegex(lines[at], "room of expert 0 +token")
+        self.assertRegex(lines[at + 1], "^ +token [0-9]+ from rank")
+
     def test_a_backend_of_two_names_is_told_under_the_one_that_was_said(self):
         path = self.folder / "scenarios/smoke/two-ranks.yaml"
         said = re.sub(r"runs:\n.*", "runs:\n  - {backend: mori, communicator: local, "
