@@ -1,4 +1,4 @@
-// Six lies. What they do to one rank they do to all, so that no rank waits in vain: it is the
+// Seven lies. What they do to one rank they do to all, so that no rank waits in vain: it is the
 // values, the rows and the bytes that are wrong.
 
 #include "backends/faulty_dispatch.h"
@@ -53,6 +53,49 @@ std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFin
       if (rows->rows > first) *rows = rows_of(*rows, 0, first);
     }
   });
+}
+
+namespace {
+
+// Of each expert its number among the slots of all ranks, ranks ascending.
+std::vector<std::int32_t> dispatched_ids_of(const ExpertMap& experts) {
+  std::vector<std::int32_t> first = {0};
+  for (const int count : experts.num_local_experts) first.push_back(first.back() + count);
+  std::vector<std::int32_t> ids;
+  for (std::size_t expert = 0; expert < experts.rank_of.size(); ++expert) {
+    ids.push_back(first[static_cast<std::size_t>(experts.rank_of[expert])] +
+                  experts.local_of[expert]);
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::unique_ptr<PrepareFinalize> with_dispatched_ids_in_combine(
+    std::unique_ptr<PrepareFinalize> inner, const FaultyDispatchSite& site,
+    const ExpertMap& experts) {
+  const auto lie = [&memory = site.memory, dispatched_id = dispatched_ids_of(experts)](
+                       PrepareFinalize& healthy, const Tensor& hidden_states,
+                       const Routing& routing, RowCounts tokens) {
+    Dispatched dispatched = healthy.prepare(hidden_states, routing, tokens);
+    ReturnPath& path = dispatched.handle.return_path;
+    if (path.message_of.rows != routing.topk_ids.rows) return dispatched;
+    const std::vector<std::int32_t> ids = ids_on_host(memory, routing.topk_ids);
+    const std::vector<std::int32_t> healthy_messages = ids_on_host(memory, path.message_of);
+    std::vector<std::int32_t> messages(healthy_messages.size(), -1);
+    const auto top_k = static_cast<std::size_t>(path.message_of.columns);
+    for (std::size_t at = 0; at < messages.size(); ++at) {
+      if (ids[at] < 0) continue;
+      const std::int32_t taken_for = dispatched_id[static_cast<std::size_t>(ids[at])];
+      const std::size_t row = at / top_k * top_k;
+      for (std::size_t other = row; other < row + top_k; ++other) {
+        if (ids[other] == taken_for) messages[at] = healthy_messages[other];
+      }
+    }
+    path.message_of = dispatched.handle.keep(ids_in(memory, messages, path.message_of));
+    return dispatched;
+  };
+  return lying(std::move(inner), {.prepare = lie});
 }
 
 std::unique_ptr<PrepareFinalize> with_own_messages_first(std::unique_ptr<PrepareFinalize> inner,

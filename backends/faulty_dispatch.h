@@ -30,6 +30,13 @@ std::unique_ptr<PrepareFinalize> with_reinterpreted_ids(std::unique_ptr<PrepareF
 // MF-43: of the list of the ranks' rows only element 0 is used (sglang#28216).
 std::unique_ptr<PrepareFinalize> with_first_of_gather(std::unique_ptr<PrepareFinalize> inner);
 
+// MF-15: of a dispatch with one message a choice, combine takes for each choice the row that waits
+// under its dispatched id (the expert's number among the slots of all ranks) read as an expert's:
+// another choice's of the same token, or none.
+std::unique_ptr<PrepareFinalize> with_dispatched_ids_in_combine(
+    std::unique_ptr<PrepareFinalize> inner, const FaultyDispatchSite& site,
+    const ExpertMap& experts);
+
 // MF-56 of rows that owners send home: the source adds its own rank's first and goes round the
 // ranks from there, whatever its recipe says (the order by ownership of F18).
 std::unique_ptr<PrepareFinalize> with_own_messages_first(std::unique_ptr<PrepareFinalize> inner,

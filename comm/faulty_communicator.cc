@@ -1,8 +1,10 @@
-// One decorator with two ways to go wrong: what happens before an operation, and which counts it
-// tells. All else goes through untouched; groups split from it are healthy.
+// One decorator with its ways to go wrong: what happens before an operation, which counts it tells,
+// which rows it sends, adds first or takes for new. All else goes through untouched; groups split
+// from it are healthy.
 
 #include "comm/faulty_communicator.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -24,18 +26,23 @@ using Before = std::function<void(Count operation)>;
 enum class SumOrder { ranks, own_rank_first };
 
 // How an all-to-all reads the rows that it sends.
+// Which payload is there when the flags of an operation are.
+enum class Payload { in_time, late };
+
 enum class SentRows { as_they_are, halves_exchanged };
+
+// What moved rows go through on this rank.
+struct RowLies {
+  SumOrder sum_order = SumOrder::ranks;
+  SentRows sent_rows = SentRows::as_they_are;
+  Payload payload = Payload::in_time;
+};
 
 class FaultyCommunicator final : public Communicator {
  public:
   FaultyCommunicator(std::unique_ptr<Communicator> inner, Before before,
-                     std::optional<SwappedCounts> swapped, SumOrder sum_order = SumOrder::ranks,
-                     SentRows sent_rows = SentRows::as_they_are)
-      : inner_(std::move(inner)),
-        before_(std::move(before)),
-        swapped_(swapped),
-        sum_order_(sum_order),
-        sent_rows_(sent_rows) {}
+                     std::optional<SwappedCounts> swapped, RowLies lies = {})
+      : inner_(std::move(inner)), before_(std::move(before)), swapped_(swapped), lies_(lies) {}
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
@@ -60,6 +67,7 @@ class FaultyCommunicator final : public Communicator {
     std::vector<Tensor> shown;
     for (const Tensor& tensor : rows) shown.push_back(with_rows(tensor, own, longer));
     inner.all_gather_v(shown, told, gathered);
+    if (lies_.payload == Payload::late) keep_previous(gathered);
   }
 
   // As many rows of the tensor as are told; where it has fewer, a longer copy is kept in a buffer.
@@ -74,7 +82,7 @@ class FaultyCommunicator final : public Communicator {
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
     Communicator& inner = next();
-    if (sum_order_ == SumOrder::ranks) return inner.reduce_scatter_v(rows, rows_per_rank, own);
+    if (lies_.sum_order == SumOrder::ranks) return inner.reduce_scatter_v(rows, rows_per_rank, own);
     const std::vector<Count> from(static_cast<std::size_t>(size()), own.rows);
     const Buffer parts(memory(), {own.rows * size(), own.columns, own.dtype});
     inner.all_to_all_v({&rows, 1}, rows_per_rank, from, {&parts.tensor(), 1});
@@ -87,8 +95,10 @@ class FaultyCommunicator final : public Communicator {
   }
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
-    if (sent_rows_ == SentRows::as_they_are) {
-      return next().all_to_all_v(sent, rows_to, rows_from, received);
+    if (lies_.sent_rows == SentRows::as_they_are) {
+      next().all_to_all_v(sent, rows_to, rows_from, received);
+      if (lies_.payload == Payload::late) keep_previous(received);
+      return;
     }
     std::vector<Buffer> copies;
     std::vector<Tensor> shown;
@@ -98,6 +108,19 @@ class FaultyCommunicator final : public Communicator {
       for (Count row = 0; row < tensor.rows; ++row) exchange_halves(tensor, shown.back(), row);
     }
     next().all_to_all_v(shown, rows_to, rows_from, received);
+  }
+
+  // What came before stays in place of the first rows; what came now is what stays the next time.
+  void keep_previous(Tensors received) {
+    if (received.size() < 3 || received[0].rows == 0) return;
+    const Tensor& payload = received[0];
+    Buffer now = copy_of(payload, memory());
+    const Tensor& before = previous_.tensor();
+    if (before.columns == payload.columns && before.dtype == payload.dtype) {
+      const Count late = std::min(before.rows, payload.rows);
+      memory().copy(rows_of(before, 0, late), rows_of(payload, 0, late));
+    }
+    previous_ = std::move(now);
   }
 
   // The second half comes first; of an odd number of columns it is the longer one.
@@ -126,8 +149,8 @@ class FaultyCommunicator final : public Communicator {
   std::unique_ptr<Communicator> inner_;
   Before before_;
   std::optional<SwappedCounts> swapped_;
-  SumOrder sum_order_;
-  SentRows sent_rows_;
+  RowLies lies_;
+  Buffer previous_;  // payload that came last
   Count num_operations_ = 0;
 };
 
@@ -162,12 +185,17 @@ std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> 
 
 std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner) {
   return std::make_unique<FaultyCommunicator>(std::move(inner), Before{}, std::nullopt,
-                                              SumOrder::own_rank_first);
+                                              RowLies{.sum_order = SumOrder::own_rank_first});
+}
+
+std::unique_ptr<Communicator> with_late_payload(std::unique_ptr<Communicator> inner) {
+  return std::make_unique<FaultyCommunicator>(std::move(inner), Before(), std::nullopt,
+                                              RowLies{.payload = Payload::late});
 }
 
 std::unique_ptr<Communicator> with_strided_send(std::unique_ptr<Communicator> inner) {
   return std::make_unique<FaultyCommunicator>(std::move(inner), Before(), std::nullopt,
-                                              SumOrder::ranks, SentRows::halves_exchanged);
+                                              RowLies{.sent_rows = SentRows::halves_exchanged});
 }
 
 std::unique_ptr<Communicator> with_delay(std::unique_ptr<Communicator> inner, FaultyMoment moment,

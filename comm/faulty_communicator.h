@@ -26,6 +26,11 @@ std::unique_ptr<Communicator> with_swapped_counts(std::unique_ptr<Communicator> 
 // bits depend on who owns the rows. One operation of another kind moves the parts.
 std::unique_ptr<Communicator> with_own_rank_added_first(std::unique_ptr<Communicator> inner);
 
+// A receiver whose flags overtake the rows: of each dispatch it gets counts, ids and tags of this
+// one, and in the first rows of the payload, the list's first tensor, still those of the one
+// before. Lists of fewer than three tensors are no dispatch.
+std::unique_ptr<Communicator> with_late_payload(std::unique_ptr<Communicator> inner);
+
 // An all-to-all whose sender takes rows that are strided for flat memory: each row leaves with its
 // halves exchanged. Only this rank's own calls.
 std::unique_ptr<Communicator> with_strided_send(std::unique_ptr<Communicator> inner);

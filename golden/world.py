@@ -18,7 +18,7 @@ from routing_trace import ScenarioError, read_trace, told_by
 
 # Where and how a layer runs, and what is done to it, changes nothing about what is true.
 FREE_KEYS = ("why", "tags", "runs", "expect", "capacity", "faults", "defects", "eplb",
-             "micro_batches", "dp_chunking")
+             "micro_batches", "dp_chunking", "same_under")
 FREE_MODEL_KEYS = ("renormalize", "placement", "redundant_experts")
 # These would change rows, and the contract of oracle.py has no rule for other values yet.
 FIXED_MODEL_KEYS = {"quantization": "none"}

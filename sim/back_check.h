@@ -24,12 +24,22 @@ struct OutputSample {
   double bound = 0;
 };
 
+// One row of a rank's output, by the number of its token among all of the step, whoever holds it.
+struct OutputRow {
+  golden::Cell cell;
+  Count token = 0;
+  Count number = 0;
+  std::uint64_t digest = 0;
+  double first = 0;  // its element in column 0
+};
+
 // What one rank's layers gave in a run.
 struct RankOutputs {
   std::uint64_t digest = 0;  // of all outputs in their order
   bool has_bounds = false;   // of a real world: bits may differ between backends
   std::vector<OutputSample>
       samples;  // of the cells that are probed, edges of the first and last row
+  std::vector<OutputRow> rows = {};  // all of them, where the scenario has relatives
 };
 
 // One row of a cell's output [tokens, hidden_size], which lies in host memory. bounds: of the row's

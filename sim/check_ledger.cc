@@ -50,6 +50,10 @@ const std::vector<CheckRow>& all_checks() {
       {"OBS",
        "the loads that routers record are what experts compute, and the plan that they ask for",
        "eplb"},
+      {"M-EP", "other DP x TP factorings of the same ranks give each token the same output",
+       "same_under: factoring"},
+      {"M-PERM", "the order of tokens and of ranks, and where experts live, change no output",
+       "same_under: placement, token_order, rank_order"},
       {"M-BACK", "all run lines of a scenario give the same, real worlds within their bounds",
        "lines after the first"},
   };

@@ -24,6 +24,7 @@ struct WatchedCombine {
   std::vector<Count> messages_to = {};
   std::vector<Count> messages_from = {};
   std::vector<std::int32_t> received_at = {};
+  std::vector<std::int32_t> message_of = {};  // [rows sent, top_k]: of each choice, -1 none
   int top_k = 0;
   std::vector<std::int32_t> topk_ids = {};  // [rows of this rank, top_k]
   std::vector<float> topk_weights = {};

@@ -11,6 +11,7 @@
 #include "sim/engine_scenario.h"
 #include "sim/eplb_rules.h"
 #include "sim/faults.h"
+#include "sim/placement_choice.h"
 
 namespace moe::sim {
 namespace {
@@ -253,12 +254,37 @@ std::string callers_rows(const Asked& asked) {
              : "experts see received copies, never the caller's rows (backend)";
 }
 
+// Dispatched ids differ from experts' where placement is round robin, and each choice has a row.
+std::string translated_ids(const Asked& asked) {
+  if (asked.capabilities.dispatch_move != DispatchMove::slot_messages) {
+    return "combine looks nothing up by expert (backend)";
+  }
+  const bool is_round_robin =
+      placement_in(asked.scenario, asked.capabilities).placement == Placement::round_robin;
+  return is_round_robin ? two_placements(asked)
+                        : "with linear placement both ids are the same (model.placement)";
+}
+
+// A dispatch after another, and rows that come from somebody.
+std::string second_dispatch(const Asked& asked) {
+  const DispatchMove move = asked.capabilities.dispatch_move;
+  if (move == DispatchMove::broadcast || move == DispatchMove::none) {
+    return "no list of rows, ids and tags travels at once (backend)";
+  }
+  const auto has_tokens = [&](int step) { return total_rows(asked.inputs.tokens(step)) > 0; };
+  int num_dispatches = 0;
+  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
+    if (has_tokens(step)) num_dispatches += asked.inputs.num_layers();
+  }
+  return num_dispatches > 1 ? "" : "no dispatch comes before another (steps)";
+}
+
 struct Need {
   std::string_view fault;
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 33> needs = {{
+constexpr std::array<Need, 35> needs = {{
     {"MF-01", tp_group},
     {"MF-02", shared_parts},
     {"MF-03", shared_experts},
@@ -266,6 +292,7 @@ constexpr std::array<Need, 33> needs = {{
     {"MF-06", weighting_experts},
     {"MF-07", scale},
     {"MF-09", logits},
+    {"MF-15", translated_ids},
     {"MF-16", dispatched_ids},
     {"MF-17", remainder},
     {"MF-18", two_placements},
@@ -285,6 +312,7 @@ constexpr std::array<Need, 33> needs = {{
     {"MF-46", rearrangement},
     {"MF-47", rearrangement},
     {"MF-48", padding},
+    {"MF-50", second_dispatch},
     {"MF-54", callers_rows},
     {"MF-55", rearrangement},
     {"MF-56", rounding_sums},

@@ -147,6 +147,9 @@ std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, i
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-56") group = with_own_rank_added_first(std::move(group));
+    if (fault.name == "MF-50" && fault_is_on_rank(fault, rank)) {
+      group = with_late_payload(std::move(group));
+    }
     if (fault.name == "stalled_rank" && fault_is_on_rank(fault, rank)) {
       group = with_stall(std::move(group), {group->rank(), fault_parameter(fault, "operation")},
                          std::chrono::milliseconds(fault_parameter(fault, "ms")));

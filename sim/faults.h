@@ -72,7 +72,8 @@ struct FaultSite {
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
   const ParallelGroups& groups;
   FusedMoEParallelConfig parallel;
-  double scale = 1;  // routed scaling factor
+  double scale = 1;                    // routed scaling factor
+  const ExpertMap* experts = nullptr;  // of all ranks. LIFETIME: longer than the layer
 };
 
 // A group of the rank: those too small to have the entries that a fault names stay healthy.

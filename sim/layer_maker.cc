@@ -115,7 +115,8 @@ MoeRunner LayerMaker::make(int layer) const {
                        contract.local_of,
                        at_.groups,
                        at_.parallel,
-                       at_.job.scenario.model.scale};
+                       at_.job.scenario.model.scale,
+                       &at_.expert_map};
   const PrepareFinalizeConfig config{at_.groups,
                                      at_.parallel,
                                      at_.memory,

@@ -129,7 +129,11 @@ class WatchedPrepareFinalize final : public PrepareFinalize {
   void keep_path(const ReturnPath& path) {
     watch_.combine.messages_to = path.messages_to;
     watch_.combine.messages_from = path.messages_from;
+    watch_.combine.message_of.clear();
     watch_.combine.received_at.clear();
+    if (path.message_of.rows > 0) {
+      watch_.combine.message_of = values_of<std::int32_t>(path.message_of);
+    }
     if (path.received_at.rows > 0) {
       watch_.combine.received_at = values_of<std::int32_t>(path.received_at);
     }

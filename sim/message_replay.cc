@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 
 #include "comm/exchange_sum.h"
@@ -139,6 +140,45 @@ std::string first_difference(const Tensor& returned, const std::vector<Message>&
   return sentence;
 }
 
+// Of one row the first choice whose rows combine does not take as its id says; empty: none. In
+// which order it takes them is not asked.
+std::string wrong_lookup(const WatchedCombine& combine, const std::vector<Term>& terms, Count row,
+                         Count first_row) {
+  std::vector<std::int32_t> due;
+  for (const Term& term : terms) due.push_back(static_cast<std::int32_t>(term.message));
+  const auto begin = combine.message_of.begin() + (row - first_row) * combine.top_k;
+  std::vector<std::int32_t> taken;
+  std::copy_if(begin, begin + combine.top_k, std::back_inserter(taken),
+               [](std::int32_t message) { return message >= 0; });
+  std::ranges::sort(due);
+  std::ranges::sort(taken);
+  if (taken == due) return {};
+  for (const Term& term : terms) {
+    const auto message = static_cast<std::int32_t>(term.message);
+    if (std::ranges::count(taken, message) == 1) continue;
+    const auto at = static_cast<std::size_t>(row * combine.top_k + term.of.choice);
+    return text("row ", row, ", slot ", term.of.choice, ": the row of expert ",
+                combine.topk_ids[at], " (rank ", term.of.rank, ", message ", message, ") is taken ",
+                std::ranges::count(taken, message), " times; combine looks up messages [",
+                joined(taken), "], due are [", joined(due), "]");
+  }
+  return text("row ", row, ": combine looks up messages [", joined(taken), "], due are [",
+              joined(due), "]");
+}
+
+void check_lookups(const WatchedCombine& combine, const std::vector<Message>& messages,
+                   const OwnersCombine& owners, bool is_by_slot, MessageLedger to) {
+  to.ledger.looked("IDS");
+  if (std::ssize(combine.message_of) != owners.num_rows * combine.top_k) return;
+  for (Count row = owners.first_row; row < owners.first_row + owners.num_rows; ++row) {
+    const std::string sentence =
+        wrong_lookup(combine, terms_of(messages, row, is_by_slot), row, owners.first_row);
+    if (sentence.empty()) continue;
+    return to.ledger.found("IDS", moment_of(to.cell, 1),
+                           text(place_text(to.cell), ", combine: ", sentence));
+  }
+}
+
 }  // namespace
 
 bool has_ordered_messages(const ReductionRecipe& recipe) {
@@ -158,6 +198,7 @@ void check_message_order(const WatchedCombine& combine, const OwnersCombine& own
   const Buffer returned = fetched(combine, group);
   const HostCopy on_host(returned.tensor(), group.memory());
   const std::vector<Message> messages = planned_messages(combine, owners, is_by_slot);
+  check_lookups(combine, messages, owners, is_by_slot, to);
   const std::string sentence =
       std::ssize(messages) == on_host.tensor().rows
           ? first_difference(on_host.tensor(), messages, owners, combine.output.tensor(),

@@ -146,12 +146,14 @@ class Ranks {
   }
 
   void settle(Member& member, RankReport report) {
-    if (report.failure.kind != FailureKind::none && !first_failure_) first_failure_ = Clock::now();
+    if (report.failure.kind != FailureKind::none && first_failure_ == Clock::time_point::max()) {
+      first_failure_ = Clock::now();
+    }
     member.report = std::move(report);
   }
 
   // Whether somebody still has not stopped although a rank failed long ago.
-  bool is_late() const { return first_failure_ && Clock::now() - *first_failure_ > failed_wait; }
+  bool is_late() const { return first_failure_ < Clock::now() - failed_wait; }
 
   void kill_unsettled() {
     for (std::size_t rank = 0; rank < members_.size(); ++rank) {
@@ -189,7 +191,7 @@ class Ranks {
   StoreServer& server_;
   Board& board_;
   std::vector<Member> members_;
-  std::optional<Clock::time_point> first_failure_;
+  Clock::time_point first_failure_ = Clock::time_point::max();  // none yet
 };
 
 }  // namespace

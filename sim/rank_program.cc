@@ -8,6 +8,7 @@
 
 #include "backends/moe_runner.h"
 #include "comm/exchange_sum.h"
+#include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/engine_steps.h"
@@ -176,6 +177,7 @@ class RankProgram {
     const auto [hidden_states, output] = forward(cell, inputs);
     const HostCopy result(output.tensor(), memory_);
     probes_.note(cell, inputs, result.tensor(), report_.outputs);
+    if (!job_.scenario.same_under.empty()) note_rows(cell, result.tensor());
     check_poison(
         watch_.cell, RowsOf::output, result.tensor(),
         [&](Count row) { return text("token ", row, " of rank ", cell.rank); }, watch_.ledger);
@@ -190,6 +192,18 @@ class RankProgram {
       check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
       watch_.is_probing = watch_.is_cut = false;
       judge_cell(cell, inputs, again.tensor());
+    }
+  }
+
+  // For comparisons with other worlds, where each token is another rank's.
+  void note_rows(golden::Cell cell, const Tensor& output) {
+    std::vector<double> values(static_cast<std::size_t>(output.columns));
+    for (Count token = 0; token < output.rows; ++token) {
+      golden::read_row(output, token, values);
+      const std::span row(row_at(output, token), static_cast<std::size_t>(row_bytes(output)));
+      report_.outputs.rows.push_back({cell, token,
+                                      job_.inputs.global_token(cell.step, cell.rank, token),
+                                      digest_of(row), values.front()});
     }
   }
 

@@ -61,8 +61,19 @@ JsonValue outputs_json(const RankOutputs& outputs) {
                                  {"value", one.value},
                                  {"bound", one.bound}});
   }
+  JsonArray rows;
+  for (const OutputRow& one : outputs.rows) {
+    rows.push_back(JsonObject{{"step", one.cell.step},
+                              {"layer", one.cell.layer},
+                              {"rank", one.cell.rank},
+                              {"token", one.token},
+                              {"number", one.number},
+                              {"digest", static_cast<std::int64_t>(one.digest)},
+                              {"first", one.first}});
+  }
   return JsonObject{{"digest", static_cast<std::int64_t>(outputs.digest)},
                     {"has_bounds", outputs.has_bounds},
+                    {"rows", std::move(rows)},
                     {"samples", std::move(samples)}};
 }
 
@@ -73,6 +84,11 @@ RankOutputs outputs_from(const JsonValue& value) {
   for (const JsonValue& one : array_at(value, "samples")) {
     outputs.samples.push_back({cell_from(one), integer_at(one, "token"), integer_at(one, "column"),
                                number_at(one, "value"), number_at(one, "bound")});
+  }
+  for (const JsonValue& one : array_at(value, "rows")) {
+    outputs.rows.push_back({cell_from(one), integer_at(one, "token"), integer_at(one, "number"),
+                            static_cast<std::uint64_t>(integer_at(one, "digest")),
+                            number_at(one, "first")});
   }
   return outputs;
 }

@@ -15,6 +15,7 @@
 #include "sim/fault_room.h"
 #include "sim/faults.h"
 #include "sim/joined_world.h"
+#include "sim/line_pairs.h"
 #include "sim/outcome.h"
 #include "sim/progress_check.h"
 #include "sim/rank_limits.h"
@@ -207,41 +208,6 @@ void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSett
 
 namespace {
 
-// A line that ran with faults.
-struct FaultyLine {
-  const RunLine& line;
-  const Backend& backend;
-  const std::vector<FaultSpec>& faults;
-  const std::atomic<bool>& stop;
-};
-
-// M-BACK for faults that only another line can tell: the same backend on local ranks, with nothing
-// wrong, gives something else.
-void compare_with_healthy(const LoadedScenario& loaded, const FaultyLine& faulty,
-                          std::vector<RankReport>& reports) {
-  const bool is_asked = std::ranges::any_of(faulty.faults, [](const FaultSpec& fault) {
-    return std::ranges::count(fault_row(fault.name).killed_by, "M-BACK") > 0;
-  });
-  if (!is_asked) return;
-  RunLine line = faulty.line;
-  line.communicator = "local";
-  line.ranks = RanksAre::threads;
-  line.selection = Selection::modular;
-  const std::vector<FaultSpec> none;
-  const RankJob job{loaded.scenario, none, loaded.inputs, nullptr,
-                    faulty.backend,  line, faulty.stop};
-  const auto healthy = run_threads(job, row_named("communicator", communicator_makers(), "local"));
-  std::vector<RankOutputs> ones;
-  std::vector<RankOutputs> others;
-  for (const RankReport& report : reports) ones.push_back(report.outputs);
-  for (const RankReport& report : healthy) others.push_back(report.outputs);
-  const std::string difference = output_difference(ones, others);
-  CheckLedger& ledger = reports.front().ledger;
-  ledger.looked("M-BACK");
-  if (!difference.empty())
-    ledger.found("M-BACK", {}, text("not what a healthy line gives: ", difference));
-}
-
 // Why a fault of the command line cannot be tried here: it has nothing to act on, or the line's
 // own end could not be told from it. Empty where it can.
 std::string why_not_seeded(const LoadedScenario& loaded, const RunLine& line,
@@ -299,7 +265,10 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
                              std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
-  compare_with_healthy(loaded, {line, *choice.backend, faults, settings.stop}, reports);
+  compare_with_healthy({loaded, line, *choice.backend, faults, settings.stop}, reports);
+  if (settings.joined == nullptr) {
+    compare_with_relatives({loaded, line, *choice.backend, faults, settings.stop}, reports);
+  }
   check_progress(reports);
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);

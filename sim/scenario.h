@@ -189,6 +189,10 @@ struct DpChunking {
   ResultStore store = ResultStore::if_unfinished;
 };
 
+// Which token of a step stands where: as the steps count them, each rank's own last first, or the
+// last rank's first (relatives.h).
+enum class TokenOrder { as_counted, tokens_reversed, ranks_reversed };
+
 struct Scenario {
   std::string name;
   std::string path;    // of the file, for messages
@@ -214,6 +218,8 @@ struct Scenario {
   ExpectedEnd end;                                  // of every run line
   std::optional<std::vector<std::string>> defects;  // to reproduce; none: the profile's own
   std::vector<FaultSpec> faults;
+  std::vector<std::string> same_under = {};  // changes of the world that change no output
+  TokenOrder token_order = TokenOrder::as_counted;
   std::optional<EplbSpec> eplb;  // none: experts stay where they are
   std::vector<RunLine> runs;
   std::map<std::string, WrittenKey> written;  // by name: model.top_k, steps[3], runs[0].backend

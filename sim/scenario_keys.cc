@@ -13,15 +13,25 @@ namespace moe::sim {
 namespace {
 
 std::vector<ScenarioKey> top_level_keys() {
-  return {{"", "name"},        {"", "why"},
-          {"", "tags"},        {"", "seed"},
-          {"", "world"},       {"", "model"},
-          {"", "routing"},     {"", "steps"},
-          {"", "engine"},      {"", "values", KeyState::read, {"integers", "real"}},
-          {"", "capacity"},    {"", "expect"},
-          {"", "faults"},      {"", "defects"},
-          {"", "eplb"},        {"", "micro_batches", KeyState::pending, {"{}"}},
-          {"", "dp_chunking"}, {"", "runs"}};
+  return {{"", "name"},
+          {"", "why"},
+          {"", "tags"},
+          {"", "seed"},
+          {"", "world"},
+          {"", "model"},
+          {"", "routing"},
+          {"", "steps"},
+          {"", "engine"},
+          {"", "values", KeyState::read, {"integers", "real"}},
+          {"", "capacity"},
+          {"", "expect"},
+          {"", "faults"},
+          {"", "defects"},
+          {"", "same_under"},
+          {"", "eplb"},
+          {"", "micro_batches", KeyState::pending, {"{}"}},
+          {"", "dp_chunking"},
+          {"", "runs"}};
 }
 
 std::vector<ScenarioKey> world_keys() {

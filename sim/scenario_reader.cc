@@ -11,6 +11,7 @@
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 #include "sim/input_file.h"
+#include "sim/relatives.h"
 #include "sim/scenario_map.h"
 #include "sim/scenario_sections.h"
 #include "sim/yaml_document.h"
@@ -142,6 +143,7 @@ Scenario scenario_of(const YamlNode& document, const std::filesystem::path& root
   if (!scenario.faults.empty() && !std::holds_alternative<std::monostate>(scenario.end)) {
     refuse_at(map.node(), "expect", "seeded faults expect their own end: one of the two");
   }
+  if (const YamlNode* node = map.find("same_under")) read_same_under(*node, scenario);
   check_world(scenario);
   return scenario;
 }

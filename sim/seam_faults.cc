@@ -21,6 +21,9 @@ std::unique_ptr<PrepareFinalize> with_dispatch_fault(std::unique_ptr<PrepareFina
   const FaultyDispatchSite dispatch{site.groups, site.parallel, site.memory};
   if (fault.name == "MF-01") return with_extra_all_reduce(std::move(inner), dispatch);
   if (fault.name == "MF-21") return with_pads_to_expert_0(std::move(inner), dispatch);
+  if (fault.name == "MF-15") {
+    return with_dispatched_ids_in_combine(std::move(inner), dispatch, *site.experts);
+  }
   if (fault.name == "MF-56") return with_own_messages_first(std::move(inner), dispatch);
   if (fault.name == "MF-61") return with_extra_gather(std::move(inner), dispatch);
   return inner;

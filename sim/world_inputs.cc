@@ -110,8 +110,18 @@ WorldInputs::WorldInputs(const Scenario& scenario)
 }
 
 Count WorldInputs::global_token(int step, int rank, Count token) const {
-  return first_token_ + step_begin_[static_cast<std::size_t>(step)] +
-         rows_before(tokens(step), rank) + token;
+  const RowCounts counts = tokens(step);
+  const Count own = counts[static_cast<std::size_t>(rank)];
+  const Count before = rows_before(counts, rank);
+  const Count begin = first_token_ + step_begin_[static_cast<std::size_t>(step)];
+  switch (scenario_.token_order) {
+    case TokenOrder::tokens_reversed:
+      return begin + before + own - 1 - token;
+    case TokenOrder::ranks_reversed:
+      return begin + total_rows(counts) - before - own + token;
+    default:
+      return begin + before + token;
+  }
 }
 
 std::size_t WorldInputs::choices_at(Count global, int layer) const {

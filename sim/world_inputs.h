@@ -71,8 +71,10 @@ class WorldInputs {
   std::uint64_t routing_digest(int step) const;
   bool is_recorded() const { return recorded_; }
 
- private:
+  // The number of a rank's token among all of the world. What a token is follows from it alone.
   Count global_token(int step, int rank, Count token) const;
+
+ private:
   std::size_t choices_at(Count global, int layer) const;
   std::span<const std::int16_t> ids_of(Count global, int layer) const;
   void write_weights(Count global, int layer, std::span<float> weights) const;

@@ -42,8 +42,8 @@ TEST_CASE("scenario: the file as a whole") {
       {"name: s", ":1:1: steps: is missing: list the tokens"},
       {"name: s\nstpes: [[1]]",
        ":2:1: unknown key 'stpes'; known: name, why, tags, seed, world, model, "
-       "routing, steps, engine, values, capacity, expect, faults, defects, eplb, "
-       "micro_batches, dp_chunking, runs; did you mean 'steps'?"},
+       "routing, steps, engine, values, capacity, expect, faults, defects, same_under, "
+       "eplb, micro_batches, dp_chunking, runs; did you mean 'steps'?"},
       {"name: s\nexperts: 4", ":2:1: unknown key 'experts'; known: name"},
       {"name: s\nname: s", ":2:1: the key 'name' is given twice"},
       {"name: s\nsteps: [[1]", ":2:"},
@@ -99,6 +99,13 @@ TEST_CASE("scenario: top-level values") {
       {with_steps("expect: {error: {kind: system}}"), ":4:17: expect.error: text is missing"},
       {with_steps("expect: {differs: a}\nfaults: [{name: MF-07}]"),
        ":1:1: expect: seeded faults expect their own end: one of the two"},
+      {with_steps("same_under: [placement, rank]"),
+       ":4:25: same_under[1]: 'rank' is not one of factoring, placement, token_order, rank_order"},
+      {with_steps("same_under: [placement, placement]"),
+       ":4:25: same_under[1]: 'placement' is given twice"},
+      {with_steps("same_under: placement"), ":4:13: same_under: 'placement' is not a list"},
+      {with_steps("values: real\nsame_under: [placement]"),
+       ":5:13: same_under: only exact worlds promise equal bytes (values)"},
       {with_steps("eplb: {window: 3}"), ":4:8: eplb: unknown key 'window'; known: window_size"},
       {with_steps("eplb: {use_async: true}"),
        ":4:19: eplb.use_async: true is not supported yet (only false)"},

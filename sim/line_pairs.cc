@@ -1,0 +1,108 @@
+// Relatives that a backend refuses (too many rows for its room, three ranks) are left out; where it
+// refuses all, the scenario asks for what cannot be.
+
+#include "sim/line_pairs.h"
+
+#include <algorithm>
+#include <map>
+
+#include "kernels/base/text.h"
+#include "sim/backend_choice.h"
+#include "sim/faults.h"
+#include "sim/rank_worlds.h"
+#include "sim/relatives.h"
+#include "sim/row_named.h"
+
+namespace moe::sim {
+namespace {
+
+// The line of a relative: on local ranks; one rank has nobody to send to.
+RunLine relative_line(const RunLine& line, const WorldSpec& world) {
+  RunLine other = line;
+  other.communicator = "local";
+  other.ranks = RanksAre::threads;
+  if (world.num_ranks() / world.pp == 1) {
+    other.backend = "no_ep";
+    other.profile = default_profile;
+  }
+  return other;
+}
+
+// What is wrong with a relative's outputs; nothing where its backend refuses it.
+std::optional<std::string> relative_difference(const Relative& relative, const RanLine& ran,
+                                               const std::vector<RankOutputs>& ones) {
+  const LoadedScenario loaded(relative.scenario);
+  const RunLine line = relative_line(ran.line, relative.scenario.world);
+  try {
+    check_line(loaded, line, {{}, {}, "", ran.stop});
+  } catch (const ScenarioError&) {
+    return std::nullopt;
+  }
+  const RankJob job{loaded.scenario,
+                    ran.faults,
+                    loaded.inputs,
+                    nullptr,
+                    *backend_choice(loaded.scenario, line).backend,
+                    line,
+                    ran.stop};
+  std::vector<RankOutputs> others;
+  for (const RankReport& report :
+       run_threads(job, row_named("communicator", communicator_makers(), "local"))) {
+    if (report.failure.kind != FailureKind::none) {
+      return text("rank ", report.rank, " fails there: ", report.failure.message);
+    }
+    others.push_back(report.outputs);
+  }
+  return row_difference(ones, others);
+}
+
+}  // namespace
+
+void compare_with_healthy(const RanLine& ran, std::vector<RankReport>& reports) {
+  const bool is_asked = std::ranges::any_of(ran.faults, [](const FaultSpec& fault) {
+    return std::ranges::count(fault_row(fault.name).killed_by, "M-BACK") > 0;
+  });
+  if (!is_asked) return;
+  RunLine line = ran.line;
+  line.communicator = "local";
+  line.ranks = RanksAre::threads;
+  line.selection = Selection::modular;
+  const std::vector<FaultSpec> none;
+  const RankJob job{ran.loaded.scenario, none, ran.loaded.inputs, nullptr,
+                    ran.backend,         line, ran.stop};
+  const auto healthy = run_threads(job, row_named("communicator", communicator_makers(), "local"));
+  std::vector<RankOutputs> ones;
+  std::vector<RankOutputs> others;
+  for (const RankReport& report : reports) ones.push_back(report.outputs);
+  for (const RankReport& report : healthy) others.push_back(report.outputs);
+  const std::string difference = output_difference(ones, others);
+  CheckLedger& ledger = reports.front().ledger;
+  ledger.looked("M-BACK");
+  if (!difference.empty())
+    ledger.found("M-BACK", {}, text("not what a healthy line gives: ", difference));
+}
+
+void compare_with_relatives(const RanLine& ran, std::vector<RankReport>& reports) {
+  const auto failed = [](const RankReport& one) { return one.failure.kind != FailureKind::none; };
+  if (std::ranges::any_of(reports, failed)) return;
+  std::vector<RankOutputs> ones;
+  for (const RankReport& report : reports) ones.push_back(report.outputs);
+  CheckLedger& ledger = reports.front().ledger;
+  std::map<std::string_view, int> num_compared;
+  for (const Relative& relative : relatives_of(ran.loaded.scenario)) {
+    int& compared = num_compared[relative.check];
+    const auto difference = relative_difference(relative, ran, ones);
+    if (!difference) continue;
+    ++compared;
+    ledger.looked(relative.check);
+    if (difference->empty()) continue;
+    ledger.found(relative.check, {}, text("not the same ", relative.words, ": ", *difference));
+  }
+  for (const auto& [check, count] : num_compared) {
+    if (count > 0) continue;
+    throw ScenarioError(text(ran.loaded.scenario.place_of("same_under"), ": same_under: backend ",
+                             ran.line.backend, " takes no world that ", check, " asks for"));
+  }
+}
+
+}  // namespace moe::sim
