@@ -90,7 +90,7 @@ std::vector<std::string> backends_for_trace(const Scenario& scenario,
     if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
       refuse(text("it moves no rows between DP ranks, and the trace has ", scenario.world.dp));
     }
-    const std::string refusal = backend_refusal(scenario, capabilities);
+    const std::string refusal = backend_refusal(scenario, capabilities, profile_with(name));
     if (!refusal.empty()) refuse(text("it ", refusal));
   }
   return overrides.backends;

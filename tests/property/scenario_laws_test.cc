@@ -61,7 +61,7 @@ bool can_take(const Scenario& scenario, const RunLine& line) {
   if (choice.backend == nullptr || !rule_refusal(scenario, line).why.empty()) return false;
   const Capabilities& has = choice.backend->capabilities;
   if (scenario.world.dp > 1 && !has.moves_between_dp_ranks) return false;
-  return backend_refusal(scenario, has).empty();
+  return backend_refusal(scenario, has, profile_named(line.profile)).empty();
 }
 
 // Every backend in both scenarios: passed, and the same outputs. RETURNS how many took both.
