@@ -53,9 +53,29 @@ class DispatchCheck {
         continue;
       }
       ++arrivals_[tokens_.index_of(tag)];
+      stands_in_order(row, tag);
       ids_of_row(row, tag, row_ids);
     }
     check_payload(dispatched, tag_of, memory);
+  }
+
+  // COUNT of the standard format's counts, where a backend hands some out.
+  void choices_of_experts(const Dispatched& dispatched, Memory& memory) {
+    if (dispatched.expert_num_tokens.rows == 0) return;
+    const HostCopy counts(dispatched.expert_num_tokens, memory);
+    const HostCopy ids(dispatched.routing.topk_ids, memory);
+    const ExpertMap& map = facts_.expert_map;
+    std::vector<std::int32_t> expected(static_cast<std::size_t>(counts.tensor().rows));
+    for (const std::int32_t id : elements_of<std::int32_t>(ids.tensor())) {
+      if (id < 0 || id >= map.num_experts() || !choices_.lives_here(id)) continue;
+      ++expected.at(static_cast<std::size_t>(map.local_of[static_cast<std::size_t>(id)]));
+    }
+    const auto said = elements_of<std::int32_t>(counts.tensor());
+    for (std::size_t local = 0; local < expected.size(); ++local) {
+      if (said[local] == expected[local]) continue;
+      return found("COUNT", text("local expert ", local, " is said to have ", said[local],
+                                 " choices, the dispatched ids hold ", expected[local]));
+    }
   }
 
   void conservation() {
@@ -76,6 +96,17 @@ class DispatchCheck {
         function(provenance_tag(rank, row));
       }
     }
+  }
+
+  // Source ranks ascend, and each one's rows (distribution-layer.md, 9); arrival is free only where
+  // rows stand in experts' rooms.
+  void stands_in_order(Count row, std::int64_t tag) {
+    const auto place = static_cast<std::int64_t>(tokens_.index_of(tag));
+    if (place < last_place_) {
+      found("PROV", text("row ", row, " is ", tokens_.words(tag),
+                         " and stands behind a later source's: sources ascend"));
+    }
+    last_place_ = std::max(last_place_, place);
   }
 
   // A row that nobody sent says so twice.
@@ -141,6 +172,7 @@ class DispatchCheck {
   DispatchedTokens tokens_;
   RowChoices choices_;
   std::vector<int> arrivals_;
+  std::int64_t last_place_ = -1;  // of the valid rows so far
 };
 
 }  // namespace
@@ -162,6 +194,7 @@ void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
   }
   if (!has_tags) return;
   check.rows(dispatched, memory);
+  check.choices_of_experts(dispatched, memory);
   check.conservation();
 }
 
