@@ -26,6 +26,7 @@ struct PrepareFinalizeConfig {
   Kernels* kernels = nullptr;                  // of this rank; null: for backends without messages
   Count max_num_tokens = 0;                    // fixed capacity: rows that a rank may hand in
   bool weight_on_input = false;                // router weights are in the rows already
+  std::vector<int> masked_ranks = {};          // of the EP group: their experts get nothing
   std::uint64_t arrival_seed = 0;  // of rows whose order is nobody's promise; 0: by rank
 
   // Where this rank's rows are dispatched to.

@@ -82,6 +82,9 @@ Count wire_columns(const WireLimits& limits, Count hidden_size, DType dtype) {
 }
 
 std::string refusal_of(const Capabilities& capabilities, const WireQuestion& question) {
+  if (question.num_masked_ranks > 0 && !capabilities.masks_ranks) {
+    return "cannot leave dead ranks out (world.masked_ranks)";
+  }
   for (const std::string& reason :
        {shape_refusal(capabilities.limits, question), expert_refusal(capabilities.limits, question),
         capacity_refusal(capabilities, question)}) {

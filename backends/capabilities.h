@@ -79,6 +79,7 @@ struct Capabilities {
   bool pads_received_rows = false;  // standard: rows that nobody sent, with the ids -1
   ForeignChoices foreign_choices = ForeignChoices::as_sent;
   TpReplicas tp_replicas = TpReplicas::send_all;
+  bool masks_ranks = false;               // dead ranks can be skipped (elastic EP)
   bool arrival_is_free = false;           // the order of an expert's rows is nobody's promise
   std::optional<int> max_in_flight = {};  // dispatches whose combine is still to come
   WireLimits limits = {};
@@ -98,6 +99,7 @@ struct WireQuestion {
   bool is_linear = true;  // the placement that was asked for
   bool weight_on_input = false;
   Count max_num_tokens = 0;
+  int num_masked_ranks = 0;
 };
 // Why the backend cannot take that, one sentence; empty: it can.
 std::string refusal_of(const Capabilities& capabilities, const WireQuestion& question);

@@ -17,6 +17,7 @@ const Backend deepep_low_latency = {
                      .needs_routing_tables = true,
                      .topk_ids_dtype = DType::i64,
                      .fixed_capacity = FixedCapacity{.default_tokens = 256, .most = 511},
+                     .masks_ranks = true,
                      .arrival_is_free = true,
                      .max_in_flight = 2,
                      .limits = {.hidden_sizes = {2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192},

@@ -25,7 +25,7 @@ class SlotDispatch final : public PrepareFinalize {
         weight_on_input_(config.weight_on_input),
         arrival_seed_(config.arrival_seed),
         first_expert_(offsets_of(counts(config.expert_map))),
-        slot_of_(group_.copied(slots(config.expert_map, first_expert_))) {}
+        slot_of_(group_.copied(slots(config, first_expert_))) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
@@ -78,11 +78,17 @@ class SlotDispatch final : public PrepareFinalize {
   }
 
   // Of each expert its number among the slots of all ranks, ranks ascending (vLLM:
-  // global_to_physical, where placement is not linear).
-  static std::vector<std::int32_t> slots(const ExpertMap& map,
+  // global_to_physical, where placement is not linear); -1
+  // on a masked rank.
+  static std::vector<std::int32_t> slots(const PrepareFinalizeConfig& config,
                                          const std::vector<std::int32_t>& first_expert) {
+    const ExpertMap& map = config.expert_map;
     std::vector<std::int32_t> slots;
     for (std::size_t expert = 0; expert < map.rank_of.size(); ++expert) {
+      if (std::ranges::count(config.masked_ranks, map.rank_of[expert]) > 0) {
+        slots.push_back(-1);
+        continue;
+      }
       slots.push_back(first_expert[static_cast<std::size_t>(map.rank_of[expert])] +
                       map.local_of[expert]);
     }

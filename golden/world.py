@@ -192,6 +192,7 @@ class Ranks(NamedTuple):
     dp: int | None  # None: as many as the trace has
     others: int     # ranks of tp x pcp, which hold the experts with those of dp
     ep: bool
+    masked: list    # dead ranks, whose experts answer nobody
 
 
 def read_ranks(section):
@@ -201,8 +202,24 @@ def read_ranks(section):
     section.take("sequence_parallel", False, lambda value: isinstance(value, bool), "true, false")
     pcp = section.take("pcp", 1, is_count, "a number above 0")
     section.take("pp", 1, is_count, "a number above 0")
+    masked = section.take("masked_ranks", [],
+                          lambda v: isinstance(v, list) and all(map(is_index, v)), "ranks")
     section.done()
-    return Ranks(dp, tp * pcp, ep)
+    return Ranks(dp, tp * pcp, ep, masked)
+
+
+def without_masked(ranks, model, choose):
+    """The choices of choose(layer, tokens), -1 for experts of dead ranks (linear placement)."""
+    if not ranks.masked:
+        return choose
+    dead = numpy.zeros(model.experts.num_experts + 1, bool)  # the last: -1 stays as it is
+    for rank in ranks.masked:
+        first, count = oracle.experts_of_rank(model.experts.num_experts, ranks.dp, rank)
+        dead[first:first + count] = True
+    def chosen(layer, tokens):
+        ids = choose(layer, tokens)
+        return numpy.where(dead[ids], -1, ids)
+    return chosen
 
 
 def _parameter(section, kind, value, fits, what):
@@ -311,7 +328,7 @@ def generated_world(top, model, ranks, routing, budget):
         raise ScenarioError(f"{top.where}: steps needed")
     tokens = numpy.asarray(steps, numpy.int64)
     return World(model.experts, model.top_k, model.dtype, list(range(model.layers)), tokens, 0,
-                 generated_routing(routing, model, ranks), False)
+                 without_masked(ranks, model, generated_routing(routing, model, ranks)), False)
 
 
 def _span(value, end, where):

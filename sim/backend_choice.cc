@@ -76,7 +76,9 @@ Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
                             const Profile& profile) {
   const WorldSpec& world = scenario.world;
-  if (capabilities.dispatch_reach != DispatchReach::owner_ranks) return "";
+  if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty()) {
+    return "";
+  }
   WireQuestion question{
       .num_ranks = world.dp * world.pcp * world.tp,
       .dtype = scenario.model.dtype,
@@ -84,7 +86,8 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .num_experts = scenario.model.num_physical_experts(),
       .is_linear = placement_in(scenario, capabilities).placement == Placement::linear,
       .weight_on_input = scenario.model.router_weight_on_input,
-      .max_num_tokens = max_num_tokens(scenario, capabilities, profile)};
+      .max_num_tokens = max_num_tokens(scenario, capabilities, profile),
+      .num_masked_ranks = static_cast<int>(world.masked_ranks.size())};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
     question.hidden_size = std::max(question.hidden_size, scenario.model.layer(layer).hidden_size);
   }

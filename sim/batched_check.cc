@@ -23,7 +23,7 @@ class BatchedCheck {
         choices_(facts, cell, tokens_) {
     const std::vector<int>& rank_of = facts.expert_map.rank_of;
     for (int expert = 0; expert < std::ssize(rank_of); ++expert) {
-      if (!choices_.lives_here(expert)) continue;
+      if (rank_of[static_cast<std::size_t>(expert)] != facts.parallel.ep_rank) continue;
       const int local = facts.expert_map.local_of[static_cast<std::size_t>(expert)];
       expert_of_[local] = expert;
     }
@@ -31,6 +31,27 @@ class BatchedCheck {
     for (int rank = 0; rank < std::ssize(rows); ++rank) {
       for (Count row = 0; row < rows[static_cast<std::size_t>(rank)]; ++row) {
         want(provenance_tag(rank, row));
+      }
+    }
+  }
+
+  // Nobody sends to a rank that is masked, and none of its rows comes.
+  void masked_ranks(const ReturnPath& path) {
+    ledger_.looked("FT");
+    for (int rank = 0; rank < std::ssize(path.messages_to); ++rank) {
+      const bool is_dead = facts_.inputs.is_masked(rank);
+      const bool is_self_dead = facts_.inputs.is_masked(facts_.parallel.ep_rank);
+      const Count sent = path.messages_to[static_cast<std::size_t>(rank)];
+      const Count came = path.messages_from[static_cast<std::size_t>(rank)];
+      if (is_dead && sent > 0) {
+        found("FT",
+              text(sent, " rows go to rank ", rank, ", which is masked: its answers would be ",
+                   "added to tokens of this rank"));
+      }
+      if ((is_dead || is_self_dead) && came > 0) {
+        found("FT", text(came, " rows came from rank ", rank, " although rank ",
+                         is_dead ? rank : facts_.parallel.ep_rank,
+                         " is masked: the ranks disagree on who is dead"));
       }
     }
   }
@@ -125,6 +146,7 @@ std::vector<ValidRows> valid_rows(const Dispatched& dispatched, Memory& memory) 
 void check_batched(const ConservationFacts& facts, golden::Cell cell, const Dispatched& dispatched,
                    Memory& memory, CheckLedger& ledger) {
   BatchedCheck check(facts, cell, ledger);
+  check.masked_ranks(dispatched.handle.return_path);
   check.counts(dispatched, memory);
   const Tensor& tags = dispatched.provenance;
   if (tags.columns == 1 && tags.rows == dispatched.hidden_states.rows) {

@@ -108,6 +108,9 @@ std::string explained_backend(const Scenario& scenario, const RunLine& line) {
     throw ScenarioError(
         text(scenario.name, ": nothing to explain: ", choice.decision.error, choice.absence));
   }
+  if (!scenario.world.masked_ranks.empty()) {
+    throw ScenarioError(text(scenario.name, ": explain does not tell of masked ranks yet"));
+  }
   if (std::holds_alternative<ExpectedDifference>(scenario.end)) {
     throw ScenarioError(text(scenario.name,
                              ": explain tells the right way of a token, and this "

@@ -279,46 +279,28 @@ std::string second_dispatch(const Asked& asked) {
   return num_dispatches > 1 ? "" : "no dispatch comes before another (steps)";
 }
 
+std::string masked_ranks(const Asked& asked) {
+  return asked.scenario.world.masked_ranks.empty() ? "no rank is masked (world.masked_ranks)" : "";
+}
+
 struct Need {
   std::string_view fault;
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 35> needs = {{
-    {"MF-01", tp_group},
-    {"MF-02", shared_parts},
-    {"MF-03", shared_experts},
-    {"MF-05", shared_experts},
-    {"MF-06", weighting_experts},
-    {"MF-07", scale},
-    {"MF-09", logits},
-    {"MF-15", translated_ids},
-    {"MF-16", dispatched_ids},
-    {"MF-17", remainder},
-    {"MF-18", two_placements},
-    {"MF-20", received_masks},
-    {"MF-21", masked_choices},
-    {"MF-23", dispatched_ids},
-    {"MF-25", dispatched_ids},
-    {"MF-26", coordination},
-    {"MF-27", more_dispatchers},
-    {"MF-36", shorter_step},
-    {"MF-37", idle_rank},
-    {"MF-38", dummy_batch},
-    {"MF-41", unequal_counts},
-    {"MF-42", all_gather},
-    {"MF-43", gathered_rows},
-    {"MF-45", next_layer},
-    {"MF-46", rearrangement},
-    {"MF-47", rearrangement},
-    {"MF-48", padding},
-    {"MF-50", second_dispatch},
-    {"MF-54", callers_rows},
-    {"MF-55", rearrangement},
-    {"MF-56", rounding_sums},
-    {"MF-64", replicas},
-    {"stalled_rank", peer},
-    {"untrimmed_width", padded_width},
+constexpr std::array<Need, 36> needs = {{
+    {"MF-01", tp_group},        {"MF-02", shared_parts},      {"MF-03", shared_experts},
+    {"MF-05", shared_experts},  {"MF-06", weighting_experts}, {"MF-07", scale},
+    {"MF-09", logits},          {"MF-15", translated_ids},    {"MF-16", dispatched_ids},
+    {"MF-17", remainder},       {"MF-18", two_placements},    {"MF-20", received_masks},
+    {"MF-21", masked_choices},  {"MF-23", dispatched_ids},    {"MF-25", dispatched_ids},
+    {"MF-26", coordination},    {"MF-27", more_dispatchers},  {"MF-36", shorter_step},
+    {"MF-37", idle_rank},       {"MF-38", dummy_batch},       {"MF-41", unequal_counts},
+    {"MF-42", all_gather},      {"MF-43", gathered_rows},     {"MF-45", next_layer},
+    {"MF-46", rearrangement},   {"MF-47", rearrangement},     {"MF-48", padding},
+    {"MF-50", second_dispatch}, {"MF-54", callers_rows},      {"MF-55", rearrangement},
+    {"MF-56", rounding_sums},   {"MF-58", masked_ranks},      {"MF-59", masked_ranks},
+    {"MF-64", replicas},        {"stalled_rank", peer},       {"untrimmed_width", padded_width},
 }};
 
 }  // namespace

@@ -105,6 +105,15 @@ std::unique_ptr<Router> LayerMaker::router_of(int layer, const FaultSite& site) 
   return at_.balance->with_replicas(layer, std::move(router));
 }
 
+// The dead ranks, as this rank knows them.
+std::vector<int> LayerMaker::masked_ranks() const {
+  for (const FaultSpec& fault : at_.job.faults) {
+    if (fault.name == "MF-58") return {};
+    if (fault.name == "MF-59" && fault_parameter(fault, "rank") == at_.rank) return {};
+  }
+  return at_.job.scenario.world.masked_ranks;
+}
+
 MoeRunner LayerMaker::make(int layer) const {
   const bool is_late = at_.job.line.selection == Selection::monolithic;
   const DispatchSite where = at_.job.line.dispatch_site;
@@ -127,6 +136,7 @@ MoeRunner LayerMaker::make(int layer) const {
                                      max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
                                                     profile_named(at_.job.line.profile)),
                                      router_weight() == RouterWeight::on_input,
+                                     masked_ranks(),
                                      at_.job.line.arrival_seed};
   auto experts = experts_of(layer, contract, site);
   auto router = router_of(layer, site);

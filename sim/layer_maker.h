@@ -43,6 +43,7 @@ class LayerMaker {
   ExpertWeights weights_of(int layer) const;
   std::unique_ptr<SharedExperts> shared_of(int layer) const;
   RouterWeight router_weight() const;
+  std::vector<int> masked_ranks() const;
   bool has_logits() const;
   std::unique_ptr<Router> layer_router(int layer) const;
   std::unique_ptr<Router> router_of(int layer, const FaultSite& site) const;

@@ -8,6 +8,34 @@
 
 namespace moe::sim {
 
+namespace {
+
+// A dead rank has no tokens, and its experts are those of linear placement.
+template <typename Refuse>
+void check_masked_ranks(const Scenario& scenario, Refuse refuse) {
+  const WorldSpec& world = scenario.world;
+  const std::string key = "world.masked_ranks";
+  if (!world.expert_parallel || world.tp > 1 || world.pcp > 1) {
+    refuse(key, "needs ep, and tp and pcp 1: ranks are those of DP");
+  }
+  if (std::ssize(world.masked_ranks) >= world.dp) refuse(key, "leaves no rank alive");
+  if (scenario.model.placement != Placement::linear || scenario.eplb) {
+    refuse(key, "needs linear placement and no eplb");
+  }
+  for (const std::vector<Count>& step : scenario.steps) {
+    for (const int rank : world.masked_ranks) {
+      if (std::cmp_less(rank, step.size()) && step[static_cast<std::size_t>(rank)] > 0) {
+        refuse(key, text("rank ", rank, " is dead and has tokens in steps"));
+      }
+    }
+  }
+  if (std::holds_alternative<TraceRouting>(scenario.routing)) {
+    refuse(key, "goes with steps, not with a trace, whose ranks have tokens");
+  }
+}
+
+}  // namespace
+
 void check_ranks(const Scenario& scenario) {
   const WorldSpec& world = scenario.world;
   const auto refuse = [&scenario](const std::string& key, const std::string& why) {
@@ -31,6 +59,7 @@ void check_ranks(const Scenario& scenario) {
     refuse("world.pp", text(world.pp, " stages for ", scenario.model.num_layers,
                             " layers: a stage would have none"));
   }
+  if (!world.masked_ranks.empty()) check_masked_ranks(scenario, refuse);
   for (int layer = 0; layer < scenario.model.num_layers && !world.expert_parallel; ++layer) {
     const Count intermediate = scenario.model.layer(layer).intermediate_size;
     if (intermediate % world.expert_ranks() == 0) continue;

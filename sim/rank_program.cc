@@ -238,9 +238,11 @@ class RankProgram {
                 watch_.ledger);
   }
 
-  // Whether the layer's combine adds rows that owners send home.
+  // Whether the layer's combine adds rows that owners send home. Of masked ranks none comes, which
+  // the replay does not know.
   bool sums_messages() const {
     return has_ordered_messages(job_.backend.capabilities.recipe) && moves_rows() &&
+           job_.scenario.world.masked_ranks.empty() &&
            job_.backend.capabilities.dispatch_reach == DispatchReach::owner_ranks;
   }
 

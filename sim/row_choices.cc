@@ -30,7 +30,9 @@ std::vector<std::int16_t> RowChoices::of(std::int64_t tag) const {
 }
 
 int RowChoices::owner_of(int expert) const {
-  return expert < 0 ? -1 : facts_.expert_map.rank_of[static_cast<std::size_t>(expert)];
+  if (expert < 0) return -1;
+  const int owner = facts_.expert_map.rank_of[static_cast<std::size_t>(expert)];
+  return facts_.inputs.is_masked(owner) ? -1 : owner;
 }
 
 std::vector<int> RowChoices::as_received(std::int64_t tag) const {

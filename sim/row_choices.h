@@ -23,7 +23,8 @@ class RowChoices {
   std::vector<int> as_received(std::int64_t tag) const;
 
   bool lives_here(int expert) const { return owner_of(expert) == facts_.parallel.ep_rank; }
-  int owner_of(int expert) const;  // -1 of a masked choice
+  // -1 of a masked choice and of an expert on a masked rank.
+  int owner_of(int expert) const;
 
   // Whether row [1, hidden_size], in host memory, is what the tag's token holds.
   bool holds(const Tensor& row, std::int64_t tag) const;

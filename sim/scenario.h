@@ -38,6 +38,7 @@ struct WorldSpec {
   int pcp = 1;
   bool expert_parallel = true;
   bool sequence_parallel = false;
+  std::vector<int> masked_ranks = {};  // of the EP group: dead ones, whose experts answer nobody
 
   int num_ranks() const { return dp * pp * pcp * tp; }
   // Ranks that share the experts of a layer out, whole or in shards.

@@ -35,8 +35,9 @@ std::vector<ScenarioKey> top_level_keys() {
 }
 
 std::vector<ScenarioKey> world_keys() {
-  return {{"world", "dp"},  {"world", "tp"}, {"world", "pp"},
-          {"world", "pcp"}, {"world", "ep"}, {"world", "sequence_parallel"}};
+  return {{"world", "dp"},          {"world", "tp"}, {"world", "pp"},
+          {"world", "pcp"},         {"world", "ep"}, {"world", "sequence_parallel"},
+          {"world", "masked_ranks"}};
 }
 
 std::vector<ScenarioKey> model_keys() {

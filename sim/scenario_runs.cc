@@ -125,6 +125,24 @@ void read_router(const ScenarioMap& map, ModelSpec& model) {
 
 }  // namespace
 
+namespace {
+
+void read_masked_ranks(const YamlNode& node, Scenario& scenario) {
+  if (node.kind != YamlKind::sequence) {
+    refuse_at(node, "world.masked_ranks", "is not a list of ranks");
+  }
+  for (const YamlNode& item : node.items) {
+    const auto rank =
+        static_cast<int>(integer_of(item, "world.masked_ranks", 0, scenario.world.dp - 1));
+    if (std::ranges::count(scenario.world.masked_ranks, rank) > 0) {
+      refuse_at(item, "world.masked_ranks", text(rank, " is given twice"));
+    }
+    scenario.world.masked_ranks.push_back(rank);
+  }
+}
+
+}  // namespace
+
 void read_world(const YamlNode& node, Scenario& scenario) {
   const ScenarioMap map(node, "world", "world", scenario);
   scenario.world.dp = static_cast<int>(map.integer("dp", {1, ranks_max}, scenario.world.dp));
@@ -134,6 +152,7 @@ void read_world(const YamlNode& node, Scenario& scenario) {
   scenario.world.sequence_parallel =
       map.boolean("sequence_parallel", scenario.world.sequence_parallel);
   scenario.world.expert_parallel = map.boolean("ep", scenario.world.expert_parallel);
+  if (const YamlNode* masked = map.find("masked_ranks")) read_masked_ranks(*masked, scenario);
 }
 
 void read_model(const YamlNode& node, Scenario& scenario) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backends/placement/expert_placement.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/mix.h"
@@ -238,10 +239,31 @@ std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Ten
   return oracles_[static_cast<std::size_t>(layer)]->outputs(first_layer_ + layer, expert, rows);
 }
 
+bool WorldInputs::is_masked(int ep_rank) const {
+  return std::ranges::count(scenario_.world.masked_ranks, ep_rank) > 0;
+}
+
+Buffer WorldInputs::answered_ids(const CellInputs& inputs, Memory& memory) const {
+  Buffer ids = copy_of(inputs.topk_ids.tensor(), memory);
+  const WorldSpec& world = scenario_.world;
+  const ExpertMap owners = determine_expert_map(scenario_.model.num_experts, world.expert_ranks(),
+                                                scenario_.model.placement);
+  for (std::int32_t& id : elements_of<std::int32_t>(ids.tensor())) {
+    if (id >= 0 && is_masked(owners.rank_of[static_cast<std::size_t>(id)])) id = -1;
+  }
+  return ids;
+}
+
 golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) const {
-  return oracles_[static_cast<std::size_t>(layer)]->expected(
-      first_layer_ + layer,
-      {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()});
+  const auto& oracle = oracles_[static_cast<std::size_t>(layer)];
+  const Tensor& rows = inputs.hidden_states.tensor();
+  const Tensor& weights = inputs.topk_weights.tensor();
+  if (scenario_.world.masked_ranks.empty()) {
+    return oracle->expected(first_layer_ + layer, {rows, inputs.topk_ids.tensor(), weights});
+  }
+  const auto host = make_host_memory(Poison::off);
+  const Buffer ids = answered_ids(inputs, *host);
+  return oracle->expected(first_layer_ + layer, {rows, ids.tensor(), weights});
 }
 
 golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token) const {

@@ -71,6 +71,9 @@ class WorldInputs {
   std::uint64_t routing_digest(int step) const;
   bool is_recorded() const { return recorded_; }
 
+  // Whether a rank of the EP group is dead: its experts answer nobody.
+  bool is_masked(int ep_rank) const;
+
   // The number of a rank's token among all of the world. What a token is follows from it alone.
   Count global_token(int step, int rank, Count token) const;
 
@@ -81,6 +84,8 @@ class WorldInputs {
   MadeLayer made_layer(int layer) const;
   golden::OracleModel oracle_model(int layer) const;
   std::uint64_t hidden_seed(int layer, Count global) const;
+  // topk_ids as the oracle takes them: -1 for experts of masked ranks.
+  Buffer answered_ids(const CellInputs& inputs, Memory& memory) const;
 
   const Scenario& scenario_;
   bool recorded_ = false;

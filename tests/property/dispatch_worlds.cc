@@ -60,11 +60,18 @@ class DispatchRank {
         kernels_(make_cpu_kernels(group.memory())),
         map_(determine_expert_map(world.num_experts, world.num_ranks(), world.placement)),
         groups_{*alone_, *alone_, traced_, traced_},
-        prepare_finalize_(backend.make(
-            {groups_, make_parallel_config({.sizes = {.dp = world.num_ranks()}}, group.rank()),
-             traced_.memory(), map_, Provenance::travels, NaiveForm::ep_group, kernels_.get(),
-             backend.capabilities.fixed_capacity ? tokens_of_rank_max : 0, world.weight_on_input,
-             world.arrival_seed})) {}
+        prepare_finalize_(
+            backend.make({groups_,
+                          make_parallel_config({.sizes = {.dp = world.num_ranks()}}, group.rank()),
+                          traced_.memory(),
+                          map_,
+                          Provenance::travels,
+                          NaiveForm::ep_group,
+                          kernels_.get(),
+                          backend.capabilities.fixed_capacity ? tokens_of_rank_max : 0,
+                          world.weight_on_input,
+                          {},
+                          world.arrival_seed})) {}
 
   // tokens: rows of each rank, the first of what it has.
   Call call(const std::vector<Count>& tokens) {

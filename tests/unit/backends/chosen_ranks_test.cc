@@ -95,9 +95,17 @@ class ExampleRank {
     const Buffer topk_weights = rows_with(memory, {num_rows, 2, DType::f32}, weights);
     const ParallelGroups groups{*alone_, *alone_, traced_, traced_};
     const auto prepare_finalize =
-        example_.backend.make({groups, make_parallel_config({.sizes = {.dp = 2}}, traced_.rank()),
-                               memory, map_, Provenance::travels, NaiveForm::ep_group,
-                               kernels_.get(), capacity, false, example_.arrival_seed});
+        example_.backend.make({groups,
+                               make_parallel_config({.sizes = {.dp = 2}}, traced_.rank()),
+                               memory,
+                               map_,
+                               Provenance::travels,
+                               NaiveForm::ep_group,
+                               kernels_.get(),
+                               capacity,
+                               false,
+                               {},
+                               example_.arrival_seed});
     const std::vector<Count> tokens = {3, 2};
     Dispatched dispatched = prepare_finalize->prepare(
         hidden.tensor(), {topk_ids.tensor(), topk_weights.tensor()}, tokens);

@@ -146,7 +146,13 @@ TEST_CASE("scenario: world") {
       {"name: s\nworld: {ep: yes}", ":2:13: world.ep: 'yes' is not true or false"},
       {"name: s\nworld: {dq: 2}",
        ":2:9: world: unknown key 'dq'; known: dp, tp, pp, pcp, ep, "
-       "sequence_parallel; did you mean 'dp'?"},
+       "sequence_parallel, masked_ranks; did you mean 'dp'?"},
+      {"name: s\nworld: {dp: 2, masked_ranks: 1}",
+       ":2:30: world.masked_ranks: is not a list of ranks"},
+      {"name: s\nworld: {dp: 2, masked_ranks: [2]}",
+       ":2:31: world.masked_ranks: '2' is not an integer from 0 to 1"},
+      {"name: s\nworld: {dp: 3, masked_ranks: [1, 1]}",
+       ":2:34: world.masked_ranks: 1 is given twice"},
   });
 }
 
@@ -162,6 +168,11 @@ TEST_CASE("scenario: worlds that cannot be") {
        "tp 1"},
       {world("tp: 2, ep: false, sequence_parallel: true"),
        ":3:53: world.sequence_parallel: needs ep, tp above 1 and dp above 1, here ep false"},
+      {world("masked_ranks: [1]"), ":3:30: world.masked_ranks: rank 1 is dead and has tokens"},
+      {world("masked_ranks: [0, 1]"), ":3:30: world.masked_ranks: leaves no rank alive"},
+      {world("tp: 2, masked_ranks: [1]"), ":3:37: world.masked_ranks: needs ep, and tp and pcp 1"},
+      {world("masked_ranks: [1]", "model: {placement: round_robin}"),
+       ":3:30: world.masked_ranks: needs linear placement and no eplb"},
       {world("pp: 2"), ":3:20: world.pp: 2 stages for 1 layers: a stage would have none"},
       {world("tp: 2, ep: false", "model: {intermediate: 6}"),
        ":4:23: model.intermediate: without ep the 4 ranks of dp x pcp x tp share every expert, and "
