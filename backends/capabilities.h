@@ -44,6 +44,11 @@ enum class ForeignChoices { as_sent, non_local_expert };
 // and gets them all back, or they split the sending (pplx).
 enum class TpReplicas { send_all, split };
 
+// Where received rows lie in the standard format. exact: as many rows as came. worst_case: capacity
+// rows of every rank, those that came first. by_source: a window for every rank, as long as the
+// longest rank of the step. Rows that nobody sent have the ids -1.
+enum class ReceiveRoom { exact, worst_case, by_source };
+
 // Room for a fixed number of rows: what one rank may hand to a dispatch.
 struct FixedCapacity {
   Count default_tokens = 0;  // where nobody asks for another (distribution-layer.md, 6.5, 6.6)
@@ -74,9 +79,8 @@ struct Capabilities {
   bool moves_between_dp_ranks = true;        // false: only worlds with dp 1 can use it
   bool takes_router_logits = false;          // rows may travel with logits: selection: monolithic
   std::optional<DType> topk_ids_dtype = {};  // what the wire wants; none: any
-  std::optional<Count> max_num_tokens_per_rank = {};  // the same in every world; none: any
-  std::optional<FixedCapacity> fixed_capacity = {};   // as a world asks for; none: no room to size
-  bool pads_received_rows = false;  // standard: rows that nobody sent, with the ids -1
+  std::optional<FixedCapacity> fixed_capacity = {};  // as a world asks for; none: no room to size
+  ReceiveRoom receive_room = ReceiveRoom::exact;
   ForeignChoices foreign_choices = ForeignChoices::as_sent;
   TpReplicas tp_replicas = TpReplicas::send_all;
   bool masks_ranks = false;               // dead ranks can be skipped (elastic EP)
@@ -84,6 +88,8 @@ struct Capabilities {
   std::optional<int> max_in_flight = {};  // dispatches whose combine is still to come
   WireLimits limits = {};
   ReductionRecipe recipe = {};  // of the whole combine, as the judge replays it
+
+  bool pads_received_rows() const { return receive_room != ReceiveRoom::exact; }
 };
 
 // Columns with which rows of this many travel. REQUIRES that one of limits.hidden_sizes holds them.

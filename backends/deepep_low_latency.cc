@@ -1,35 +1,12 @@
 // deepep_low_latency: DeepEP's low-latency mode, one message for each choice into fixed room.
-// vLLM: prepare_finalize/deepep_ll.py; distribution-layer.md, 9.4. At most 511 tokens of a rank:
-// its queues of depth 1024 hold two entries for each and two more. Two results may be under way.
+// vLLM: prepare_finalize/deepep_ll.py; distribution-layer.md, 9.4.
 
-#include "backends/slot_dispatch.h"
+#include "backends/low_latency.h"
 
 namespace moe::backends {
 
 extern const Backend deepep_low_latency;
-const Backend deepep_low_latency = {
-    .capabilities = {.activation_format = ActivationFormat::batched_experts,
-                     .dispatch_reach = DispatchReach::owner_ranks,
-                     .weights_applied_by = WeightsAppliedBy::source_rank,
-                     .dispatch_move = DispatchMove::slot_messages,
-                     .combine_move = CombineMove::slot_messages,
-                     .output_is_reduced = true,
-                     .needs_routing_tables = true,
-                     .topk_ids_dtype = DType::i64,
-                     .fixed_capacity = FixedCapacity{.default_tokens = 256, .most = 511},
-                     .masks_ranks = true,
-                     .arrival_is_free = true,
-                     .max_in_flight = 2,
-                     .limits = {.hidden_sizes = {2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192},
-                                .row_dtypes = {DType::bf16},
-                                .max_top_k = 11,
-                                .needs_even_experts = true,
-                                .capacity_multiple = 4},
-                     .recipe = {{.operands = Operands::all_slots, .weighting = Weighting::whole}}},
-    .make =
-        [](const PrepareFinalizeConfig& config) {
-          return make_slot_dispatch(config, deepep_low_latency.capabilities);
-        },
-};
+const Backend deepep_low_latency = {.capabilities = low_latency_capabilities(),
+                                    .make = slot_dispatch_of<deepep_low_latency>};
 
 }  // namespace moe::backends

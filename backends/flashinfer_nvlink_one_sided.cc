@@ -6,25 +6,21 @@
 #include "backends/rank_dispatch.h"
 
 namespace moe::backends {
+namespace {
+
+Capabilities declared() {
+  Capabilities own = rank_dispatch_capabilities();
+  own.topk_ids_dtype = DType::i32;
+  own.fixed_capacity = FixedCapacity{.default_tokens = 8192};
+  own.receive_room = ReceiveRoom::by_source;
+  own.limits = {.row_dtypes = {DType::bf16}};
+  return own;
+}
+
+}  // namespace
 
 extern const Backend flashinfer_nvlink_one_sided;
-const Backend flashinfer_nvlink_one_sided = {
-    .capabilities = {.dispatch_reach = DispatchReach::owner_ranks,
-                     .dispatch_move = DispatchMove::rank_messages,
-                     .combine_move = CombineMove::rank_messages,
-                     .output_is_reduced = true,
-                     .topk_ids_dtype = DType::i32,
-                     .fixed_capacity = FixedCapacity{.default_tokens = 8192},
-                     .pads_received_rows = true,
-                     .limits = {.row_dtypes = {DType::bf16}},
-                     .recipe = {{.operands = Operands::local_slots,
-                                 .weighting = Weighting::separate},
-                                {.operands = Operands::ranks}}},
-    .make =
-        [](const PrepareFinalizeConfig& config) {
-          return make_rank_dispatch(config, flashinfer_nvlink_one_sided.capabilities,
-                                    ReceiveRoom::by_source);
-        },
-};
+const Backend flashinfer_nvlink_one_sided = {.capabilities = declared(),
+                                             .make = rank_dispatch_of<flashinfer_nvlink_one_sided>};
 
 }  // namespace moe::backends

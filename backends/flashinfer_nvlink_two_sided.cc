@@ -5,22 +5,18 @@
 #include "backends/rank_dispatch.h"
 
 namespace moe::backends {
+namespace {
+
+Capabilities declared() {
+  Capabilities own = rank_dispatch_capabilities();
+  own.topk_ids_dtype = DType::i32;
+  return own;
+}
+
+}  // namespace
 
 extern const Backend flashinfer_nvlink_two_sided;
-const Backend flashinfer_nvlink_two_sided = {
-    .capabilities = {.dispatch_reach = DispatchReach::owner_ranks,
-                     .dispatch_move = DispatchMove::rank_messages,
-                     .combine_move = CombineMove::rank_messages,
-                     .output_is_reduced = true,
-                     .topk_ids_dtype = DType::i32,
-                     .recipe = {{.operands = Operands::local_slots,
-                                 .weighting = Weighting::separate},
-                                {.operands = Operands::ranks}}},
-    .make =
-        [](const PrepareFinalizeConfig& config) {
-          return make_rank_dispatch(config, flashinfer_nvlink_two_sided.capabilities,
-                                    ReceiveRoom::exact);
-        },
-};
+const Backend flashinfer_nvlink_two_sided = {.capabilities = declared(),
+                                             .make = rank_dispatch_of<flashinfer_nvlink_two_sided>};
 
 }  // namespace moe::backends

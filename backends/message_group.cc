@@ -33,6 +33,11 @@ int MessageGroup::num_replicas() const {
   return config_.parallel.is_sequence_parallel() ? 1 : config_.groups.tp.size();
 }
 
+int MessageGroup::num_dispatchers() const {
+  const bool are_split = capabilities_.tp_replicas == TpReplicas::split;
+  return num_ranks() / (are_split ? num_replicas() : 1);
+}
+
 std::vector<Count> MessageGroup::split(Count rows) const {
   const int replicas = num_replicas();
   if (capabilities_.tp_replicas == TpReplicas::split) return even_split(rows, replicas);
@@ -97,6 +102,18 @@ Buffer MessageGroup::widened(const Tensor& rows) const {
 
 Buffer MessageGroup::cut(const Tensor& rows, Count columns) const {
   return kernels().resize_columns(rows, columns);
+}
+
+Buffer MessageGroup::sent_home(const Tensor& expert_output, const ReturnPath& path) const {
+  const bool has_places = path.received_at.columns > 0;
+  const Buffer given =
+      has_places ? kernels().gather_rows(expert_output, path.received_at) : Buffer();
+  const Buffer sent = widened(has_places ? given.tensor() : expert_output);
+  const Buffer returned(memory(),
+                        {total_rows(path.messages_to), sent.tensor().columns, expert_output.dtype});
+  communicator().all_to_all_v({&sent.tensor(), 1}, path.messages_from, path.messages_to,
+                              {&returned.tensor(), 1});
+  return cut(returned.tensor(), expert_output.columns);
 }
 
 Buffer MessageGroup::tags(Count rows) const {

@@ -24,6 +24,8 @@ class MessageGroup {
   int num_ranks() const { return config_.groups.ep.size(); }
   const ExpertMap& expert_map() const { return config_.expert_map; }
   int num_local_experts() const;
+  // Ranks whose rows an expert's room must hold.
+  int num_dispatchers() const;
 
   // The rows that this rank sends, out of those that it holds: first row and count.
   struct Share {
@@ -47,6 +49,10 @@ class MessageGroup {
   // Rows with the columns of the wire; rows with the columns of the layer.
   Buffer widened(const Tensor& rows) const;
   Buffer cut(const Tensor& rows, Count columns) const;
+
+  // The way back: answers to all messages from where they stand in expert_output. RETURNS the
+  // answers to this rank's messages, in the order in which it sent them.
+  Buffer sent_home(const Tensor& expert_output, const ReturnPath& path) const;
 
   bool has_tags() const { return config_.provenance == Provenance::travels; }
   // Of this rank's own rows.

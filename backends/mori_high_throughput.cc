@@ -2,30 +2,12 @@
 // One copy of a row for each rank that owns a choice, into worst-case room with a count on the
 // device. vLLM: prepare_finalize/mori.py; distribution-layer.md, 9.6.
 
-#include "backends/rank_dispatch.h"
+#include "backends/mori.h"
 
 namespace moe::backends {
 
 extern const Backend mori_high_throughput;
-const Backend mori_high_throughput = {
-    .capabilities = {.dispatch_reach = DispatchReach::owner_ranks,
-                     .dispatch_move = DispatchMove::rank_messages,
-                     .combine_move = CombineMove::rank_messages,
-                     .output_is_reduced = true,
-                     .topk_ids_dtype = DType::i32,
-                     .fixed_capacity = FixedCapacity{.default_tokens = 8192},
-                     .pads_received_rows = true,
-                     .limits = {.row_dtypes = {DType::bf16},
-                                .needs_even_experts = true,
-                                .takes_weight_on_input = false},
-                     .recipe = {{.operands = Operands::local_slots,
-                                 .weighting = Weighting::separate},
-                                {.operands = Operands::ranks}}},
-    .make =
-        [](const PrepareFinalizeConfig& config) {
-          return make_rank_dispatch(config, mori_high_throughput.capabilities,
-                                    ReceiveRoom::worst_case);
-        },
-};
+const Backend mori_high_throughput = {.capabilities = mori_capabilities(),
+                                      .make = rank_dispatch_of<mori_high_throughput>};
 
 }  // namespace moe::backends

@@ -4,7 +4,6 @@
 #include "backends/rank_dispatch.h"
 
 #include <algorithm>
-#include <array>
 
 #include "backends/message_group.h"
 
@@ -24,16 +23,15 @@ struct Received {
 
 class RankDispatch final : public PrepareFinalize {
  public:
-  RankDispatch(const PrepareFinalizeConfig& config, const Capabilities& capabilities,
-               ReceiveRoom room)
+  RankDispatch(const PrepareFinalizeConfig& config, const Capabilities& capabilities)
       : group_(config, capabilities),
         rank_(config.groups.ep.rank()),
         ids_dtype_(capabilities.topk_ids_dtype.value_or(DType::i32)),
         foreign_choices_(capabilities.foreign_choices),
-        room_(room),
+        room_(capabilities.receive_room),
         max_num_tokens_(config.max_num_tokens),
         rank_of_(group_.copied(config.expert_map.rank_of)),
-        local_of_(group_.copied(local_experts(config))) {}
+        local_of_(group_.copied(config.expert_map.slots_on(config.groups.ep.rank()))) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
@@ -55,29 +53,14 @@ class RankDispatch final : public PrepareFinalize {
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     dispatched.handle.use();
     const ReturnPath& path = dispatched.handle.return_path;
-    const bool has_places = path.received_at.rows > 0 || room_ != ReceiveRoom::exact;
-    const Buffer given =
-        has_places ? group_.kernels().gather_rows(expert_output, path.received_at) : Buffer();
-    const Buffer sent = group_.widened(has_places ? given.tensor() : expert_output);
-    const Buffer returned(group_.memory(), {total_rows(path.messages_to), sent.tensor().columns,
-                                            expert_output.dtype});
-    group_.communicator().all_to_all_v({&sent.tensor(), 1}, path.messages_from, path.messages_to,
-                                       {&returned.tensor(), 1});
-    const Buffer partial = group_.cut(returned.tensor(), output.columns);
+    const Buffer partial = group_.sent_home(expert_output, path);
     group_.kernels().weight_and_reduce(partial.tensor(), path.message_of,
-                                       ones(path.message_of).tensor(), output);
+                                       weights_of_one(path.message_of, group_.memory()).tensor(),
+                                       output);
     group_.tag_result(expert_output, output);
   }
 
  private:
-  static std::vector<int> local_experts(const PrepareFinalizeConfig& config) {
-    std::vector<int> local(config.expert_map.local_of);
-    for (std::size_t expert = 0; expert < local.size(); ++expert) {
-      if (config.expert_map.rank_of[expert] != config.groups.ep.rank()) local[expert] = -1;
-    }
-    return local;
-  }
-
   ReturnPath exchanged_counts(const RowPlanBuffers& plan) const {
     std::vector<std::int32_t> first(static_cast<std::size_t>(group_.num_ranks()) + 1);
     group_.memory().copy_to_host(plan.first_row.tensor(),
@@ -188,11 +171,6 @@ class RankDispatch final : public PrepareFinalize {
     dispatched.provenance = scattered(received.tags.tensor(), at, group_.no_tags(num_rows), handle);
   }
 
-  Buffer ones(const Tensor& like) const {
-    std::vector<float> values(static_cast<std::size_t>(like.rows * like.columns), 1.0F);
-    return copy_of({values.data(), like.rows, like.columns, DType::f32, {}}, group_.memory());
-  }
-
   MessageGroup group_;
   int rank_;
   DType ids_dtype_;
@@ -205,10 +183,18 @@ class RankDispatch final : public PrepareFinalize {
 
 }  // namespace
 
+Capabilities rank_dispatch_capabilities() {
+  return {.dispatch_reach = DispatchReach::owner_ranks,
+          .dispatch_move = DispatchMove::rank_messages,
+          .combine_move = CombineMove::rank_messages,
+          .output_is_reduced = true,
+          .recipe = {{.operands = Operands::local_slots, .weighting = Weighting::separate},
+                     {.operands = Operands::ranks}}};
+}
+
 std::unique_ptr<PrepareFinalize> make_rank_dispatch(const PrepareFinalizeConfig& config,
-                                                    const Capabilities& capabilities,
-                                                    ReceiveRoom room) {
-  return std::make_unique<RankDispatch>(config, capabilities, room);
+                                                    const Capabilities& capabilities) {
+  return std::make_unique<RankDispatch>(config, capabilities);
 }
 
 }  // namespace moe

@@ -8,12 +8,16 @@
 
 namespace moe {
 
-// Where received rows lie. exact: as many rows as came. worst_case: capacity rows of every rank,
-// those that came first. by_source: room for the longest rank of the step for every rank.
-enum class ReceiveRoom { exact, worst_case, by_source };
+// What all of them declare; each has more of its own.
+Capabilities rank_dispatch_capabilities();
 
 std::unique_ptr<PrepareFinalize> make_rank_dispatch(const PrepareFinalizeConfig& config,
-                                                    const Capabilities& capabilities,
-                                                    ReceiveRoom room);
+                                                    const Capabilities& capabilities);
+
+// A backend's maker.
+template <const Backend& backend>
+std::unique_ptr<PrepareFinalize> rank_dispatch_of(const PrepareFinalizeConfig& config) {
+  return make_rank_dispatch(config, backend.capabilities);
+}
 
 }  // namespace moe

@@ -5,7 +5,6 @@
 #include "backends/slot_dispatch.h"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 
 #include "backends/message_group.h"
@@ -20,7 +19,7 @@ class SlotDispatch final : public PrepareFinalize {
  public:
   SlotDispatch(const PrepareFinalizeConfig& config, const Capabilities& capabilities)
       : group_(config, capabilities),
-        capacity_(config.max_num_tokens * num_dispatchers(config, capabilities)),
+        capacity_(config.max_num_tokens * group_.num_dispatchers()),
         max_in_flight_(capabilities.max_in_flight),
         weight_on_input_(config.weight_on_input),
         arrival_seed_(config.arrival_seed),
@@ -49,14 +48,9 @@ class SlotDispatch final : public PrepareFinalize {
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
     dispatched.handle.use();
     const ReturnPath& path = dispatched.handle.return_path;
-    const Buffer given = group_.kernels().gather_rows(expert_output, path.received_at);
-    const Buffer sent = group_.widened(given.tensor());
-    const Buffer returned(group_.memory(), {total_rows(path.messages_to), sent.tensor().columns,
-                                            expert_output.dtype});
-    group_.communicator().all_to_all_v({&sent.tensor(), 1}, path.messages_from, path.messages_to,
-                                       {&returned.tensor(), 1});
-    const Buffer rows = group_.cut(returned.tensor(), output.columns);
-    const Buffer ones = weight_on_input_ ? ones_like(path.topk_weights) : Buffer();
+    const Buffer rows = group_.sent_home(expert_output, path);
+    const Buffer ones =
+        weight_on_input_ ? weights_of_one(path.topk_weights, group_.memory()) : Buffer();
     const Buffer part(group_.memory(), {path.message_of.rows, output.columns, output.dtype});
     group_.kernels().fused_weight_and_reduce(rows.tensor(), path.message_of,
                                              weight_on_input_ ? ones.tensor() : path.topk_weights,
@@ -66,20 +60,12 @@ class SlotDispatch final : public PrepareFinalize {
   }
 
  private:
-  static Count num_dispatchers(const PrepareFinalizeConfig& config,
-                               const Capabilities& capabilities) {
-    const int ranks = config.groups.ep.size();
-    if (capabilities.tp_replicas == TpReplicas::send_all) return ranks;
-    return ranks / (config.parallel.is_sequence_parallel() ? 1 : config.groups.tp.size());
-  }
-
   static std::vector<Count> counts(const ExpertMap& map) {
     return {map.num_local_experts.begin(), map.num_local_experts.end()};
   }
 
   // Of each expert its number among the slots of all ranks, ranks ascending (vLLM:
-  // global_to_physical, where placement is not linear); -1
-  // on a masked rank.
+  // global_to_physical, where placement is not linear); -1 on a masked rank.
   static std::vector<std::int32_t> slots(const PrepareFinalizeConfig& config,
                                          const std::vector<std::int32_t>& first_expert) {
     const ExpertMap& map = config.expert_map;
@@ -200,11 +186,6 @@ class SlotDispatch final : public PrepareFinalize {
     return Flight(&num_in_flight_);
   }
 
-  Buffer ones_like(const Tensor& weights) const {
-    std::vector<float> ones(static_cast<std::size_t>(weights.rows * weights.columns), 1.0F);
-    return copy_of({ones.data(), weights.rows, weights.columns, DType::f32, {}}, group_.memory());
-  }
-
   MessageGroup group_;
   Count capacity_;
   std::optional<int> max_in_flight_;
@@ -216,6 +197,16 @@ class SlotDispatch final : public PrepareFinalize {
 };
 
 }  // namespace
+
+Capabilities slot_dispatch_capabilities() {
+  return {.activation_format = ActivationFormat::batched_experts,
+          .dispatch_reach = DispatchReach::owner_ranks,
+          .weights_applied_by = WeightsAppliedBy::source_rank,
+          .dispatch_move = DispatchMove::slot_messages,
+          .combine_move = CombineMove::slot_messages,
+          .output_is_reduced = true,
+          .recipe = {{.operands = Operands::all_slots, .weighting = Weighting::whole}}};
+}
 
 std::unique_ptr<PrepareFinalize> make_slot_dispatch(const PrepareFinalizeConfig& config,
                                                     const Capabilities& capabilities) {

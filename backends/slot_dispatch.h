@@ -9,8 +9,17 @@
 
 namespace moe {
 
-// capacity: rows of one expert's room, max_num_tokens for each rank that sends.
+// What all of them declare; each has more of its own.
+Capabilities slot_dispatch_capabilities();
+
+// An expert's room has max_num_tokens rows for each rank that sends.
 std::unique_ptr<PrepareFinalize> make_slot_dispatch(const PrepareFinalizeConfig& config,
                                                     const Capabilities& capabilities);
+
+// A backend's maker.
+template <const Backend& backend>
+std::unique_ptr<PrepareFinalize> slot_dispatch_of(const PrepareFinalizeConfig& config) {
+  return make_slot_dispatch(config, backend.capabilities);
+}
 
 }  // namespace moe

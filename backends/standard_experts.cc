@@ -33,7 +33,7 @@ class StandardExperts final : public Experts {
         kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
     const Tensor& result = computed.tensor().columns > 0 ? computed.tensor() : rows.tensor();
     const Buffer ones = router_weight_ == RouterWeight::on_input
-                            ? ones_like(dispatched.routing.topk_weights)
+                            ? weights_of_one(dispatched.routing.topk_weights, kernels_.memory())
                             : Buffer();
     kernels_.weight_and_reduce(
         result, plan.row_of.tensor(),
@@ -43,12 +43,6 @@ class StandardExperts final : public Experts {
   }
 
  private:
-  Buffer ones_like(const Tensor& weights) {
-    const std::vector<float> ones(static_cast<std::size_t>(weights.rows * weights.columns), 1.0F);
-    return copy_of({const_cast<float*>(ones.data()), weights.rows, weights.columns, DType::f32, {}},
-                   kernels_.memory());
-  }
-
   Kernels& kernels_;
   int num_local_experts_;
   RouterWeight router_weight_ = RouterWeight::on_output;

@@ -31,12 +31,18 @@ void add_message(std::vector<WireMessage>& messages, const WireMessage& message)
 
 // The way of one tensor's rows to a peer and of that peer's rows to this rank.
 struct Ways {
+  int peer = 0;
+  int tensor_id = 0;
   Tensor sent;
   Tensor received;
 };
 
-void add_ways(Moves& moves, int peer, int tensor_id, const Ways& ways) {
-  const auto& [sent, received] = ways;
+void add_ways(Moves& moves, int rank, const Ways& ways) {
+  const auto& [peer, tensor_id, sent, received] = ways;
+  if (peer == rank) {
+    moves.kept.emplace_back(sent, received);
+    return;
+  }
   add_message(moves.sent, {peer, tensor_id, sent});
   add_message(moves.received, {peer, tensor_id, received});
 }
@@ -54,12 +60,8 @@ Moves all_gather_moves(int rank, Tensors rows, RowCounts rows_per_rank, Tensors 
   Moves moves;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const int peer : ranks_from(rank, size_of(rows_per_rank))) {
-      const Ways ways{rows[i], part_of(gathered[i], rows_per_rank, peer)};
-      if (peer == rank) {
-        moves.kept.emplace_back(ways.sent, ways.received);
-      } else {
-        add_ways(moves, peer, static_cast<int>(i), ways);
-      }
+      add_ways(moves, rank,
+               {peer, static_cast<int>(i), rows[i], part_of(gathered[i], rows_per_rank, peer)});
     }
   }
   return moves;
@@ -70,12 +72,9 @@ Moves all_to_all_moves(int rank, Tensors sent, RowCounts rows_to, RowCounts rows
   Moves moves;
   for (std::size_t i = 0; i < sent.size(); ++i) {
     for (const int peer : ranks_from(rank, size_of(rows_to))) {
-      const Ways ways{part_of(sent[i], rows_to, peer), part_of(received[i], rows_from, peer)};
-      if (peer == rank) {
-        moves.kept.emplace_back(ways.sent, ways.received);
-      } else {
-        add_ways(moves, peer, static_cast<int>(i), ways);
-      }
+      add_ways(moves, rank,
+               {peer, static_cast<int>(i), part_of(sent[i], rows_to, peer),
+                part_of(received[i], rows_from, peer)});
     }
   }
   return moves;

@@ -98,8 +98,7 @@ void check_backend_name(const std::string& name) {
   std::vector<std::string> names;
   for (const RegistryRow& row : registry()) names.emplace_back(row.name);
   for (const std::string_view known : all_backend_names()) {
-    if (find_backend(emulation_of(known)) == nullptr || emulation_of(known) != known)
-      names.emplace_back(known);
+    if (find_backend(known) == nullptr) names.emplace_back(known);
   }
   chosen("unknown backend", name, names);
 }

@@ -31,7 +31,8 @@ std::string dispatch_words(const Capabilities& has) {
                                                      "one row for each rank that owns a choice",
                                                      "one row for each choice"};
   std::string said(words[static_cast<std::size_t>(has.dispatch_move)]);
-  if (has.pads_received_rows) said += ", into worst-case room";
+  if (has.receive_room == ReceiveRoom::worst_case) said += ", into worst-case room";
+  if (has.receive_room == ReceiveRoom::by_source) said += ", into a window for each source";
   if (has.tp_replicas == TpReplicas::split) said += "; TP ranks split the sending";
   return said;
 }

@@ -154,11 +154,6 @@ void check_backend(const BenchSettings& settings) {
                                 .num_experts = num_experts,
                                 .max_num_tokens = bench_capacity(settings, capabilities)});
   if (!refusal.empty()) refuse(refusal);
-  const std::optional<Count> most = capabilities.max_num_tokens_per_rank;
-  if (most && settings.num_tokens > *most) {
-    refuse(text("takes at most ", *most, " tokens of a rank, not ", settings.num_tokens,
-                " (--tokens)"));
-  }
 }
 
 // Options that must fit one another.

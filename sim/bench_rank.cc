@@ -150,14 +150,6 @@ class BenchRank {
     return expert_map_.num_local_experts[static_cast<std::size_t>(group_.rank())];
   }
 
-  std::vector<int> local_experts() const {
-    std::vector<int> local(expert_map_.local_of);
-    for (std::size_t expert = 0; expert < local.size(); ++expert) {
-      if (expert_map_.rank_of[expert] != group_.rank()) local[expert] = -1;
-    }
-    return local;
-  }
-
   RouterSpec router_spec() const {
     return {.num_experts = settings_.shape.num_experts, .top_k = settings_.shape.top_k};
   }
@@ -177,7 +169,7 @@ class BenchRank {
   }
 
   std::unique_ptr<Experts> experts_on(Kernels& kernels) const {
-    const ExpertsConfig config{kernels, local_experts(), local_count()};
+    const ExpertsConfig config{kernels, expert_map_.slots_on(group_.rank()), local_count()};
     GemmWeights weights = random_weights(settings_, kernels.memory(), local_count(), group_.rank());
     if (is_batched()) return make_batched_experts(config, std::move(weights));
     return make_standard_experts(config, std::move(weights));
@@ -225,7 +217,7 @@ class BenchRank {
   }
 
   Buffer local_map() {
-    const std::vector<int> local = local_experts();
+    const std::vector<int> local = expert_map_.slots_on(group_.rank());
     std::vector<std::int32_t> map(local.begin(), local.end());
     return copy_of({map.data(), static_cast<Count>(map.size()), 1, DType::i32, {}},
                    group_.memory());

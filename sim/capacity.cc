@@ -38,17 +38,13 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs) {
 
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const Backend& backend,
                     const RunLine& line) {
-  std::optional<Count> most = backend.capabilities.max_num_tokens_per_rank;
-  if (backend.capabilities.fixed_capacity) {
-    most = max_num_tokens(scenario, backend.capabilities, profile_named(line.profile));
-  }
-  if (!most) return;
-  const std::string excess = first_excess(scenario, inputs, *most);
+  if (!backend.capabilities.fixed_capacity) return;
+  const Count most = max_num_tokens(scenario, backend.capabilities, profile_named(line.profile));
+  const std::string excess = first_excess(scenario, inputs, most);
   if (excess.empty()) return;
-  const bool is_traced = backend.capabilities.fixed_capacity && !scenario.max_num_batched_tokens &&
-                         scenario.traced_max_num_batched_tokens;
+  const bool is_traced = !scenario.max_num_batched_tokens && scenario.traced_max_num_batched_tokens;
   throw ScenarioError(text(scenario.path.empty() ? scenario.name : scenario.path, ": backend ",
-                           line.backend, " takes at most ", *most, " tokens of a rank",
+                           line.backend, " takes at most ", most, " tokens of a rank",
                            is_traced ? " (the trace's max_num_batched_tokens)" : "", ", but ",
                            excess));
 }

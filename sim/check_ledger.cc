@@ -51,7 +51,7 @@ const std::vector<CheckRow>& all_checks() {
        "the loads that routers record are what experts compute, and the plan that they ask for",
        "eplb"},
       {"FT", "a masked rank gets no row and gives none, and all ranks mask the same ones",
-       "low latency, NIXL and pplx"},
+       "rows in experts' rooms"},
       {"M-EP", "other DP x TP factorings of the same ranks give each token the same output",
        "same_under: factoring"},
       {"M-PERM", "the order of tokens and of ranks, and where experts live, change no output",

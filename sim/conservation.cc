@@ -41,7 +41,6 @@ class DispatchCheck {
     ledger_.looked("PROV");
     const HostCopy tags(dispatched.provenance, memory);
     const HostCopy ids(dispatched.routing.topk_ids, memory);
-    const HostCopy weights(dispatched.routing.topk_weights, memory);
     const auto tag_of = elements_of<std::int64_t>(tags.tensor());
     for (Count row = 0; row < dispatched.hidden_states.rows; ++row) {
       const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
@@ -54,6 +53,7 @@ class DispatchCheck {
       }
       ++arrivals_[tokens_.index_of(tag)];
       stands_in_order(row, tag);
+      stands_in_window(row, tag, dispatched.hidden_states.rows);
       ids_of_row(row, tag, row_ids);
     }
     check_payload(dispatched, tag_of, memory);
@@ -109,9 +109,19 @@ class DispatchCheck {
     last_place_ = std::max(last_place_, place);
   }
 
+  // Each source's rows begin where its window does.
+  void stands_in_window(Count row, std::int64_t tag, Count num_rows) {
+    if (facts_.capabilities.receive_room != ReceiveRoom::by_source) return;
+    const Count each = num_rows / std::ssize(tokens_.rows_per_rank());
+    if (row / each == rank_of_tag(tag)) return;
+    found("PROV", text("row ", row, " is ", tokens_.words(tag), " and stands outside of rows ",
+                       rank_of_tag(tag) * each, " to ", (rank_of_tag(tag) + 1) * each - 1,
+                       ", the window of source ", rank_of_tag(tag)));
+  }
+
   // A row that nobody sent says so twice.
   bool is_padding(std::int64_t tag, const Tensor& row_ids) const {
-    return facts_.capabilities.pads_received_rows && tag == no_row &&
+    return facts_.capabilities.pads_received_rows() && tag == no_row &&
            std::ranges::all_of(elements_of<std::int32_t>(row_ids), [](int id) { return id == -1; });
   }
 
@@ -185,7 +195,7 @@ void check_dispatched(const ConservationFacts& facts, golden::Cell cell,
   DispatchCheck check(facts, cell, ledger);
   const Tensor& tags = dispatched.provenance;
   const bool has_tags = tags.columns == 1 && tags.rows == dispatched.hidden_states.rows;
-  if (!facts.capabilities.pads_received_rows) {
+  if (!facts.capabilities.pads_received_rows()) {
     check.count(dispatched.hidden_states.rows);
   } else if (has_tags) {
     const HostCopy copy(tags, memory);

@@ -96,7 +96,7 @@ std::string heading(const ExplainedWorld& world) {
           : "   What arrives, by source rank: rows with the ids of all their choices. One that is "
             "masked or\n   lives elsewhere comes as an expert that is not there, with weight 0.\n";
   return text(foreign,
-              capabilities.pads_received_rows
+              capabilities.pads_received_rows()
                   ? "   The room is made before anybody knows how many come: unused rows have the "
                     "ids -1.\n"
                   : "");

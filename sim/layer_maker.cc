@@ -17,17 +17,10 @@
 #include "sim/generated_logits.h"
 #include "sim/loaded_experts.h"
 #include "sim/placement_choice.h"
+#include "sim/placement_faults.h"
 #include "sim/rank_program.h"
 
 namespace moe::sim {
-
-std::vector<int> LayerMaker::local_experts() const {
-  std::vector<int> local(at_.expert_map.local_of);
-  for (std::size_t expert = 0; expert < local.size(); ++expert) {
-    if (at_.expert_map.rank_of[expert] != at_.parallel.ep_rank) local[expert] = -1;
-  }
-  return local;
-}
 
 ExpertWeights LayerMaker::weights_of(int layer) const {
   const RankJob& job = at_.job;
@@ -73,7 +66,7 @@ LayerContract LayerMaker::contract_of(int layer) const {
           model.layer(layer).hidden_size,
           model.dtype,
           model.top_k,
-          local_experts(),
+          at_.expert_map.slots_on(at_.parallel.ep_rank),
           at_.expert_map.num_local_experts[static_cast<std::size_t>(at_.parallel.ep_rank)],
           max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
                          profile_named(at_.job.line.profile)),
@@ -105,15 +98,6 @@ std::unique_ptr<Router> LayerMaker::router_of(int layer, const FaultSite& site) 
   return at_.balance->with_replicas(layer, std::move(router));
 }
 
-// The dead ranks, as this rank knows them.
-std::vector<int> LayerMaker::masked_ranks() const {
-  for (const FaultSpec& fault : at_.job.faults) {
-    if (fault.name == "MF-58") return {};
-    if (fault.name == "MF-59" && fault_parameter(fault, "rank") == at_.rank) return {};
-  }
-  return at_.job.scenario.world.masked_ranks;
-}
-
 MoeRunner LayerMaker::make(int layer) const {
   const bool is_late = at_.job.line.selection == Selection::monolithic;
   const DispatchSite where = at_.job.line.dispatch_site;
@@ -126,18 +110,19 @@ MoeRunner LayerMaker::make(int layer) const {
                        at_.parallel,
                        at_.job.scenario.model.scale,
                        &at_.expert_map};
-  const PrepareFinalizeConfig config{at_.groups,
-                                     at_.parallel,
-                                     at_.memory,
-                                     at_.expert_map,
-                                     Provenance::travels,
-                                     at_.naive_form,
-                                     &at_.kernels,
-                                     max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
-                                                    profile_named(at_.job.line.profile)),
-                                     router_weight() == RouterWeight::on_input,
-                                     masked_ranks(),
-                                     at_.job.line.arrival_seed};
+  const PrepareFinalizeConfig config{
+      at_.groups,
+      at_.parallel,
+      at_.memory,
+      at_.expert_map,
+      Provenance::travels,
+      at_.naive_form,
+      &at_.kernels,
+      max_num_tokens(at_.job.scenario, at_.job.backend.capabilities,
+                     profile_named(at_.job.line.profile)),
+      router_weight() == RouterWeight::on_input,
+      masked_ranks_known_to(at_.rank, at_.job.scenario.world, at_.job.faults),
+      at_.job.line.arrival_seed};
   auto experts = experts_of(layer, contract, site);
   auto router = router_of(layer, site);
   if (is_late) {

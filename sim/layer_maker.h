@@ -39,11 +39,9 @@ class LayerMaker {
   MoeRunner make(int layer) const;
 
  private:
-  std::vector<int> local_experts() const;
   ExpertWeights weights_of(int layer) const;
   std::unique_ptr<SharedExperts> shared_of(int layer) const;
   RouterWeight router_weight() const;
-  std::vector<int> masked_ranks() const;
   bool has_logits() const;
   std::unique_ptr<Router> layer_router(int layer) const;
   std::unique_ptr<Router> router_of(int layer, const FaultSite& site) const;

@@ -29,6 +29,15 @@ ExpertMap loading_map(const ExpertMap& map, Placement placement,
   return determine_expert_map(map.num_experts(), map.num_ranks(), other);
 }
 
+std::vector<int> masked_ranks_known_to(int rank, const WorldSpec& world,
+                                       const std::vector<FaultSpec>& faults) {
+  for (const FaultSpec& fault : faults) {
+    if (fault.name == "MF-58") return {};
+    if (fault.name == "MF-59" && fault_is_on_rank(fault, rank)) return {};
+  }
+  return world.masked_ranks;
+}
+
 std::unique_ptr<LayerPlacement> with_faults(std::unique_ptr<LayerPlacement> inner,
                                             const PlacementSite& site,
                                             const std::vector<FaultSpec>& faults) {

@@ -24,6 +24,10 @@ ExpertMap with_faults(ExpertMap map, const std::vector<FaultSpec>& faults);
 ExpertMap loading_map(const ExpertMap& map, Placement placement,
                       const std::vector<FaultSpec>& faults);
 
+// MF-58, MF-59: the dead ranks of the EP group, as a rank of the world knows them.
+std::vector<int> masked_ranks_known_to(int rank, const WorldSpec& world,
+                                       const std::vector<FaultSpec>& faults);
+
 // Where a placement's faults go on one rank.
 struct PlacementSite {
   int rank = 0;  // of the world

@@ -33,7 +33,7 @@ class CapacityCheck {
     if (declared < needed) {
       found(text(what, " is declared for ", declared, " rows, ", needed, " must fit"));
     }
-    if (declared > worst && !capabilities.pads_received_rows) {
+    if (declared > worst && !capabilities.pads_received_rows()) {
       found(
           text(what, " is declared for ", declared, " rows, more than the worst case of ", worst));
     }
@@ -52,12 +52,11 @@ class CapacityCheck {
   }
 
   void tokens_per_rank() {
-    auto capacity = contract_.facts.capabilities.max_num_tokens_per_rank;
-    if (contract_.facts.capabilities.fixed_capacity) capacity = contract_.max_num_tokens;
-    if (!capacity) return;
+    if (!contract_.facts.capabilities.fixed_capacity) return;
+    const Count capacity = contract_.max_num_tokens;
     const DispatchedTokens dispatched = contract_.facts.tokens(cell_.step);
     for (const Count tokens : dispatched.rows_per_rank()) {
-      if (tokens > *capacity) found(text(tokens, " tokens of one rank, of at most ", *capacity));
+      if (tokens > capacity) found(text(tokens, " tokens of one rank, of at most ", capacity));
     }
   }
 

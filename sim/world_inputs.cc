@@ -243,8 +243,8 @@ bool WorldInputs::is_masked(int ep_rank) const {
   return std::ranges::count(scenario_.world.masked_ranks, ep_rank) > 0;
 }
 
-Buffer WorldInputs::answered_ids(const CellInputs& inputs, Memory& memory) const {
-  Buffer ids = copy_of(inputs.topk_ids.tensor(), memory);
+Buffer WorldInputs::answered_ids(const Tensor& topk_ids, Memory& memory) const {
+  Buffer ids = copy_of(topk_ids, memory);
   const WorldSpec& world = scenario_.world;
   const ExpertMap owners = determine_expert_map(scenario_.model.num_experts, world.expert_ranks(),
                                                 scenario_.model.placement);
@@ -255,22 +255,23 @@ Buffer WorldInputs::answered_ids(const CellInputs& inputs, Memory& memory) const
 }
 
 golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) const {
-  const auto& oracle = oracles_[static_cast<std::size_t>(layer)];
-  const Tensor& rows = inputs.hidden_states.tensor();
-  const Tensor& weights = inputs.topk_weights.tensor();
-  if (scenario_.world.masked_ranks.empty()) {
-    return oracle->expected(first_layer_ + layer, {rows, inputs.topk_ids.tensor(), weights});
-  }
-  const auto host = make_host_memory(Poison::off);
-  const Buffer ids = answered_ids(inputs, *host);
-  return oracle->expected(first_layer_ + layer, {rows, ids.tensor(), weights});
+  return expected_of(layer, {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(),
+                             inputs.topk_weights.tensor()});
 }
 
 golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token) const {
-  return oracles_[static_cast<std::size_t>(layer)]->expected(
-      first_layer_ + layer, {rows_of(inputs.hidden_states.tensor(), token, 1),
+  return expected_of(layer, {rows_of(inputs.hidden_states.tensor(), token, 1),
                              rows_of(inputs.topk_ids.tensor(), token, 1),
                              rows_of(inputs.topk_weights.tensor(), token, 1)});
+}
+
+golden::Expected WorldInputs::expected_of(int layer, golden::OracleTokens tokens) const {
+  const golden::Oracle& oracle = *oracles_[static_cast<std::size_t>(layer)];
+  if (scenario_.world.masked_ranks.empty()) return oracle.expected(first_layer_ + layer, tokens);
+  const auto host = make_host_memory(Poison::off);
+  const Buffer answered = answered_ids(tokens.topk_ids, *host);
+  tokens.topk_ids = answered.tensor();
+  return oracle.expected(first_layer_ + layer, tokens);
 }
 
 std::uint64_t WorldInputs::routing_digest(int step) const {

@@ -85,7 +85,8 @@ class WorldInputs {
   golden::OracleModel oracle_model(int layer) const;
   std::uint64_t hidden_seed(int layer, Count global) const;
   // topk_ids as the oracle takes them: -1 for experts of masked ranks.
-  Buffer answered_ids(const CellInputs& inputs, Memory& memory) const;
+  Buffer answered_ids(const Tensor& topk_ids, Memory& memory) const;
+  golden::Expected expected_of(int layer, golden::OracleTokens tokens) const;
 
   const Scenario& scenario_;
   bool recorded_ = false;

@@ -5,25 +5,21 @@
 #include "backends/slot_dispatch.h"
 
 namespace moe::legacy {
+namespace {
+
+Capabilities declared() {
+  Capabilities own = slot_dispatch_capabilities();
+  own.topk_ids_dtype = DType::i32;
+  own.fixed_capacity = FixedCapacity{.default_tokens = 256};
+  own.tp_replicas = TpReplicas::split;
+  own.arrival_is_free = true;
+  own.limits = {.linear_placement_only = true};
+  return own;
+}
+
+}  // namespace
 
 extern const Backend pplx;
-const Backend pplx = {
-    .capabilities = {.activation_format = ActivationFormat::batched_experts,
-                     .dispatch_reach = DispatchReach::owner_ranks,
-                     .weights_applied_by = WeightsAppliedBy::source_rank,
-                     .dispatch_move = DispatchMove::slot_messages,
-                     .combine_move = CombineMove::slot_messages,
-                     .output_is_reduced = true,
-                     .topk_ids_dtype = DType::i32,
-                     .fixed_capacity = FixedCapacity{.default_tokens = 256},
-                     .tp_replicas = TpReplicas::split,
-                     .arrival_is_free = true,
-                     .limits = {.linear_placement_only = true},
-                     .recipe = {{.operands = Operands::all_slots, .weighting = Weighting::whole}}},
-    .make =
-        [](const PrepareFinalizeConfig& config) {
-          return make_slot_dispatch(config, pplx.capabilities);
-        },
-};
+const Backend pplx = {.capabilities = declared(), .make = slot_dispatch_of<pplx>};
 
 }  // namespace moe::legacy

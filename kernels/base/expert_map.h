@@ -17,6 +17,15 @@ struct ExpertMap {
   std::vector<int> num_local_experts;
 
   int num_experts() const { return static_cast<int>(rank_of.size()); }
+  // Of each expert its slot on the rank, -1 of one that lives elsewhere.
+  std::vector<int> slots_on(int rank) const {
+    std::vector<int> slots(local_of);
+    for (std::size_t expert = 0; expert < slots.size(); ++expert) {
+      if (rank_of[expert] != rank) slots[expert] = -1;
+    }
+    return slots;
+  }
+
   int num_ranks() const { return static_cast<int>(num_local_experts.size()); }
 };
 

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <bit>
+
 #include "kernels/base/buffer.h"
 
 namespace moe {
@@ -31,6 +33,13 @@ struct RoutingBuffers {
 
   Routing view() const { return {topk_ids.tensor(), topk_weights.tensor(), space, router_logits}; }
 };
+
+// A weight of 1, f32, for each element: for rows that carry their weights already.
+inline Buffer weights_of_one(const Tensor& like, Memory& memory) {
+  Buffer ones(memory, {like.rows, like.columns, DType::f32});
+  memory.fill(ones.tensor(), std::bit_cast<std::uint32_t>(1.0F));
+  return ones;
+}
 
 // Where a row came from, in one number that travels beside it in a side tensor [rows, 1] i64.
 constexpr std::int64_t provenance_tag(int rank, Count row) {

@@ -29,6 +29,7 @@ struct Layer {
   }()};
   Capabilities capabilities{};
   ExpertMap expert_map = determine_expert_map(8, 2, Placement::linear);
+  Count max_num_tokens = 0;
   CheckLedger ledger;
   Dispatched dispatched;
 
@@ -41,7 +42,8 @@ struct Layer {
   std::string said() {
     const ConservationFacts facts{loaded.inputs, expert_map, capabilities,
                                   make_parallel_config(loaded.scenario.world.deployment(), 0)};
-    check_capacity({facts, 16, DType::bf16, 2, {}, 4}, {}, dispatched, *memory, ledger);
+    check_capacity({facts, 16, DType::bf16, 2, {}, 4, max_num_tokens}, {}, dispatched, *memory,
+                   ledger);
     return ledger.findings().empty() ? "" : ledger.findings()[0].sentence;
   }
 };
@@ -63,7 +65,8 @@ TEST_CASE("CAP: a workspace is held to the same") {
 
 TEST_CASE("CAP: more tokens than a rank may submit are named") {
   Layer layer(8);
-  layer.capabilities.max_num_tokens_per_rank = 4;
+  layer.capabilities.fixed_capacity = FixedCapacity{};
+  layer.max_num_tokens = 4;
   CHECK_THAT(layer.said(), Contains("5 tokens of one rank, of at most 4"));
 }
 
