@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
@@ -109,14 +110,15 @@ class DispatchCheck {
     last_place_ = std::max(last_place_, place);
   }
 
-  // Each source's rows begin where its window does.
+  // Each source's rows begin where its window does, and leave no gap.
   void stands_in_window(Count row, std::int64_t tag, Count num_rows) {
     if (facts_.capabilities.receive_room != ReceiveRoom::by_source) return;
-    const Count each = num_rows / std::ssize(tokens_.rows_per_rank());
-    if (row / each == rank_of_tag(tag)) return;
-    found("PROV", text("row ", row, " is ", tokens_.words(tag), " and stands outside of rows ",
-                       rank_of_tag(tag) * each, " to ", (rank_of_tag(tag) + 1) * each - 1,
-                       ", the window of source ", rank_of_tag(tag)));
+    const int source = rank_of_tag(tag);
+    const Count first = num_rows / std::ssize(tokens_.rows_per_rank()) * source;
+    const Count place = first + num_seen_of_[source]++;
+    if (row == place) return;
+    found("PROV", text("row ", row, " is ", tokens_.words(tag), ", which must stand at row ", place,
+                       ": the window of source ", source, " begins at row ", first));
   }
 
   // A row that nobody sent says so twice.
@@ -182,7 +184,8 @@ class DispatchCheck {
   DispatchedTokens tokens_;
   RowChoices choices_;
   std::vector<int> arrivals_;
-  std::int64_t last_place_ = -1;  // of the valid rows so far
+  std::int64_t last_place_ = -1;      // of the valid rows so far
+  std::map<int, Count> num_seen_of_;  // of each source's rows
 };
 
 }  // namespace
