@@ -26,8 +26,11 @@ class ReplicaRouter final : public Router {
     memory_.copy_to_host(ids, on_host);
     const std::span<std::int32_t> all = host;
     const auto top_k = static_cast<std::size_t>(ids.columns);
+    const ReplicaMaps& maps = routing_.placement.maps();
+    const CountsRow counts_row = routing_.counted_rows();
     for (Count token = 0; token < ids.rows; ++token) {
-      choose(token, all.subspan(static_cast<std::size_t>(token) * top_k, top_k));
+      const auto chosen_ids = all.subspan(static_cast<std::size_t>(token) * top_k, top_k);
+      choose(maps, token, chosen_ids, counts_row(token));
     }
     memory_.copy_from_host(on_host, ids);
     chosen.space = IdSpace::physical;
@@ -36,12 +39,11 @@ class ReplicaRouter final : public Router {
 
  private:
   // The choices of one token: logical ids become physical ones.
-  void choose(Count token, std::span<std::int32_t> ids) {
-    const bool counts = routing_.counts_row(token);
+  void choose(const ReplicaMaps& maps, Count token, std::span<std::int32_t> ids, bool counts) {
     const auto top_k = static_cast<int>(ids.size());
     for (int slot = 0; slot < top_k; ++slot) {
       std::int32_t& id = ids[static_cast<std::size_t>(slot)];
-      id = physical_id(routing_.placement.maps(), routing_.choice, {token, slot, top_k}, id);
+      id = physical_id(maps, routing_.choice, {token, slot, top_k}, id);
       if (counts && id >= 0) routing_.load.count(routing_.layer, id);
     }
   }

@@ -16,13 +16,16 @@ namespace moe {
 // Whether a row of the router's own is counted: one of a token, in a step that is recorded.
 using CountsRow = std::function<bool(Count row)>;
 
+// Asked once for the rows of each call.
+using CountedRows = std::function<CountsRow()>;
+
 // LIFETIME: placement and load outlive the router.
 struct ReplicaRouting {
   const LayerPlacement& placement;
   ReplicaChoice choice = ReplicaChoice::by_position;
   LoadWindow& load;
   int layer = 0;  // of load
-  CountsRow counts_row;
+  CountedRows counted_rows;
 };
 
 std::unique_ptr<Router> with_replicas(std::unique_ptr<Router> inner, ReplicaRouting routing,

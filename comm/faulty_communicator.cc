@@ -25,10 +25,10 @@ using Before = std::function<void(Count operation)>;
 // In which order a reduce-scatter adds.
 enum class SumOrder { ranks, own_rank_first };
 
-// How an all-to-all reads the rows that it sends.
 // Which payload is there when the flags of an operation are.
 enum class Payload { in_time, late };
 
+// How an all-to-all reads the rows that it sends.
 enum class SentRows { as_they_are, halves_exchanged };
 
 // What moved rows go through on this rank.
@@ -127,8 +127,7 @@ class FaultyCommunicator final : public Communicator {
   void exchange_halves(const Tensor& from, const Tensor& to, Count row) {
     const Count half = from.columns / 2;
     const auto part = [&](const Tensor& tensor, Count column, Count columns) {
-      auto* first = static_cast<std::byte*>(rows_of(tensor, row, 1).data);
-      return Tensor{first + column * size_of(tensor.dtype), 1, columns, tensor.dtype,
+      return Tensor{row_at(tensor, row) + column * size_of(tensor.dtype), 1, columns, tensor.dtype,
                     tensor.device};
     };
     memory().copy(part(from, half, from.columns - half), part(to, 0, from.columns - half));

@@ -30,12 +30,6 @@ struct WatchedCombine {
   std::vector<float> topk_weights = {};
 };
 
-// Where a finding goes.
-struct MessageLedger {
-  golden::Cell cell;
-  CheckLedger& ledger;
-};
-
 // Whether a recipe ends in a sum over ranks whose order it promises.
 bool has_ordered_sum(const ReductionRecipe& recipe);
 

@@ -44,6 +44,9 @@ class DispatchedTokens {
   // Nothing for padding.
   std::optional<TokenOf> token_of(std::int64_t tag) const;
 
+  // Whether the tag names a row of this dispatch that is a token's, not padding.
+  bool is_token(std::int64_t tag) const { return contains(tag) && token_of(tag).has_value(); }
+
   // "token 17 of rank 2", "padding row 3 of rank 1".
   std::string words(std::int64_t tag) const;
 

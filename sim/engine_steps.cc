@@ -15,13 +15,6 @@
 namespace moe::sim {
 namespace {
 
-const FaultSpec* find_fault(const std::vector<FaultSpec>& faults, std::string_view name, int rank) {
-  for (const FaultSpec& fault : faults) {
-    if (fault.name == name && fault_is_on_rank(fault, rank)) return &fault;
-  }
-  return nullptr;
-}
-
 // What DP ranks must have in common, in words.
 std::string config_words(const RankJob& job, const FusedMoEParallelConfig& parallel) {
   return text("all2all_backend ",

@@ -6,9 +6,9 @@
 #include <functional>
 #include <utility>
 
-#include "backends/replica_router.h"
 #include "kernels/base/text.h"
 #include "sim/batched_check.h"
+#include "sim/faults.h"
 #include "sim/host_copy.h"
 #include "sim/placement_faults.h"
 
@@ -82,27 +82,29 @@ std::unique_ptr<Experts> ExpertBalance::experts(int layer, ExpertWeights weights
 
 std::unique_ptr<Router> ExpertBalance::with_replicas(int layer, std::unique_ptr<Router> inner) {
   const LayerPlacement& placement = *placements_[index_of(layer)];
-  const bool counts_pads = has_fault("MF-48", rank_.faults);
+  const bool counts_pads = find_fault(rank_.faults, "MF-48", rank_.world_rank) != nullptr;
   auto router = moe::with_replicas(
       std::move(inner),
       {.placement = placement,
        .choice = choice_,
        .load = recorded_,
        .layer = static_cast<int>(index_of(layer)),
-       .counts_row = [this, counts_pads](
-                         Count row) { return is_counting() && (counts_pads || counts_row(row)); }},
+       .counted_rows = [this, counts_pads] { return counted_rows(counts_pads); }},
       rank_.memory);
   return with_pick_faults(std::move(router), placement,
                           {rank_.world_rank, layer, nullptr, rank_.memory}, rank_.faults);
 }
 
 // A row of this rank's router: padding is nobody's load.
-bool ExpertBalance::counts_row(Count row) const {
-  const DispatchedTokens tokens(rank_.parallel, rank_.inputs.tokens(rank_.watch.cell.step),
-                                rank_.layer_moves_rows);
+CountsRow ExpertBalance::counted_rows(bool counts_pads) const {
+  if (!is_counting()) return [](Count) { return false; };
+  if (counts_pads) return [](Count) { return true; };
+  DispatchedTokens tokens(rank_.parallel, rank_.inputs.tokens(rank_.watch.cell.step),
+                          rank_.layer_moves_rows);
   const int source = std::size(tokens.rows_per_rank()) == 1 ? 0 : dispatch_rank(rank_.parallel);
-  const std::int64_t tag = provenance_tag(source, row);
-  return tokens.contains(tag) && tokens.token_of(tag).has_value();
+  return [tokens = std::move(tokens), source](Count row) {
+    return tokens.is_token(provenance_tag(source, row));
+  };
 }
 
 DispatchedTokens ExpertBalance::dispatched_tokens(int step) const {
@@ -120,7 +122,7 @@ void ExpertBalance::count_executed(int layer, const Dispatched& dispatched) {
   const auto top_k = static_cast<std::size_t>(ids.tensor().columns);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const std::int64_t tag = tag_of[i / top_k];
-    if (!tokens.contains(tag) || !tokens.token_of(tag)) continue;
+    if (!tokens.is_token(tag)) continue;
     if (chosen[i] < 0 || chosen[i] / each != rank_.parallel.ep_rank) continue;
     executed_.count(static_cast<int>(index_of(layer)), chosen[i]);
   }
@@ -134,7 +136,7 @@ void ExpertBalance::count_batched(int layer, const Dispatched& dispatched) {
   for (const auto& [first, count] : valid_rows(dispatched, rank_.memory)) {
     for (Count row = first; row < first + count; ++row) {
       const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
-      if (!tokens.contains(tag) || !tokens.token_of(tag)) continue;
+      if (!tokens.is_token(tag)) continue;
       executed_.count(static_cast<int>(index_of(layer)), physical);
     }
     ++physical;

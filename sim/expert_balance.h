@@ -12,6 +12,7 @@
 #include "backends/parallel/rank_grid.h"
 #include "backends/placed_experts.h"
 #include "backends/placement/rearrangement.h"
+#include "backends/replica_router.h"
 #include "comm/traced_communicator.h"
 #include "sim/dispatched_tokens.h"
 #include "sim/layer_watch.h"
@@ -67,7 +68,8 @@ class ExpertBalance final : public TravellingIds {
   std::size_t index_of(int layer) const {
     return static_cast<std::size_t>(layer - rank_.stage.first);
   }
-  bool counts_row(Count row) const;
+  // Which rows of the running step this rank's routers count.
+  CountsRow counted_rows(bool counts_pads) const;
   bool is_counting() const { return clock_.is_recording() && !rank_.watch.is_probing; }
   // Rows of tokens alone: the choices of each that one of this rank's slots computes.
   void count_executed(int layer, const Dispatched& dispatched);

@@ -146,7 +146,7 @@ std::string padded_width(const Asked& asked) {
 
 std::string remainder(const Asked& asked) {
   const int num_ranks = asked.scenario.world.expert_ranks();
-  const int num_experts = asked.scenario.model.num_experts;
+  const int num_experts = asked.scenario.model.num_physical_experts();
   if (!asked.scenario.world.expert_parallel) return "experts are not dealt out (world.ep)";
   return num_experts % num_ranks != 0
              ? ""

@@ -66,6 +66,16 @@ bool fault_is_on_rank(const FaultSpec& fault, int rank) {
   return wanted < 0 || wanted == rank;
 }
 
+bool is_fault_on(const FaultSpec& fault, std::string_view name, int rank) {
+  return fault.name == name && fault_is_on_rank(fault, rank);
+}
+
+const FaultSpec* find_fault(const std::vector<FaultSpec>& faults, std::string_view name, int rank) {
+  const auto is_it = [&](const FaultSpec& fault) { return is_fault_on(fault, name, rank); };
+  const auto found = std::ranges::find_if(faults, is_it);
+  return found == faults.end() ? nullptr : &*found;
+}
+
 const FaultRow& fault_row(const std::string& name) {
   return row_named("fault", all_faults(), name);
 }
@@ -147,14 +157,15 @@ std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> group, i
                                           const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     if (fault.name == "MF-56") group = with_own_rank_added_first(std::move(group));
-    if (fault.name == "MF-50" && fault_is_on_rank(fault, rank)) {
+    if (is_fault_on(fault, "MF-50", rank)) {
       group = with_late_payload(std::move(group));
     }
-    if (fault.name == "stalled_rank" && fault_is_on_rank(fault, rank)) {
-      group = with_stall(std::move(group), {group->rank(), fault_parameter(fault, "operation")},
+    if (is_fault_on(fault, "stalled_rank", rank)) {
+      const FaultyMoment moment{group->rank(), fault_parameter(fault, "operation")};
+      group = with_stall(std::move(group), moment,
                          std::chrono::milliseconds(fault_parameter(fault, "ms")));
     }
-    if (fault.name != "MF-42" || !fault_is_on_rank(fault, rank)) continue;
+    if (!is_fault_on(fault, "MF-42", rank)) continue;
     const SwappedCounts swapped{.rank = group->rank(),
                                 .first = fault_parameter(fault, "first"),
                                 .second = fault_parameter(fault, "second")};
@@ -196,11 +207,11 @@ std::unique_ptr<Experts> with_faults(std::unique_ptr<Experts> inner, const Fault
                                      const std::vector<FaultSpec>& faults) {
   for (const FaultSpec& fault : faults) {
     inner = with_workspace_fault(std::move(inner), site, fault);
-    if (fault.name == "MF-35" && fault_is_on_rank(fault, site.rank)) {
+    if (is_fault_on(fault, "MF-35", site.rank)) {
       inner = with_cold_expert_unwritten(std::move(inner), site.memory, site.expert_map,
                                          {.expert = fault_parameter(fault, "expert")});
     }
-    if (fault.name == "MF-06" && fault_is_on_rank(fault, site.rank)) {
+    if (is_fault_on(fault, "MF-06", site.rank)) {
       inner = with_weights_twice(std::move(inner), site.memory);
     }
   }
@@ -219,7 +230,7 @@ std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
       inner =
           with_gathered_shared_input(std::move(inner), dispatch_group(site.groups, site.parallel));
     }
-    if (fault.name == "MF-05" && fault_is_on_rank(fault, site.rank)) {
+    if (is_fault_on(fault, "MF-05", site.rank)) {
       inner = with_shared_dropped(std::move(inner), site.memory);
     }
   }

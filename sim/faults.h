@@ -97,5 +97,9 @@ std::unique_ptr<SharedExperts> with_faults(std::unique_ptr<SharedExperts> inner,
 int fault_parameter(const FaultSpec& fault, std::string_view key);
 // Whether the fault is for that rank.
 bool fault_is_on_rank(const FaultSpec& fault, int rank);
+// Whether it is the fault of that name, and for that rank.
+bool is_fault_on(const FaultSpec& fault, std::string_view name, int rank);
+// The first of them that is; null: none.
+const FaultSpec* find_fault(const std::vector<FaultSpec>& faults, std::string_view name, int rank);
 
 }  // namespace moe::sim

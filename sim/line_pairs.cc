@@ -1,10 +1,9 @@
 // Relatives that a backend refuses (too many rows for its room, three ranks) are left out; where it
-// refuses all, the scenario asks for what cannot be.
+// takes none of a change, the scenario asks for what cannot be.
 
 #include "sim/line_pairs.h"
 
 #include <algorithm>
-#include <map>
 
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
@@ -28,15 +27,20 @@ RunLine relative_line(const RunLine& line, const WorldSpec& world) {
   return other;
 }
 
-// What is wrong with a relative's outputs; nothing where its backend refuses it.
-std::optional<std::string> relative_difference(const Relative& relative, const RanLine& ran,
-                                               const std::vector<RankOutputs>& ones) {
+// What is wrong with a relative's outputs, or why its backend refuses it.
+struct Compared {
+  std::string refusal;
+  std::string difference;
+};
+
+Compared compared_with(const Relative& relative, const RanLine& ran,
+                       const std::vector<RankOutputs>& ones) {
   const LoadedScenario loaded(relative.scenario);
   const RunLine line = relative_line(ran.line, relative.scenario.world);
   try {
     check_line(loaded, line, {{}, {}, "", ran.stop});
-  } catch (const ScenarioError&) {
-    return std::nullopt;
+  } catch (const ScenarioError& error) {
+    return {.refusal = error.what(), .difference = {}};
   }
   const RankJob job{loaded.scenario,
                     ran.faults,
@@ -49,11 +53,51 @@ std::optional<std::string> relative_difference(const Relative& relative, const R
   for (const RankReport& report :
        run_threads(job, row_named("communicator", communicator_makers(), "local"))) {
     if (report.failure.kind != FailureKind::none) {
-      return text("rank ", report.rank, " fails there: ", report.failure.message);
+      return {{}, text("rank ", report.rank, " fails there: ", report.failure.message)};
     }
     others.push_back(report.outputs);
   }
-  return row_difference(ones, others);
+  return {
+      {},
+      row_difference({ones, ran.loaded.scenario.world.tp}, {others, relative.scenario.world.tp})};
+}
+
+// Holds the line against the worlds of one change. RETURNS why there is none that it can be held
+// against; empty where there is.
+std::string compare_under(const std::string& change, const RanLine& ran,
+                          const std::vector<RankOutputs>& ones, CheckLedger& ledger) {
+  const Scenario& scenario = ran.loaded.scenario;
+  const Capabilities& capabilities = ran.backend.capabilities;
+  std::string why = change == "placement"
+                        ? "model.placement linear and round_robin are the same there"
+                        : "there is no such world";
+  int num_compared = 0;
+  for (const Relative& relative : relatives_of(scenario, change, capabilities)) {
+    const Compared compared = compared_with(relative, ran, ones);
+    if (!compared.refusal.empty()) {
+      why = compared.refusal;
+      continue;
+    }
+    ++num_compared;
+    ledger.looked(relative.check);
+    if (compared.difference.empty()) continue;
+    ledger.found(relative.check, {},
+                 text("not the same ", relative.words, ": ", compared.difference));
+  }
+  return num_compared > 0 ? "" : why;
+}
+
+// Whether the line beside it was interrupted. Throws where it failed: nothing could be compared.
+bool is_interrupted(const Scenario& scenario, const std::vector<RankReport>& healthy) {
+  for (const RankReport& report : healthy) {
+    if (report.failure.kind == FailureKind::none) continue;
+    if (report.failure.kind == FailureKind::interrupted) return true;
+    throw ScenarioError(text(scenario.place_of("faults"),
+                             ": M-BACK: the line without faults fails "
+                             "on rank ",
+                             report.rank, ": ", report.failure.message));
+  }
+  return false;
 }
 
 }  // namespace
@@ -71,6 +115,7 @@ void compare_with_healthy(const RanLine& ran, std::vector<RankReport>& reports) 
   const RankJob job{ran.loaded.scenario, none, ran.loaded.inputs, nullptr,
                     ran.backend,         line, ran.stop};
   const auto healthy = run_threads(job, row_named("communicator", communicator_makers(), "local"));
+  if (is_interrupted(ran.loaded.scenario, healthy)) return;
   std::vector<RankOutputs> ones;
   std::vector<RankOutputs> others;
   for (const RankReport& report : reports) ones.push_back(report.outputs);
@@ -88,20 +133,13 @@ void compare_with_relatives(const RanLine& ran, std::vector<RankReport>& reports
   std::vector<RankOutputs> ones;
   for (const RankReport& report : reports) ones.push_back(report.outputs);
   CheckLedger& ledger = reports.front().ledger;
-  std::map<std::string_view, int> num_compared;
-  for (const Relative& relative : relatives_of(ran.loaded.scenario)) {
-    int& compared = num_compared[relative.check];
-    const auto difference = relative_difference(relative, ran, ones);
-    if (!difference) continue;
-    ++compared;
-    ledger.looked(relative.check);
-    if (difference->empty()) continue;
-    ledger.found(relative.check, {}, text("not the same ", relative.words, ": ", *difference));
-  }
-  for (const auto& [check, count] : num_compared) {
-    if (count > 0) continue;
-    throw ScenarioError(text(ran.loaded.scenario.place_of("same_under"), ": same_under: backend ",
-                             ran.line.backend, " takes no world that ", check, " asks for"));
+  const Scenario& scenario = ran.loaded.scenario;
+  for (const std::string& change : scenario.same_under) {
+    const std::string why = compare_under(change, ran, ones, ledger);
+    if (why.empty()) continue;
+    throw ScenarioError(text(scenario.place_of("same_under"), ": same_under: backend ",
+                             ran.line.backend, " takes no world that ", change,
+                             " asks for: ", why));
   }
 }
 

@@ -21,10 +21,12 @@ struct RanLine {
 };
 
 // M-BACK for faults that only another line can tell: the same backend on local ranks, with nothing
-// wrong, gives something else. Findings go to the first report's ledger.
+// wrong, gives something else. Findings go to the first report's ledger. Throws ScenarioError where
+// the other line fails.
 void compare_with_healthy(const RanLine& ran, std::vector<RankReport>& reports);
 
-// M-EP and M-PERM. Throws ScenarioError where the backend can take no relative of a change.
+// M-EP and M-PERM. Throws ScenarioError where the backend can take no relative of one of the
+// changes.
 void compare_with_relatives(const RanLine& ran, std::vector<RankReport>& reports);
 
 }  // namespace moe::sim

@@ -27,7 +27,8 @@ std::vector<int> logical_experts(const ModelSpec& model, const ExpertMap& map, i
 ExpertWeights loaded_experts(const ExpertLoader& loader, int layer, CheckLedger& ledger) {
   const ModelSpec& model = loader.scenario.model;
   const int rank = loader.parallel.ep_rank;
-  const ExpertMap loading = loading_map(loader.expert_map, loader.placement, loader.faults);
+  const ExpertMap loading =
+      loading_map(loader.expert_map, loader.placement, loader.world_rank, loader.faults);
   ExpertWeights weights =
       loader.inputs.expert_weights(layer, logical_experts(model, loading, rank), loader.memory);
   const MapMoment at{{0, layer, 0, loader.world_rank}, "as loaded"};

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "backends/placement/expert_rows.h"
+#include "comm/gathered_numbers.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
 
@@ -36,18 +37,6 @@ std::uint64_t digest_of_maps(const ReplicaMaps& maps) {
     numbers.insert(numbers.end(), replicas.begin(), replicas.end());
   }
   return digest_of(std::as_bytes(std::span(numbers)));
-}
-
-// Digests of all ranks, rank after rank.
-std::vector<std::int64_t> gathered(std::vector<std::int64_t>& own, Communicator& group) {
-  const auto width = static_cast<Count>(own.size());
-  const Buffer mine = copy_of({own.data(), 1, width, DType::i64, {}}, group.memory());
-  const Buffer all(group.memory(), {group.size(), width, DType::i64});
-  const std::vector<Count> once(static_cast<std::size_t>(group.size()), 1);
-  group.all_gather_v({&mine.tensor(), 1}, once, {&all.tensor(), 1});
-  std::vector<std::int64_t> host(own.size() * once.size());
-  group.memory().copy_to_host(all.tensor(), {host.data(), group.size(), width, DType::i64, {}});
-  return host;
 }
 
 // Who differs from whom; empty where nobody does. Where more than half of the ranks agree, the
@@ -135,7 +124,7 @@ void check_same_maps(std::span<const ReplicaMaps* const> maps, int first_layer, 
                  text("maps ", at.when, ": layer ", first_layer + std::ssize(own) - 1,
                       ": replicas and slots do not name each other"));
   }
-  const std::vector<std::int64_t> all = gathered(own, group);
+  const std::vector<std::int64_t> all = gathered_numbers(own, group);
   for (std::size_t layer = 0; layer < own.size(); ++layer) {
     std::vector<std::int64_t> of_rank;
     for (std::size_t at_rank = layer; at_rank < all.size(); at_rank += own.size()) {

@@ -83,14 +83,21 @@ struct Term {
   Message of;
 };
 
-// A row's terms in the order of the recipe: ranks ascending, or choices.
-std::vector<Term> terms_of(const std::vector<Message>& messages, Count row, bool is_by_slot) {
-  std::vector<Term> terms;
+// Of each row that was sent its terms in the order of the recipe: ranks ascending, or choices.
+using RowTerms = std::vector<std::vector<Term>>;
+
+RowTerms terms_by_row(const std::vector<Message>& messages, const OwnersCombine& owners,
+                      bool is_by_slot) {
+  RowTerms of_row(static_cast<std::size_t>(owners.num_rows));
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i].row == row) terms.push_back({static_cast<Count>(i), messages[i]});
+    const auto row = static_cast<std::size_t>(messages[i].row - owners.first_row);
+    of_row[row].push_back({static_cast<Count>(i), messages[i]});
   }
-  if (is_by_slot) std::ranges::sort(terms, {}, [](const Term& term) { return term.of.choice; });
-  return terms;
+  if (!is_by_slot) return of_row;
+  for (std::vector<Term>& terms : of_row) {
+    std::ranges::sort(terms, {}, [](const Term& term) { return term.of.choice; });
+  }
+  return of_row;
 }
 
 std::string term_words(const std::vector<Term>& terms, bool is_by_slot) {
@@ -108,17 +115,19 @@ std::string row_difference(const Tensor& returned, const std::vector<Term>& term
                            const Tensor& output, bool is_by_slot) {
   const auto* actual = reinterpret_cast<const T*>(row_at(output, row));
   for (Count column = 0; column < output.columns; ++column) {
+    const auto value_of = [&](const Term& term) {
+      return to_float(reinterpret_cast<const T*>(row_at(returned, term.message))[column]);
+    };
     float sum = 0;
-    std::vector<double> values;
     for (const Term& term : terms) {
-      const float value =
-          to_float(reinterpret_cast<const T*>(row_at(returned, term.message))[column]);
+      const float value = value_of(term);
       sum = is_by_slot ? std::fma(value, term.of.weight, sum) : sum + value;
-      values.push_back(static_cast<double>(value));
     }
     T expected;
     round_to(sum, expected);
     if (std::memcmp(&expected, &actual[column], sizeof(T)) == 0) continue;
+    std::vector<double> values;
+    for (const Term& term : terms) values.push_back(static_cast<double>(value_of(term)));
     return text("row ", row, ", column ", column, ": the rows of ", term_words(terms, is_by_slot),
                 " are [", joined(values), "], whose sum in this order is ", to_float(expected),
                 ", combine says ", to_float(actual[column]));
@@ -126,15 +135,14 @@ std::string row_difference(const Tensor& returned, const std::vector<Term>& term
   return {};
 }
 
-std::string first_difference(const Tensor& returned, const std::vector<Message>& messages,
+std::string first_difference(const Tensor& returned, const RowTerms& terms,
                              const OwnersCombine& owners, const Tensor& output, bool is_by_slot) {
   std::string sentence;
   for_row_type(output.dtype, [&](auto element) {
     using T = decltype(element);
-    const Count end = owners.first_row + owners.num_rows;
-    for (Count row = owners.first_row; row < end && sentence.empty(); ++row) {
-      sentence =
-          row_difference<T>(returned, terms_of(messages, row, is_by_slot), row, output, is_by_slot);
+    for (std::size_t i = 0; i < terms.size() && sentence.empty(); ++i) {
+      const Count row = owners.first_row + static_cast<Count>(i);
+      sentence = row_difference<T>(returned, terms[i], row, output, is_by_slot);
     }
   });
   return sentence;
@@ -166,13 +174,13 @@ std::string wrong_lookup(const WatchedCombine& combine, const std::vector<Term>&
               joined(due), "]");
 }
 
-void check_lookups(const WatchedCombine& combine, const std::vector<Message>& messages,
-                   const OwnersCombine& owners, bool is_by_slot, MessageLedger to) {
+void check_lookups(const WatchedCombine& combine, const RowTerms& terms,
+                   const OwnersCombine& owners, MessageLedger to) {
   to.ledger.looked("IDS");
   if (std::ssize(combine.message_of) != owners.num_rows * combine.top_k) return;
-  for (Count row = owners.first_row; row < owners.first_row + owners.num_rows; ++row) {
-    const std::string sentence =
-        wrong_lookup(combine, terms_of(messages, row, is_by_slot), row, owners.first_row);
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const Count row = owners.first_row + static_cast<Count>(i);
+    const std::string sentence = wrong_lookup(combine, terms[i], row, owners.first_row);
     if (sentence.empty()) continue;
     return to.ledger.found("IDS", moment_of(to.cell, 1),
                            text(place_text(to.cell), ", combine: ", sentence));
@@ -182,12 +190,11 @@ void check_lookups(const WatchedCombine& combine, const std::vector<Message>& me
 }  // namespace
 
 bool has_ordered_messages(const ReductionRecipe& recipe) {
-  if (recipe.empty() || !recipe.back().ordered || recipe.back().accumulator != DType::f32) {
-    return false;
-  }
+  if (has_ordered_sum(recipe)) return true;
+  if (recipe.empty()) return false;
   const ReductionStage& last = recipe.back();
-  return (last.operands == Operands::ranks && last.weighting == Weighting::none) ||
-         (last.operands == Operands::all_slots && last.weighting == Weighting::whole);
+  return last.operands == Operands::all_slots && last.weighting == Weighting::whole &&
+         last.ordered && last.accumulator == DType::f32;
 }
 
 void check_message_order(const WatchedCombine& combine, const OwnersCombine& owners,
@@ -198,11 +205,11 @@ void check_message_order(const WatchedCombine& combine, const OwnersCombine& own
   const Buffer returned = fetched(combine, group);
   const HostCopy on_host(returned.tensor(), group.memory());
   const std::vector<Message> messages = planned_messages(combine, owners, is_by_slot);
-  check_lookups(combine, messages, owners, is_by_slot, to);
+  const RowTerms terms = terms_by_row(messages, owners, is_by_slot);
+  check_lookups(combine, terms, owners, to);
   const std::string sentence =
       std::ssize(messages) == on_host.tensor().rows
-          ? first_difference(on_host.tensor(), messages, owners, combine.output.tensor(),
-                             is_by_slot)
+          ? first_difference(on_host.tensor(), terms, owners, combine.output.tensor(), is_by_slot)
           : text(on_host.tensor().rows, " rows come home, its choices wait for ", messages.size());
   if (sentence.empty()) return;
   to.ledger.found("ORDER", moment_of(to.cell, 1),

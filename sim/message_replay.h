@@ -17,6 +17,12 @@ struct OwnersCombine {
   bool weight_on_input = false;
 };
 
+// Where a finding goes.
+struct MessageLedger {
+  golden::Cell cell;
+  CheckLedger& ledger;
+};
+
 // Whether a recipe ends in a sum over owners' rows whose order it promises.
 bool has_ordered_messages(const ReductionRecipe& recipe);
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <string_view>
 #include <vector>
 
 #include "backends/moe_layer.h"
@@ -15,13 +14,11 @@
 
 namespace moe::sim {
 
-bool has_fault(std::string_view name, const std::vector<FaultSpec>& faults);
-
 // MF-17: the map of routers and weights alike.
-ExpertMap with_faults(ExpertMap map, const std::vector<FaultSpec>& faults);
+ExpertMap with_faults(ExpertMap map, int rank, const std::vector<FaultSpec>& faults);
 
 // MF-18: the map by which a rank loads its weights, where routers go by the given one.
-ExpertMap loading_map(const ExpertMap& map, Placement placement,
+ExpertMap loading_map(const ExpertMap& map, Placement placement, int rank,
                       const std::vector<FaultSpec>& faults);
 
 // MF-58, MF-59: the dead ranks of the EP group, as a rank of the world knows them.

@@ -47,8 +47,9 @@ class RankProgram {
         parallel_(make_parallel_config(deployment_, rank_)),
         host_(make_host_memory(Poison::on)),
         kernels_(make_cpu_kernels(memory_)),
-        expert_map_(with_faults(
-            expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size), job.faults)),
+        expert_map_(
+            with_faults(expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size),
+                        rank_, job.faults)),
         ranks_(std::move(wires), deployment_.sizes, job.faults),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "kernels/base/text.h"
+#include "sim/placement_choice.h"
 #include "sim/scenario_keys.h"
 #include "sim/scenario_map.h"
 
@@ -58,16 +59,19 @@ void add_factorings(const Scenario& scenario, std::vector<Relative>& relatives) 
   }
 }
 
-// The change of same_under, one world or several.
-void add_relatives(const std::string& change, const Scenario& scenario,
-                   std::vector<Relative>& relatives) {
-  if (change == "factoring") return add_factorings(scenario, relatives);
+// The scenario with the placement that its experts do not have on such a backend.
+Relative placed_the_other_way(const Scenario& scenario, const Capabilities& capabilities) {
   Relative other{"M-PERM", "", scenario};
-  if (change == "placement") {
-    const bool is_linear = scenario.model.placement == Placement::linear;
-    other.scenario.model.placement = is_linear ? Placement::round_robin : Placement::linear;
-    other.words = text("with experts placed ", is_linear ? "round robin" : "linear");
-  } else if (change == "token_order") {
+  const bool is_linear = placement_in(scenario, capabilities).placement == Placement::linear;
+  other.scenario.model.placement = is_linear ? Placement::round_robin : Placement::linear;
+  other.words = text("with experts placed ", is_linear ? "round robin" : "linear");
+  return other;
+}
+
+// A change of the order, or of who holds which tokens.
+Relative reordered(const std::string& change, const Scenario& scenario) {
+  Relative other{"M-PERM", "", scenario};
+  if (change == "token_order") {
     other.scenario.token_order = TokenOrder::tokens_reversed;
     other.words = "with each rank's tokens in reverse";
   } else {
@@ -75,7 +79,7 @@ void add_relatives(const std::string& change, const Scenario& scenario,
     for (std::vector<Count>& step : other.scenario.steps) std::ranges::reverse(step);
     other.words = "with the ranks in reverse";
   }
-  relatives.push_back(std::move(other));
+  return other;
 }
 
 using RowName = std::tuple<int, int, Count>;  // step, layer, token among all of the step
@@ -85,14 +89,52 @@ struct FoundRow {
   OutputRow row;
 };
 
-std::map<RowName, FoundRow> rows_by_name(const std::vector<RankOutputs>& outputs) {
-  std::map<RowName, FoundRow> rows;
+// Each token's rows, ranks ascending.
+using FoundRows = std::map<RowName, std::vector<FoundRow>>;
+
+FoundRows rows_by_name(const std::vector<RankOutputs>& outputs) {
+  FoundRows rows;
   for (std::size_t rank = 0; rank < outputs.size(); ++rank) {
     for (const OutputRow& row : outputs[rank].rows) {
-      rows.try_emplace({row.cell.step, row.cell.layer, row.number}, FoundRow{rank, row});
+      rows[{row.cell.step, row.cell.layer, row.number}].push_back({rank, row});
     }
   }
   return rows;
+}
+
+std::string words_of(const FoundRow& found) {
+  return text("step ", found.row.cell.step, ", layer ", found.row.cell.layer, ", token ",
+              found.row.token, " of rank ", found.rank);
+}
+
+// Whether as many ranks as hold a token have a row of it; where: the world, "here" or "there".
+std::string missing_row(const FoundRows& rows, const FoundRow& wanted, int holders,
+                        std::string_view where) {
+  const OutputRow& row = wanted.row;
+  const auto found = rows.find({row.cell.step, row.cell.layer, row.number});
+  const std::size_t count = found == rows.end() ? 0 : found->second.size();
+  if (count == static_cast<std::size_t>(holders)) return {};
+  if (count == 0) return text(words_of(wanted), " has no row ", where);
+  std::vector<std::size_t> ranks;
+  for (const FoundRow& one : found->second) ranks.push_back(one.rank);
+  return text(words_of(wanted), " has rows on ranks [", joined(ranks), "] ", where, ", due are ",
+              holders);
+}
+
+// The same token's rows of two worlds, each against the other world's first.
+std::string byte_difference(const std::vector<FoundRow>& ones,
+                            const std::vector<FoundRow>& others) {
+  const auto difference = [](const FoundRow& one, const FoundRow& other) {
+    return text(words_of(one), " has other bytes there, as token ", other.row.token, " of rank ",
+                other.rank, ": column 0 is ", one.row.first, " here and ", other.row.first);
+  };
+  for (const FoundRow& one : ones) {
+    if (one.row.digest != others.front().row.digest) return difference(one, others.front());
+  }
+  for (const FoundRow& other : others) {
+    if (ones.front().row.digest != other.row.digest) return difference(ones.front(), other);
+  }
+  return {};
 }
 
 // What no relative of a scenario can be made of.
@@ -126,28 +168,36 @@ void read_same_under(const YamlNode& node, Scenario& scenario) {
   }
 }
 
-std::vector<Relative> relatives_of(const Scenario& scenario) {
-  std::vector<Relative> relatives;
-  for (const std::string& change : scenario.same_under) {
-    add_relatives(change, scenario, relatives);
-  }
+std::vector<Relative> relatives_of(const Scenario& scenario, const std::string& change,
+                                   const Capabilities& capabilities) {
   // same_under stays in each: it makes ranks note their rows.
+  std::vector<Relative> relatives;
+  if (change == "factoring") {
+    add_factorings(scenario, relatives);
+  } else if (change == "placement") {
+    Relative other = placed_the_other_way(scenario, capabilities);
+    const bool is_other = placement_in(other.scenario, capabilities).placement !=
+                          placement_in(scenario, capabilities).placement;
+    if (is_other) relatives.push_back(std::move(other));
+  } else {
+    relatives.push_back(reordered(change, scenario));
+  }
   return relatives;
 }
 
-std::string row_difference(const std::vector<RankOutputs>& ones,
-                           const std::vector<RankOutputs>& others) {
-  const std::map<RowName, FoundRow> there = rows_by_name(others);
-  for (const auto& [name, one] : rows_by_name(ones)) {
-    const auto& [step, layer, number] = name;
-    const std::string what =
-        text("step ", step, ", layer ", layer, ", token ", one.row.token, " of rank ", one.rank);
-    const auto other = there.find(name);
-    if (other == there.end()) return text(what, " has no row there");
-    if (one.row.digest == other->second.row.digest) continue;
-    return text(what, " has other bytes there, as token ", other->second.row.token, " of rank ",
-                other->second.rank, ": column 0 is ", one.row.first, " here and ",
-                other->second.row.first);
+std::string row_difference(const WorldOutputs& ones, const WorldOutputs& others) {
+  const FoundRows here = rows_by_name(ones.ranks);
+  const FoundRows there = rows_by_name(others.ranks);
+  for (const auto& [name, rows] : here) {
+    std::string missing = missing_row(here, rows.front(), ones.holders, "here");
+    if (missing.empty()) missing = missing_row(there, rows.front(), others.holders, "there");
+    if (!missing.empty()) return missing;
+    const std::string difference = byte_difference(rows, there.at(name));
+    if (!difference.empty()) return difference;
+  }
+  for (const auto& [name, rows] : there) {
+    const std::string missing = missing_row(here, rows.front(), ones.holders, "here");
+    if (!missing.empty()) return text("of the other world ", missing);
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/capabilities.h"
 #include "sim/back_check.h"
 #include "sim/scenario.h"
 #include "sim/yaml_document.h"
@@ -24,12 +25,19 @@ struct Relative {
   Scenario scenario;
 };
 
-// ORDER: as same_under asks. Whether a backend can take them all is not asked.
-std::vector<Relative> relatives_of(const Scenario& scenario);
+// The worlds of one change of same_under. A placement that a backend of those capabilities does not
+// get is no other world and is left out; whether it can take the others is not asked.
+std::vector<Relative> relatives_of(const Scenario& scenario, const std::string& change,
+                                   const Capabilities& capabilities);
 
-// The first row that is not the same token's row in the other world, as a sentence; empty where
-// none is.
-std::string row_difference(const std::vector<RankOutputs>& ones,
-                           const std::vector<RankOutputs>& others);
+// What the ranks of a world gave, and how many of them hold each token: those of a TP group.
+struct WorldOutputs {
+  const std::vector<RankOutputs>& ranks;
+  int holders = 1;
+};
+
+// The first row, on any rank, that is not the same token's row in the other world or that one of
+// the worlds lacks, as a sentence; empty where none is.
+std::string row_difference(const WorldOutputs& ones, const WorldOutputs& others);
 
 }  // namespace moe::sim

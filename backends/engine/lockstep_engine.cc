@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <map>
 #include <string>
 
+#include "comm/gathered_numbers.h"
 #include "comm/gloo_messages.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/check.h"
@@ -107,20 +107,13 @@ std::vector<PlannedStep> planned_steps(const EngineSettings& settings, int dp_si
 }
 
 void check_same_config(Communicator& dp, std::string_view config) {
-  const auto size = static_cast<std::size_t>(dp.size());
   const std::uint64_t digest = digest_of(std::as_bytes(std::span(config)));
-  std::int64_t own = 0;
-  std::memcpy(&own, &digest, sizeof own);
-  std::vector<std::int64_t> all(size);
-  const Buffer mine(dp.memory(), {1, 1, DType::i64});
-  const Buffer gathered(dp.memory(), {dp.size(), 1, DType::i64});
-  dp.memory().copy_from_host({&own, 1, 1, DType::i64, {}}, mine.tensor());
-  const std::vector<Count> once(size, 1);
-  dp.all_gather_v({&mine.tensor(), 1}, once, {&gathered.tensor(), 1});
-  dp.memory().copy_to_host(gathered.tensor(), {all.data(), dp.size(), 1, DType::i64, {}});
+  const std::int64_t own[] = {static_cast<std::int64_t>(digest)};
+  const std::vector<std::int64_t> all = gathered_numbers(own, dp);
   std::map<std::int64_t, std::vector<int>> camps;
-  for (std::size_t rank = 0; rank < size; ++rank)
-    camps[all[rank]].push_back(static_cast<int>(rank));
+  for (int rank = 0; rank < dp.size(); ++rank) {
+    camps[all[static_cast<std::size_t>(rank)]].push_back(rank);
+  }
   if (camps.size() == 1) return;
   std::vector<std::string> said;
   for (const auto& [hash, ranks] : camps) said.push_back(ranks_text(ranks));

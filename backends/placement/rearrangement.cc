@@ -9,24 +9,11 @@
 
 #include "backends/placement/expert_rows.h"
 #include "backends/placement/move_plan.h"
+#include "comm/gathered_numbers.h"
 #include "kernels/base/text.h"
 
 namespace moe {
 namespace {
-
-Tensors one(const Tensor& tensor) { return {&tensor, 1}; }
-
-// The numbers of all ranks, rank after rank. Each gives as many.
-std::vector<std::int64_t> gathered(std::vector<std::int64_t> own, Communicator& group) {
-  const auto width = static_cast<Count>(own.size());
-  const Buffer mine = copy_of({own.data(), 1, width, DType::i64, {}}, group.memory());
-  const Buffer all(group.memory(), {group.size(), width, DType::i64});
-  const std::vector<Count> once(static_cast<std::size_t>(group.size()), 1);
-  group.all_gather_v(one(mine.tensor()), once, one(all.tensor()));
-  std::vector<std::int64_t> host(own.size() * once.size());
-  group.memory().copy_to_host(all.tensor(), {host.data(), group.size(), width, DType::i64, {}});
-  return host;
-}
 
 std::vector<std::int64_t> as_numbers(const std::vector<std::uint64_t>& digests) {
   std::vector<std::int64_t> numbers;
@@ -165,7 +152,7 @@ std::vector<int> rearrange(LayerPlacement& placement, const ReplicaMaps& planned
   const MovePlan plan =
       move_plan(before.physical_to_logical, planned.physical_to_logical, group.size());
   const std::vector<std::int64_t> digests =
-      gathered(as_numbers(slot_digests(placement.weights(), num_slots, memory)), group);
+      gathered_numbers(as_numbers(slot_digests(placement.weights(), num_slots, memory)), group);
   ExpertWeights moved = weights_like(placement.weights(), memory);
   const std::vector<Tensor> held = expert_rows(placement.weights(), num_slots);
   const std::vector<Tensor> into = expert_rows(moved, num_slots);
@@ -173,7 +160,8 @@ std::vector<int> rearrange(LayerPlacement& placement, const ReplicaMaps& planned
   copy_own(plan.slots_of(group.rank()), held, into, memory);
   const std::vector<std::int64_t> after = as_numbers(slot_digests(moved, num_slots, memory));
   const bool is_right = are_right(before, planned, digests, after, group.rank() * num_slots);
-  const std::vector<std::int64_t> votes = gathered({is_right ? 1 : 0}, group);
+  const std::int64_t own_vote[] = {is_right ? 1 : 0};
+  const std::vector<std::int64_t> votes = gathered_numbers(own_vote, group);
   std::vector<int> refusing;
   for (int rank = 0; rank < group.size(); ++rank) {
     if (votes[static_cast<std::size_t>(rank)] == 0) refusing.push_back(rank);

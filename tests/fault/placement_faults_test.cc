@@ -111,6 +111,10 @@ TEST_CASE("placement faults: MF-64, a pick by rank, is named by PROV with both i
 
 TEST_CASE("placement faults: those that have nothing to act on are skipped with the reason") {
   CHECK_THAT(skipped_for(world({.dp = 2}, 8), "MF-17"), Contains("8 experts divide by the 2"));
+  Scenario with_replicas = balanced({.dp = 4});
+  with_replicas.model.num_experts = 10;
+  with_replicas.model.num_redundant_experts = 2;
+  CHECK_THAT(skipped_for(with_replicas, "MF-17"), Contains("12 experts divide by the 4"));
   CHECK_THAT(skipped_for(world({.dp = 2}, 2), "MF-18"), Contains("both placements are the same"));
   CHECK_THAT(skipped_for(balanced({.dp = 2}), "MF-45:layer=1"), Contains("no layer follows"));
   CHECK_THAT(skipped_for(world({.dp = 2}, 8), "MF-46"), Contains("experts are not balanced"));

@@ -191,10 +191,16 @@ TEST_CASE("replica router: ids become slots, tokens that count are counted, mask
   const auto kernels = make_cpu_kernels(*memory);
   const auto placement = make_layer_placement(replica_maps({0, 1, 2, 0}, 3), ProbeWeights{});
   LoadWindow load(1, 4, 1);
-  const auto router = with_replicas(
-      make_recorded_router(*kernels, 2),
-      {.placement = *placement, .load = load, .counts_row = [](Count row) { return row < 2; }},
-      *memory);
+  int num_asked = 0;
+  const auto router = with_replicas(make_recorded_router(*kernels, 2),
+                                    {.placement = *placement,
+                                     .load = load,
+                                     .counted_rows =
+                                         [&] {
+                                           ++num_asked;
+                                           return CountsRow([](Count row) { return row < 2; });
+                                         }},
+                                    *memory);
   // Rows hold each id less its slot, then the weights.
   const Buffer rows =
       rows_with(*memory, {3, 4, DType::f32}, {0, 1, 1, 1, 1, -1, 1, 1, 2, -2, 1, 1});
@@ -203,6 +209,7 @@ TEST_CASE("replica router: ids become slots, tokens that count are counted, mask
   CHECK(values_of(chosen.topk_ids.tensor()) == std::vector<double>{0, 2, 1, 3, 2, -1});
   load.end_pass();
   CHECK(load.sum() == LayerLoads{{1, 1, 1, 1}});
+  CHECK(num_asked == 1);  // once for the call, not for each row
 }
 
 TEST_CASE("placed experts: what computes is made anew after a commit, and only then") {
