@@ -205,6 +205,10 @@ def made(seed, **world):
     if world.get("rows_equal"):
         for rank in ranks:
             rank["hidden_states"][:] = rank["hidden_states"][:1]
+    if world.get("first_equal"):
+        for rank in ranks:
+            for name in ("hidden_states", "topk_ids", "topk_weights"):
+                rank[name][0] = ranks[0][name][0]
     if world.get("tp_equal") or world.get("peers_equal"):
         for number, rank in enumerate(ranks):
             first = ranks[number - number % world["tp"]]

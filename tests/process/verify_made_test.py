@@ -85,6 +85,11 @@ WORLDS = {
     "flashinfer, TP peers with equal rows": dict(
         backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[5, 5, 4, 4], tp=2,
         peers_equal=True, experts=4, top_k=2, hidden=64),
+    "flashinfer, the last source first, one row is every source's": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=3,
+        hidden=64, masked=0, first_equal=True,
+        due=lambda capture, rank: [(s, t) for s in (1, 0)
+                                   for t in range(len(capture[s]["topk_ids"]))]),
     "low latency, all rows of a rank equal": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
         hidden=64, labels=True, rows_equal=True),

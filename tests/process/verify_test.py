@@ -44,7 +44,7 @@ def every():
 def is_ambiguous(name):
     """Whether rows of several tokens are equal: then more than one place may be the wrong one."""
     world = WORLDS.get(name, {})
-    return world.get("rows_equal", False) or world.get("peers_equal", False)
+    return any(world.get(key) for key in ("rows_equal", "peers_equal", "first_equal"))
 
 
 class Right(Verifying):
