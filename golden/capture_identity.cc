@@ -224,8 +224,8 @@ void take_arrivals(Judging& judging) {
       return labels_claim(judging, place, slot, due);
     };
     std::optional<Arrival> arrival;
-    const bool has_padding = std::ranges::count(judging.padding[place], true) > 0;
-    if (judging.capture.contract.order == ReceiveOrder::source_blocks && !has_padding) {
+    if (judging.capture.contract.order == ReceiveOrder::source_blocks &&
+        judging.part_sizes[place] == 0) {
       arrival = arrival_in_blocks(rows, claims);
     }
     judging.arrivals.push_back(arrival ? *arrival : arrival_by_content(rows, claims));

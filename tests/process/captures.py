@@ -256,10 +256,11 @@ def fill_standard(capture, draw, world):
             begun = [0] * len(capture.ranks)
             places = []
             for s, _ in due:
-                places.append(s * room + begun[s])
+                part = len(begun) - 1 - s if world.get("last_first") else s
+                places.append(part * room + begun[s])
                 begun[s] += 1
             rows, output, ids, weights = (
-                spread(table, places, room * len(begun), draw)
+                spread(table, places, room * len(begun) + world.get("more_rows", 0), draw)
                 for table in (rows, output, ids, weights))
         rank["expert_output"] = (to, output)
         put_rows(rank, rows, dtype, world)

@@ -146,9 +146,9 @@ def ids_and_weights(capture, number, draw):
 def source_order(capture, number, draw):
     """Two whole rows, labels and results with them, change places: nothing but the order is wrong.
     A row whose content is there twice has no source that could be told."""
-    padded = capture.is_padded
     if capture.is_batched or not capture.meta("backend").startswith("flashinfer"):
         return
+    in_parts = capture.is_padded and len(capture[number][ROWS]) % len(capture.ranks) == 0
     valid = capture.valid(number)
     if len({key(capture[number], index) for index in valid}) < len(valid):
         return
@@ -159,7 +159,7 @@ def source_order(capture, number, draw):
             order = list(sources)
             order[i], order[j] = order[j], order[i]
             blocks = 1 + sum(a != b for a, b in zip(order, order[1:]))
-            if sources[i] != sources[j] and (padded or blocks > len(set(sources))):
+            if sources[i] != sources[j] and (in_parts or blocks > len(set(sources))):
                 pairs.append((valid[j][0], valid[i][0]))
     for one, other in [pairs[i] for i in draw.permutation(len(pairs))[:4]]:
         damage = Damage(capture, f"{one} {other} swapped with all they have", ROWS, number,

@@ -90,6 +90,12 @@ WORLDS = {
         hidden=64, masked=0, first_equal=True,
         due=lambda capture, rank: [(s, t) for s in (1, 0)
                                    for t in range(len(capture[s]["topk_ids"]))]),
+    "flashinfer, padded, but not to equal parts": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4, 2], experts=6,
+        top_k=3, hidden=64, padded=True, more_rows=1),
+    "flashinfer, padded, no parts, the last source first, one row is every source's": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=3,
+        hidden=64, masked=0, first_equal=True, padded=True, more_rows=1, last_first=True),
     "low latency, all rows of a rank equal": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
         hidden=64, labels=True, rows_equal=True),
