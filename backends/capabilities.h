@@ -53,6 +53,7 @@ enum class ReceiveRoom { exact, worst_case, by_source };
 struct FixedCapacity {
   Count default_tokens = 0;  // where nobody asks for another (distribution-layer.md, 6.5, 6.6)
   std::optional<Count> most = {};
+  bool is_of_scheduler = false;  // also before #39107, when others took the chunk size
 };
 
 // What the library behind a backend takes (distribution-layer.md, 9). Empty lists: anything.

@@ -11,7 +11,7 @@ namespace {
 Capabilities declared() {
   Capabilities own = rank_dispatch_capabilities();
   own.topk_ids_dtype = DType::i32;
-  own.fixed_capacity = FixedCapacity{.default_tokens = 8192};
+  own.fixed_capacity = FixedCapacity{.default_tokens = 8192, .is_of_scheduler = true};
   own.receive_room = ReceiveRoom::by_source;
   own.limits = {.row_dtypes = {DType::bf16}};
   return own;

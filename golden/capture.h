@@ -72,7 +72,6 @@ struct CapturedRank {
 };
 
 struct Capture {
-  std::string name;
   std::string backend;
   CaptureContract contract;
   int dp_size = 1;

@@ -19,35 +19,41 @@ class Tiling {
       dues_of_[row.source][key_of(rows.content_of(row))].push_back(due);
       ++size_of_[row.source];
     }
+    for (Count slot = 0; slot < rows.place.size; ++slot) {
+      if (!rows.is_padding[static_cast<std::size_t>(slot)]) slots_.push_back(slot);
+    }
     arrival_.due_of.assign(static_cast<std::size_t>(rows.place.size), -1);
     arrival_.is_whole.assign(static_cast<std::size_t>(rows.place.size), false);
     arrival_.slot_of.assign(rows.place.due.size(), -1);
   }
 
   std::optional<Arrival> found() {
-    if (std::ssize(rows_.place.due) > rows_.place.size || !fits_from(0)) return std::nullopt;
+    if (rows_.place.due.size() > slots_.size() || !fits_from(0)) return std::nullopt;
     return arrival_;
   }
 
  private:
-  // Whether the slots from there on are whole blocks of the sources that are left.
-  bool fits_from(Count slot) {
-    if (slot == std::ssize(rows_.place.due)) return true;
+  // Whether the slots from that one of slots_ on are whole blocks of the sources that are left.
+  bool fits_from(Count begin) {
+    if (begin == std::ssize(rows_.place.due)) return true;
     std::vector<int> sources;
     for (const auto& [source, size] : size_of_) {
       if (!used_[source]) sources.push_back(source);
     }
-    std::ranges::stable_partition(sources, [&](int source) { return is_claimed(slot, source); });
+    std::ranges::stable_partition(sources,
+                                  [&](int source) { return is_claimed(slot_at(begin), source); });
     for (const int source : sources) {
       if (++tried_ > blocks_tried_max) return false;
-      const Count end = slot + size_of_[source];
-      if (!takes(source, slot, end)) continue;
+      const Count end = begin + size_of_[source];
+      if (!takes(source, begin, end)) continue;
       used_[source] = true;
       if (fits_from(end)) return true;
       used_[source] = false;
     }
     return false;
   }
+
+  Count slot_at(Count at) const { return slots_[static_cast<std::size_t>(at)]; }
 
   bool is_claimed(Count slot, int source) const {
     const auto& dues = dues_of_.at(source);
@@ -62,7 +68,8 @@ class Tiling {
   bool takes(int source, Count begin, Count end) {
     std::map<std::string_view, std::vector<Count>> left = dues_of_[source];
     std::vector<Count> unclaimed;
-    for (Count slot = begin; slot < end; ++slot) {
+    for (Count at = begin; at < end; ++at) {
+      const Count slot = slot_at(at);
       const auto found = left.find(key_of(rows_.content(slot)));
       if (found == left.end()) return false;
       const auto claimed = std::ranges::find_if(found->second, [&](Count due) {
@@ -92,6 +99,7 @@ class Tiling {
 
   const ArrivedRows& rows_;
   const Claims& claims_;
+  std::vector<Count> slots_;  // without padding
   std::map<int, std::map<std::string_view, std::vector<Count>>> dues_of_;
   std::map<int, Count> size_of_;
   std::map<int, bool> used_;

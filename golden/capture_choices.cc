@@ -2,7 +2,6 @@
 // in the space that the capture names, the others as the backend leaves them.
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "golden/capture_judging.h"

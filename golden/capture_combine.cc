@@ -6,37 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "golden/capture_values.h"
-#include "golden/oracle.h"
+#include "golden/roundoff.h"
 #include "kernels/base/text.h"
 
 namespace moe::golden {
 namespace {
-
-// Half a unit in the last place, and half the smallest step.
-Roundoff roundoff_of(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return {0x1p-8, 0x1p-134};
-    case DType::f16:
-      return {0x1p-11, 0x1p-25};
-    default:
-      return {0x1p-24, 0x1p-150};
-  }
-}
-
-float largest_of(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return float_of(0x7F7F, dtype);
-    case DType::f16:
-      return float_of(0x7BFF, dtype);
-    default:
-      return std::numeric_limits<float>::max();
-  }
-}
 
 float rounded(float value, DType dtype) { return float_of(rounded_bits(value, dtype), dtype); }
 
@@ -62,11 +38,11 @@ float added(const Sum& sum, const Term& term, Count column, float to) {
 // rounding to the row's.
 double bound_of(const Sum& sum, const SumElement& element, Count num_terms) {
   const Roundoff wire = roundoff_of(sum.wire);
-  const auto steps = static_cast<double>(num_terms - 1);
-  const double gamma = steps * wire.unit / (1 - steps * wire.unit);
-  double bound = gamma * element.magnitude + steps * wire.smallest;
+  const Count steps = num_terms - 1;
+  double bound =
+      gamma_of(steps, wire.unit) * element.magnitude + static_cast<double>(steps) * wire.smallest;
   if (sum.wire != sum.dtype) {
-    bound += roundoff_of(sum.dtype).of(std::fabs(static_cast<double>(element.value)) + bound);
+    bound += roundoff_of(sum.dtype).of(std::fabs(element.exact) + bound);
   }
   return bound;
 }
@@ -125,7 +101,6 @@ DeclaredSum declared_sum(const Judging& judging, DueRow token) {
 
 SumElement element_of(const Sum& sum, Count column) {
   SumElement element{.has_free_zero_sign = !sum.terms.empty()};
-  double exact = 0;
   Count num_nonzero = 0;
   for (std::size_t i = 0; i < sum.terms.size(); ++i) {
     const Term& term = sum.terms[sum.reduction.is_reversed ? sum.terms.size() - 1 - i : i];
@@ -135,10 +110,10 @@ SumElement element_of(const Sum& sum, Count column) {
     element.has_free_zero_sign &= product == 0 && std::signbit(product);
     num_nonzero += static_cast<Count>(product != 0);
     element.magnitude += std::fabs(static_cast<double>(product));
-    exact += static_cast<double>(product);
+    element.exact += static_cast<double>(product);
   }
   if (sum.reduction.in_any_order && num_nonzero > 2) {
-    element.value = static_cast<float>(exact);
+    element.value = static_cast<float>(element.exact);
     element.bound = bound_of(sum, element, num_nonzero);
   }
   return element;
@@ -152,10 +127,9 @@ bool is_right(const SumElement& element, std::uint32_t bits, DType dtype) {
   }
   if (!std::isfinite(element.magnitude)) return !std::isfinite(actual);
   if (!std::isfinite(actual)) {
-    return element.magnitude + element.bound >= static_cast<double>(largest_of(dtype));
+    return element.magnitude + element.bound >= largest_of(dtype);
   }
-  return std::fabs(static_cast<double>(actual) - static_cast<double>(element.value)) <=
-         element.bound;
+  return std::fabs(static_cast<double>(actual) - element.exact) <= element.bound;
 }
 
 std::vector<Count> wrong_columns(const Sum& sum, const CapturedRows& combined, Count row,
@@ -185,8 +159,7 @@ void note_bounds(Judging& judging, const Sum& sum, const CapturedRows& combined,
     if (element.bound == 0) continue;
     has_bound = true;
     const float actual = float_of(bits_at(combined, row, column), sum.dtype);
-    const double share =
-        std::fabs(static_cast<double>(actual) - static_cast<double>(element.value)) / element.bound;
+    const double share = std::fabs(static_cast<double>(actual) - element.exact) / element.bound;
     if (std::isfinite(share) && share <= 1) {
       judging.result.largest_share = std::max(judging.result.largest_share, share);
     }

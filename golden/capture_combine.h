@@ -45,10 +45,12 @@ struct DeclaredSum {
 };
 DeclaredSum declared_sum(const Judging& judging, DueRow token);
 
-// One element: its value and how far a right one may be from it (0: it must have these bits).
+// One element: its value and, where the bound is not 0, how far a right one may be from the sum
+// in double (no rounding of its own is in that); with the bound 0 it must have the value's bits.
 struct SumElement {
   float value = 0;
   double bound = 0;
+  double exact = 0;
   double magnitude = 0;             // the sum of absolute terms
   bool has_free_zero_sign = false;  // every term is -0
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
 
 #include "golden/capture_combine.h"
 #include "golden/capture_values.h"
@@ -231,22 +232,25 @@ std::string few_text(const WrongRow& row) {
               row.columns.front(), " to ", row.columns.back());
 }
 
-// A constant between the row and its sum; 0 if there is none.
-float common_factor(const WrongRow& row) {
-  const CapturedRows& combined = combined_of(row);
-  std::vector<float> factors;
-  for (Count column = 0; column < combined.columns; ++column) {
-    const float value = element_of(row.sum, column).value;
-    if (value != 0) {
-      factors.push_back(float_of(bits_at(combined, row.token.row, column), row.sum.dtype) / value);
-    }
+// The constant between the row and its sum; 0 if there is none.
+float factor_of(const WrongRow& row) {
+  std::vector<float> due;
+  for (Count column = 0; column < combined_of(row).columns; ++column) {
+    due.push_back(element_of(row.sum, column).value);
   }
-  if (factors.size() < 4) return 0;
-  std::ranges::sort(factors);
-  const float low = factors[factors.size() / 20];
-  const float high = factors[factors.size() - 1 - factors.size() / 20];
-  const float middle = factors[factors.size() / 2];
-  return high - low <= 0x1p-5F * std::fabs(middle) ? middle : 0;
+  return common_factor(floats_of(combined_of(row), row.token.row), due);
+}
+
+// The first of the hypotheses that passes the test names the fault. RETURNS whether one
+// does.
+bool name_by(const WrongRow& row, std::span<const Hypothesis> tried,
+             bool (*test)(const WrongRow&, const Sum&), CaptureFinding& finding) {
+  const auto found =
+      std::ranges::find_if(tried, [&](const Hypothesis& one) { return test(row, one.sum); });
+  if (found == tried.end()) return false;
+  finding.fault = found->fault;
+  finding.cause = found->cause;
+  return true;
 }
 
 }  // namespace
@@ -263,25 +267,17 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
   add_missing(row, tried);
   add_weights(row, tried);
   add_recipes(row, tried);
-  const auto num_near = std::ssize(tried);  // in another slot's place only what fits is one
+  const std::size_t num_near = tried.size();  // in another slot's place only what fits is one
   add_other_slots(row, tried);
-  for (auto* test : {&fits, &nearly_fits}) {
-    const bool has_many = std::ssize(row.columns) * 4 > combined_of(row).columns;
-    if (test == &nearly_fits && (!has_many || nearly_fits(row, row.sum))) break;
-    const auto end = test == &nearly_fits ? tried.begin() + num_near : tried.end();
-    const auto found =
-        std::find_if(tried.begin(), end, [&](const Hypothesis& one) { return test(row, one.sum); });
-    if (found == end) continue;
-    finding.fault = found->fault;
-    finding.cause = found->cause;
-    return;
-  }
-  const bool has_many = std::ssize(row.columns) * 4 > combined_of(row).columns;
-  if (!has_many) return;
+  if (name_by(row, tried, fits, finding)) return;
+  if (std::ssize(row.columns) * 4 <= combined_of(row).columns) return;
   if (nearly_fits(row, row.sum)) {
     finding.fault = CaptureFault::recipe_differs;
     finding.cause += "; all are near: added or rounded in another way than declared";
-  } else if (const float factor = common_factor(row)) {
+    return;
+  }
+  if (name_by(row, std::span(tried).first(num_near), nearly_fits, finding)) return;
+  if (const float factor = factor_of(row)) {
     finding.fault = CaptureFault::row_scaled;
     finding.cause += text("; the row times ", factor);
   } else {

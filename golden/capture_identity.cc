@@ -28,6 +28,18 @@ std::vector<bool> padding_of(const Capture& capture, const Place& place) {
   return padding;
 }
 
+Count part_size(const Judging& judging, std::size_t at) {
+  const Place& place = judging.places[at];
+  const Count parts = judging.capture.ep_size();
+  const bool has_padding = std::ranges::count(judging.padding[at], true) > 0;
+  if (judging.capture.contract.order != ReceiveOrder::source_blocks || !has_padding) return 0;
+  if (place.size % parts != 0) return 0;
+  const bool holds_all = std::ranges::all_of(judging.capture.ranks, [&](const CapturedRank& rank) {
+    return rank.hidden_states.rows <= place.size / parts;
+  });
+  return holds_all ? place.size / parts : 0;
+}
+
 // The rank whose block a slot lies in; -1 where no block or more than one has it.
 int block_owner(const Judging& judging, const Place& place, Count slot) {
   const CapturedRank& here = judging.rank(place.rank);
@@ -181,22 +193,10 @@ void settle(Judging& judging) {
 
 }  // namespace
 
-Count part_size(const Judging& judging, std::size_t at) {
-  const Place& place = judging.places[at];
-  const Count parts = judging.capture.ep_size();
-  const bool has_padding = std::ranges::count(judging.padding[at], true) > 0;
-  if (judging.capture.contract.order != ReceiveOrder::source_blocks || !has_padding) return 0;
-  if (place.size % parts != 0) return 0;
-  const bool holds_all = std::ranges::all_of(judging.capture.ranks, [&](const CapturedRank& rank) {
-    return rank.hidden_states.rows <= place.size / parts;
-  });
-  return holds_all ? place.size / parts : 0;
-}
-
 bool labels_claim(const Judging& judging, std::size_t at, Count slot, const DueRow& due) {
   const Place& place = judging.places[at];
   if (place.local_expert < 0) {
-    const Count part = part_size(judging, at);
+    const Count part = judging.part_sizes[at];
     return (part == 0 || due.source == slot / part) && choices_claim(judging, place, slot, due);
   }
   const CapturedRank& here = judging.rank(place.rank);
@@ -212,6 +212,7 @@ bool labels_claim(const Judging& judging, std::size_t at, Count slot, const DueR
 void take_arrivals(Judging& judging) {
   for (std::size_t place = 0; place < judging.places.size(); ++place) {
     judging.padding.push_back(padding_of(judging.capture, judging.places[place]));
+    judging.part_sizes.push_back(part_size(judging, place));
   }
   for (std::size_t place = 0; place < judging.places.size(); ++place) {
     const ArrivedRows rows = judging.rows_at(place);
@@ -224,7 +225,7 @@ void take_arrivals(Judging& judging) {
     };
     std::optional<Arrival> arrival;
     if (judging.capture.contract.order == ReceiveOrder::source_blocks &&
-        judging.places[place].local_expert >= 0) {
+        judging.part_sizes[place] == 0) {
       arrival = arrival_in_blocks(rows, claims);
     }
     judging.arrivals.push_back(arrival ? *arrival : arrival_by_content(rows, claims));

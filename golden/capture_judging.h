@@ -27,11 +27,14 @@ struct Judging {
   Locations locations = {};                     // of the places' rows
   std::vector<Arrival> arrivals = {};           // of each place
   std::vector<std::vector<bool>> padding = {};  // of each place's slots
+  // Of each place: padded standard buffers have one part for each source, of this size; else 0.
+  std::vector<Count> part_sizes = {};
   CaptureJudgement result = {};
 
   const CapturedRank& rank(int number) const {
     return capture.ranks[static_cast<std::size_t>(number)];
   }
+  // LIFETIME: until places or padding get another entry.
   ArrivedRows rows_at(std::size_t place) const {
     return {places[place], rank(places[place].rank).dispatched, shipped, padding[place]};
   }
@@ -48,9 +51,6 @@ CaptureFinding finding_at(const Place& place, Count slot, const DueRow* due, std
 // "row 3 of rank 1"
 std::string row_text(const DueRow& row);
 
-// Padded standard buffers have one part for each source, of this size; 0 where a buffer has none.
-Count part_size(const Judging& judging, std::size_t place);
-
 // Whether a slot's labels say that it holds a row: source_row and source_range where there are
 // any, else ids and weights of the choices that this rank owns.
 bool labels_claim(const Judging& judging, std::size_t place, Count slot, const DueRow& due);
@@ -58,7 +58,7 @@ bool labels_claim(const Judging& judging, std::size_t place, Count slot, const D
 Locations locations_of(const Judging& judging);
 
 void judge_inputs(Judging& judging);    // ids that no router gives
-void take_arrivals(Judging& judging);   // fills arrivals
+void take_arrivals(Judging& judging);   // fills padding, part_sizes, arrivals
 void judge_rows(Judging& judging);      // dispatched_hidden_states
 void judge_scales(Judging& judging);    // dispatched_scales
 void judge_choices(Judging& judging);   // standard: ids and weights

@@ -79,10 +79,10 @@ bool chooses_rank(const Capture& capture, const ExpertMap& experts, DueRow due, 
 }
 
 Place standard_place(const Capture& capture, const ExpertMap& experts, int rank, bool in_columns) {
-  Place place{.rank = rank, .sources = sources_of(capture, rank, in_columns)};
+  Place place{.rank = rank};
   place.size = capture.ranks[static_cast<std::size_t>(rank)].dispatched.rows;
   place.valid = place.size;
-  for (const int source : place.sources) {
+  for (const int source : sources_of(capture, rank, in_columns)) {
     const Count rows = capture.ranks[static_cast<std::size_t>(source)].hidden_states.rows;
     for (Count row = 0; row < rows; ++row) {
       if (capture.contract.delivery == Delivery::every_rank ||
@@ -99,7 +99,6 @@ Place expert_place(const Capture& capture, int rank, int local_expert) {
   place.size = capture.capacity;
   const CapturedRank& here = capture.ranks[static_cast<std::size_t>(rank)];
   place.valid = (*here.expert_num_tokens)[static_cast<std::size_t>(local_expert)];
-  place.sources = sources_of(capture, rank, false);
   return place;
 }
 

@@ -26,12 +26,11 @@ struct DueRow {
 // Rows that arrive together: those of a rank (standard), or of one of its experts (batched).
 struct Place {
   int rank = 0;
-  int local_expert = -1;     // batched only
-  Count first = 0;           // its first row in the rank's tensors
-  Count size = 0;            // slots there
-  Count valid = 0;           // of them, as the counts say; all of them in the standard format
-  std::vector<DueRow> due;   // in the order by_source
-  std::vector<int> sources;  // ranks whose rows come here, ascending
+  int local_expert = -1;    // batched only
+  Count first = 0;          // its first row in the rank's tensors
+  Count size = 0;           // slots there
+  Count valid = 0;          // of them, as the counts say; all of them in the standard format
+  std::vector<DueRow> due;  // in the order by_source
 };
 
 // Which slot of a place holds which row.
@@ -74,11 +73,12 @@ RowIndex index_of(const std::vector<ShippedRows>& shipped);
 // Whether a slot's labels (source row, or ids and weights) say that it holds that row.
 using Claims = std::function<bool(Count slot, const DueRow& due)>;
 
+// LIFETIME: looks into what it was made of.
 struct ArrivedRows {
   const Place& place;
   const CapturedRows& dispatched;  // of the place's rank
   const std::vector<ShippedRows>& shipped;
-  std::vector<bool> is_padding;  // of each slot
+  const std::vector<bool>& is_padding;  // of each slot
 
   std::span<const std::byte> content(Count slot) const {
     return dispatched.row(place.first + slot);

@@ -126,21 +126,6 @@ Likeness most_alike(const DamagedRow& row) {
   return best;
 }
 
-// The factor between arrived and due that (nearly) all columns agree on; 0 if there is none.
-float common_factor(const std::vector<float>& arrived, const std::vector<float>& due) {
-  std::vector<float> factors;
-  for (std::size_t i = 0; i < due.size(); ++i) {
-    if (due[i] != 0 && std::isfinite(arrived[i])) factors.push_back(arrived[i] / due[i]);
-  }
-  if (factors.size() < 4 || factors.size() * 4 < due.size()) return 0;
-  std::ranges::nth_element(factors, factors.begin() + std::ssize(factors) / 2);
-  const float factor = factors[factors.size() / 2];
-  if (factor == 0 || factor == 1 || !std::isfinite(factor)) return 0;
-  const auto near = std::ranges::count_if(
-      factors, [&](float one) { return std::fabs(one - factor) <= 0x1p-6F * std::fabs(factor); });
-  return near * 10 >= std::ssize(factors) * 9 ? factor : 0;
-}
-
 // By how many columns the row moved; 0 if it did not.
 Count column_shift(const DamagedRow& row) {
   const Count columns = row.arrived.columns;

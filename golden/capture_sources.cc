@@ -2,8 +2,6 @@
 // from.
 
 #include <algorithm>
-#include <bit>
-#include <numeric>
 
 #include "golden/capture_judging.h"
 #include "kernels/base/text.h"
@@ -140,10 +138,9 @@ bool is_edge(const std::vector<Block>& blocks, Count begin) {
          });
 }
 
-void find_range(Judging& judging, std::size_t at, int source, std::int64_t range) {
-  const std::vector<Block> blocks = blocks_of(judging, at);
+void find_range(Judging& judging, const Place& place, const std::vector<Block>& blocks, int source,
+                std::int64_t range) {
   const Block& block = blocks[static_cast<std::size_t>(source)];
-  const Place& place = judging.places[at];
   const Count due =
       std::ranges::count_if(place.due, [&](const DueRow& row) { return row.source == source; });
   const Count begin = range >> 32;
@@ -170,9 +167,11 @@ void judge_ranges(Judging& judging, std::size_t at) {
   const Place& place = judging.places[at];
   const CapturedRank& here = judging.rank(place.rank);
   if (!here.source_range) return;
+  const std::vector<Block> blocks = blocks_of(judging, at);
   for (int source = 0; source < judging.capture.ep_size(); ++source) {
     const auto index = place.local_expert * judging.capture.ep_size() + source;
-    find_range(judging, at, source, (*here.source_range)[static_cast<std::size_t>(index)]);
+    find_range(judging, place, blocks, source,
+               (*here.source_range)[static_cast<std::size_t>(index)]);
   }
 }
 
@@ -197,8 +196,7 @@ void judge_source_rows(Judging& judging, std::size_t at) {
 // Padded buffers have one part of the same size for each source.
 void judge_parts(Judging& judging, std::size_t at) {
   const Place& place = judging.places[at];
-  const Count part = part_size(judging, at);
-  if (part == 0) return;
+  const Count part = judging.part_sizes[at];
   for (Count slot = 0; slot < place.size; ++slot) {
     const DueRow* due = judging.due_at(at, slot);
     if (due == nullptr || due->source == slot / part) continue;
@@ -222,10 +220,9 @@ void judge_counts(Judging& judging) {
 }
 
 void judge_sources(Judging& judging) {
-  const bool is_batched = judging.capture.contract.delivery == Delivery::experts;
   for (std::size_t at = 0; at < judging.places.size(); ++at) {
     if (judging.capture.contract.order == ReceiveOrder::source_blocks) {
-      if (is_batched) {
+      if (judging.part_sizes[at] == 0) {
         judge_blocks(judging, at);
       } else {
         judge_parts(judging, at);

@@ -3,6 +3,7 @@
 
 #include "golden/capture_values.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -59,6 +60,22 @@ std::uint32_t rounded_bits(float value, DType dtype) {
 
 bool is_same_value(std::uint32_t one, std::uint32_t other, DType dtype) {
   return one == other || (std::isnan(float_of(one, dtype)) && std::isnan(float_of(other, dtype)));
+}
+
+float common_factor(const std::vector<float>& arrived, const std::vector<float>& due) {
+  std::vector<float> factors;
+  for (std::size_t i = 0; i < due.size(); ++i) {
+    if (due[i] == 0 || !std::isfinite(due[i])) continue;
+    const float factor = arrived[i] / due[i];
+    if (std::isfinite(factor)) factors.push_back(factor);  // a NaN has no place in their order
+  }
+  if (factors.size() < 4 || factors.size() * 4 < due.size()) return 0;
+  std::ranges::nth_element(factors, factors.begin() + std::ssize(factors) / 2);
+  const float factor = factors[factors.size() / 2];
+  if (factor == 0 || factor == 1) return 0;
+  const auto near = std::ranges::count_if(
+      factors, [&](float one) { return std::fabs(one - factor) <= 0x1p-6F * std::fabs(factor); });
+  return near * 10 >= std::ssize(factors) * 9 ? factor : 0;
 }
 
 std::string value_text(std::uint32_t bits, DType dtype) {

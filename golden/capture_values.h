@@ -25,6 +25,10 @@ float float_of(std::uint32_t bits, DType dtype);
 // Equal bits, or both NaN: payloads of NaNs are the hardware's.
 bool is_same_value(std::uint32_t one, std::uint32_t other, DType dtype);
 
+// The factor between two rows that (nearly) all columns agree on, whatever NaNs and infinities
+// stand in them; 0 if there is none.
+float common_factor(const std::vector<float>& arrived, const std::vector<float>& due);
+
 // "0.5 (0x3f00)"
 std::string value_text(std::uint32_t bits, DType dtype);
 std::string value_text(float value);

@@ -264,11 +264,6 @@ double Mismatch::share() const {
 
 namespace {
 
-double largest_of(DType dtype) {
-  if (dtype == DType::f16) return 65504;
-  return dtype == DType::bf16 ? 0x1.fep127 : 0x1.fffffep127;
-}
-
 // Whether infinity stands for a number that its type may be too small for.
 bool may_overflow(const Mismatch& one, DType dtype) {
   return std::isinf(one.actual) && std::signbit(one.actual) == std::signbit(one.expected) &&

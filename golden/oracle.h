@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "golden/roundoff.h"
 #include "kernels/base/activation.h"
 #include "kernels/base/tensor.h"
 
@@ -41,17 +42,6 @@ struct OracleTokens {
   Tensor topk_ids;       // [tokens, top_k] i32, -1 masked
   Tensor topk_weights;   // [tokens, top_k] f32
 };
-
-// How far one rounding to a dtype may move a value: unit · |value| + smallest.
-struct Roundoff {
-  double unit = 0;
-  double smallest = 0;
-
-  double of(double value) const { return unit * (value < 0 ? -value : value) + smallest; }
-};
-
-// n · 2^-24 / (1 - n · 2^-24): what n additions in fp32 may lose of the sum of absolute values.
-double gamma_of(Count n);
 
 // What a cell's rows must be, row-major [tokens, hidden_size]. In exact worlds there are values
 // only, and they must be met.

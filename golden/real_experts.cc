@@ -294,22 +294,6 @@ class ExpertRun {
 
 }  // namespace
 
-Roundoff roundoff_of(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return {0x1p-8, 0x1p-134};
-    case DType::f16:
-      return {0x1p-11, 0x1p-25};
-    default:
-      return {0x1p-24, 0x1p-150};
-  }
-}
-
-double gamma_of(Count n) {
-  const double lost = static_cast<double>(n) * 0x1p-24;
-  return lost / (1 - lost);
-}
-
 RealExpert real_expert(const OracleModel& model, int layer, int expert) {
   const bool is_shared = expert < 0;
   const Count e = is_shared ? layer : static_cast<Count>(layer) * model.num_experts + expert;

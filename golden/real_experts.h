@@ -23,8 +23,6 @@ struct RealExpert {
 // expert: -1 for the layer's shared one, which has no bias.
 RealExpert real_expert(const OracleModel& model, int layer, int expert);
 
-Roundoff roundoff_of(DType dtype);
-
 // Outputs of an expert [n, hidden], how far a computed one may be from each, and how large all of
 // its parts together may be: of a whole expert its absolute value.
 struct ExpertOutput {

@@ -70,6 +70,7 @@ Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
   if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
   if (scenario.traced_max_num_batched_tokens) return *scenario.traced_max_num_batched_tokens;
   const Count of_scheduler = capabilities.fixed_capacity->default_tokens;
+  if (capabilities.fixed_capacity->is_of_scheduler) return of_scheduler;
   return max_num_tokens_of(profile, {.scheduler_max_num_batched_tokens = of_scheduler});
 }
 

@@ -70,8 +70,8 @@ std::string format_words(const Capabilities& has) {
 
 std::string capacity_words(const Capabilities& has) {
   if (!has.fixed_capacity) return "any";
-  const auto& [usual, most] = *has.fixed_capacity;
-  return text(usual, most ? text(", at most ", *most) : "");
+  const FixedCapacity& capacity = *has.fixed_capacity;
+  return text(capacity.default_tokens, capacity.most ? text(", at most ", *capacity.most) : "");
 }
 
 std::string ids_words(const Capabilities& has) {

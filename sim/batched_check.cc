@@ -13,26 +13,17 @@
 namespace moe::sim {
 namespace {
 
-class BatchedCheck {
+class BatchedCheck final : public DispatchFindings {
  public:
   BatchedCheck(const ConservationFacts& facts, golden::Cell cell, CheckLedger& ledger)
-      : facts_(facts),
-        cell_(cell),
-        ledger_(ledger),
-        tokens_(facts.tokens(cell.step)),
-        choices_(facts, cell, tokens_) {
+      : DispatchFindings(facts, cell, ledger) {
     const std::vector<int>& rank_of = facts.expert_map.rank_of;
     for (int expert = 0; expert < std::ssize(rank_of); ++expert) {
       if (rank_of[static_cast<std::size_t>(expert)] != facts.parallel.ep_rank) continue;
       const int local = facts.expert_map.local_of[static_cast<std::size_t>(expert)];
       expert_of_[local] = expert;
     }
-    const RowCounts rows = tokens_.rows_per_rank();
-    for (int rank = 0; rank < std::ssize(rows); ++rank) {
-      for (Count row = 0; row < rows[static_cast<std::size_t>(rank)]; ++row) {
-        want(provenance_tag(rank, row));
-      }
-    }
+    for_each_row([this](std::int64_t tag) { want(tag); });
   }
 
   // Nobody sends to a rank that is masked, and none of its rows comes.
@@ -81,16 +72,12 @@ class BatchedCheck {
       std::vector<std::int64_t> arrived;
       for (Count row = first; row < first + count; ++row) {
         const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
-        if (!tokens_.contains(tag)) {
-          found("PROV", text("row ", row - first, " of expert ", expert_of_[local], " carries tag ",
-                             hex16(static_cast<std::uint64_t>(tag)),
-                             ", which names no token of this step"));
-          continue;
-        }
+        const auto where = [&, first = first] {
+          return text("row ", row - first, " of expert ", expert_of_[local]);
+        };
+        if (!names_a_token(tag, where)) continue;
         arrived.push_back(tag);
-        if (choices_.holds(rows_of(hidden.tensor(), row, 1), tag)) continue;
-        found("PROV", text("row ", row - first, " of expert ", expert_of_[local], " is tagged ",
-                           tokens_.words(tag), " but does not hold its hidden states"));
+        check_payload(rows_of(hidden.tensor(), row, 1), tag, where);
       }
       conserved(expert_of_[local], std::move(arrived));
     }
@@ -116,15 +103,6 @@ class BatchedCheck {
     }
   }
 
-  void found(std::string_view check, const std::string& what) {
-    ledger_.found(check, moment_of(cell_, 0), text(place_text(cell_), ", dispatch: ", what));
-  }
-
-  const ConservationFacts& facts_;
-  golden::Cell cell_;
-  CheckLedger& ledger_;
-  DispatchedTokens tokens_;
-  RowChoices choices_;
   std::map<int, int> expert_of_;                     // of each local expert
   std::map<int, std::vector<std::int64_t>> wanted_;  // tags, by expert
 };

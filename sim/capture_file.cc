@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 
+#include "golden/capture_quantiser.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/capture_metadata.h"
@@ -90,7 +91,7 @@ class RankReader {
     read.expert_output = rows("expert_output", arrived, {input, "BF16", "F32"});
     if (is_quantised) {
       Shape scales = arrived;
-      scales.back() = (capture.hidden_size + 127) / 128;
+      scales.back() = golden::num_quantised_groups(capture.hidden_size);
       read.dispatched_scales = floats("dispatched_scales", scales);
     }
     if (capacity > 0) {
@@ -282,11 +283,10 @@ golden::Capture read_capture(const std::string& name) {
   }
   check_peers(metadata, name);
   golden::Capture capture = metadata.capture;
-  capture.name = fs::path(name).filename().string();
   for (int rank = 0; rank < metadata.ep_size; ++rank) {
     const RankReader reader(path_of(name, rank), metadata, local_experts(metadata, rank));
     check_same_capture(first, reader.header());
-    capture_from_metadata(reader.header(), rank);
+    check_rank(reader.header(), rank);
     const Count capacity = reader.capacity();
     if (rank > 0 && capacity != capture.capacity) {
       refuse(path_of(name, rank),

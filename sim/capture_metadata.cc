@@ -4,15 +4,12 @@
 #include "sim/capture_metadata.h"
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/capture_contracts.h"
 #include "sim/json_document.h"
 #include "sim/metadata_words.h"
-#include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
@@ -100,17 +97,22 @@ void take_words(CaptureMetadata& taken, const MetadataWords& metadata) {
 
 }  // namespace
 
-CaptureMetadata capture_from_metadata(const SafetensorsHeader& header, int rank) {
+void check_rank(const SafetensorsHeader& header, int rank) {
   const MetadataWords metadata(header);
   metadata.one_of("format", {"moe-capture/1"});
+  if (metadata.integer("rank", 0, ranks_max - 1) != rank) {
+    metadata.refuse("rank", text("must be ", rank, ", as the file's name says"));
+  }
+}
+
+CaptureMetadata capture_from_metadata(const SafetensorsHeader& header, int rank) {
+  check_rank(header, rank);
+  const MetadataWords metadata(header);
   CaptureMetadata taken;
   taken.capture.backend = metadata.word("backend");
   taken.capture.contract = contract_of(metadata);
   take_sizes(taken, metadata);
   take_words(taken, metadata);
-  if (metadata.integer("rank", 0, taken.ep_size - 1) != rank) {
-    metadata.refuse("rank", text("must be ", rank, ", as the file's name says"));
-  }
   taken.num_tokens = token_counts(header, metadata, taken.ep_size);
   if (taken.capture.contract.delivery == golden::Delivery::experts) {
     const Count most = std::max<Count>(1, *std::ranges::max_element(taken.num_tokens));

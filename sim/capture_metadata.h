@@ -20,6 +20,10 @@ struct CaptureMetadata {
 // Throws ScenarioError "path: metadata 'key': …"; rank is the one that the file's name says.
 CaptureMetadata capture_from_metadata(const SafetensorsHeader& header, int rank);
 
+// Throws ScenarioError where the file has another format, or is not that rank's: what is left to
+// hold against a file that says the same as one that was taken.
+void check_rank(const SafetensorsHeader& header, int rank);
+
 // Throws ScenarioError for the first key that says something else in the other file.
 void check_same_capture(const SafetensorsHeader& one, const SafetensorsHeader& other);
 

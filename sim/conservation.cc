@@ -16,14 +16,10 @@
 namespace moe::sim {
 namespace {
 
-class DispatchCheck {
+class DispatchCheck final : public DispatchFindings {
  public:
   DispatchCheck(const ConservationFacts& facts, golden::Cell cell, CheckLedger& ledger)
-      : facts_(facts),
-        cell_(cell),
-        ledger_(ledger),
-        tokens_(facts.tokens(cell.step)),
-        choices_(facts, cell, tokens_) {
+      : DispatchFindings(facts, cell, ledger) {
     arrivals_.resize(static_cast<std::size_t>(total_rows(tokens_.rows_per_rank())));
   }
 
@@ -47,17 +43,13 @@ class DispatchCheck {
       const std::int64_t tag = tag_of[static_cast<std::size_t>(row)];
       const Tensor row_ids = rows_of(ids.tensor(), row, 1);
       if (is_padding(tag, row_ids)) continue;
-      if (!tokens_.contains(tag)) {
-        found("PROV", text("row ", row, " carries tag ", hex16(static_cast<std::uint64_t>(tag)),
-                           ", which names no token of this step"));
-        continue;
-      }
+      if (!names_a_token(tag, [row] { return text("row ", row); })) continue;
       ++arrivals_[tokens_.index_of(tag)];
       stands_in_order(row, tag);
       stands_in_window(row, tag, dispatched.hidden_states.rows);
       ids_of_row(row, tag, row_ids);
     }
-    check_payload(dispatched, tag_of, memory);
+    check_payloads(dispatched, tag_of, memory);
   }
 
   // COUNT of the standard format's counts, where a backend hands some out.
@@ -89,16 +81,6 @@ class DispatchCheck {
   }
 
  private:
-  template <typename Function>
-  void for_each_row(Function function) const {
-    const RowCounts rows = tokens_.rows_per_rank();
-    for (int rank = 0; rank < std::ssize(rows); ++rank) {
-      for (Count row = 0; row < rows[static_cast<std::size_t>(rank)]; ++row) {
-        function(provenance_tag(rank, row));
-      }
-    }
-  }
-
   // Source ranks ascend, and each one's rows (distribution-layer.md, 9); arrival is free only where
   // rows stand in experts' rooms.
   void stands_in_order(Count row, std::int64_t tag) {
@@ -146,17 +128,16 @@ class DispatchCheck {
   }
 
   // The first and the last row of every source's run, byte for byte.
-  void check_payload(const Dispatched& dispatched, std::span<const std::int64_t> tags,
-                     Memory& memory) {
+  void check_payloads(const Dispatched& dispatched, std::span<const std::int64_t> tags,
+                      Memory& memory) {
     const HostCopy hidden(dispatched.hidden_states, memory);
     for (std::size_t row = 0; row < tags.size(); ++row) {
       const bool is_edge = row == 0 || row + 1 == tags.size() ||
                            rank_of_tag(tags[row - 1]) != rank_of_tag(tags[row]) ||
                            rank_of_tag(tags[row + 1]) != rank_of_tag(tags[row]);
       if (!is_edge || !tokens_.contains(tags[row])) continue;
-      if (choices_.holds(rows_of(hidden.tensor(), static_cast<Count>(row), 1), tags[row])) continue;
-      found("PROV", text("row ", row, " is tagged ", tokens_.words(tags[row]),
-                         " but does not hold its hidden states"));
+      check_payload(rows_of(hidden.tensor(), static_cast<Count>(row), 1), tags[row],
+                    [row] { return text("row ", row); });
     }
   }
 
@@ -174,15 +155,6 @@ class DispatchCheck {
     }
   }
 
-  void found(std::string_view check, const std::string& what) {
-    ledger_.found(check, moment_of(cell_, 0), text(place_text(cell_), ", dispatch: ", what));
-  }
-
-  const ConservationFacts& facts_;
-  golden::Cell cell_;
-  CheckLedger& ledger_;
-  DispatchedTokens tokens_;
-  RowChoices choices_;
   std::vector<int> arrivals_;
   std::int64_t last_place_ = -1;      // of the valid rows so far
   std::map<int, Count> num_seen_of_;  // of each source's rows

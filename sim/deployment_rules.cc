@@ -29,12 +29,9 @@ std::string without_sequence_parallel(const Scenario& scenario, const RunLine& l
   config.all2all_backend = configured_backend(profile, line.backend);
   const BackendTraits& traits = traits_of(config.all2all_backend);
   if (traits.transport == Transport::none || use_sequence_parallel_moe(profile, config)) return "";
-  std::vector<std::string_view> takes;
-  for (const BackendTraits& row : all_backend_traits()) {
-    if (holds(row.sequence_parallel, profile)) takes.push_back(row.name);
-  }
   return text("backend ", config.all2all_backend, " takes no sequence parallelism under profile ",
-              profile.name, "; backends that do: ", joined(takes));
+              profile.name, "; backends that do: ",
+              joined(backends_with(profile, &BackendTraits::sequence_parallel)));
 }
 
 }  // namespace

@@ -8,6 +8,13 @@
 
 namespace moe::sim {
 
+TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world) {
+  if (capabilities.dispatch_reach != DispatchReach::owner_ranks || world.sequence_parallel) {
+    return {};
+  }
+  return {world.tp, capabilities.tp_replicas == TpReplicas::split};
+}
+
 DispatchedTokens::DispatchedTokens(const FusedMoEParallelConfig& parallel,
                                    RowCounts num_tokens_across_dp, bool layer_moves_rows,
                                    TpSources sources)

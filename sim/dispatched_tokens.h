@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/backend.h"
+#include "sim/scenario.h"
 
 namespace moe::sim {
 
@@ -24,6 +25,9 @@ struct TpSources {
   int replicas = 1;
   bool are_split = false;
 };
+
+// Of a dispatch to owners; for others there are none.
+TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world);
 
 class DispatchedTokens {
  public:

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/base/text.h"
+#include "sim/dispatched_tokens.h"
 #include "sim/explanation.h"
 #include "sim/text_layout.h"
 
@@ -99,9 +100,9 @@ std::string travel_text(const ExplainedWorld& world, const StepExplanation& step
   constexpr std::size_t table_ranks_max = 9;
   const Travel travel = travel_of(step);
   const bool is_narrow = step.sent.size() <= table_ranks_max;
+  const TpSources sources = tp_sources(world.capabilities, world.scenario.world);
   const std::string parts =
-      world.capabilities.tp_replicas == TpReplicas::split && world.scenario.world.tp > 1 &&
-              !world.scenario.world.sequence_parallel
+      sources.are_split && sources.replicas > 1
           ? "   Then the ranks of a tensor-parallel group hand each other their outputs.\n"
           : "";
   return text("2. Dispatch: rows that each rank sends to each other rank; in brackets what stays\n",
@@ -109,7 +110,10 @@ std::string travel_text(const ExplainedWorld& world, const StepExplanation& step
               "   ", counted(travel.away, "row"), " to another rank; ", travel.needed,
               " of them meet a chosen expert there, ", travel.away - travel.needed,
               " are sent for nothing.\n", arrivals_text(world, step),
-              "   Combine sends as many rows of results back the same way.\n", parts, "\n");
+              world.capabilities.combine_move == CombineMove::all_reduce
+                  ? "   Combine adds the results of all rows on every rank, which keeps its own.\n"
+                  : "   Combine sends as many rows of results back the same way.\n",
+              parts, "\n");
 }
 
 std::string bar(Count value, Count most) {

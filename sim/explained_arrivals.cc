@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/backend_choice.h"
+#include "sim/dispatched_tokens.h"
 #include "sim/explanation.h"
 
 namespace moe::sim {
@@ -137,10 +138,8 @@ std::vector<int> ids_read(const ExplainedWorld& world, const TokenExplanation& t
 }
 
 Count room_of_expert(const ExplainedWorld& world) {
-  const WorldSpec& ranks = world.scenario.world;
-  const bool are_split = reaches_owners(world) && !ranks.sequence_parallel &&
-                         world.capabilities.tp_replicas == TpReplicas::split;
-  const int dispatchers = world.expert_map.num_ranks() / (are_split ? ranks.tp : 1);
+  const TpSources sources = tp_sources(world.capabilities, world.scenario.world);
+  const int dispatchers = world.expert_map.num_ranks() / (sources.are_split ? sources.replicas : 1);
   return max_num_tokens(world.scenario, world.capabilities, profile_named(world.profile)) *
          dispatchers;
 }

@@ -146,12 +146,4 @@ MoeRunner LayerMaker::make(int layer) const {
                   at_.job.faults));
 }
 
-// Ranks of a TP group that dispatch the same tokens to owners over EP.
-TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world) {
-  if (capabilities.dispatch_reach != DispatchReach::owner_ranks || world.sequence_parallel) {
-    return {};
-  }
-  return {world.tp, capabilities.tp_replicas == TpReplicas::split};
-}
-
 }  // namespace moe::sim

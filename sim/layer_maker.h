@@ -52,7 +52,4 @@ class LayerMaker {
   LayerSite at_;
 };
 
-// Ranks of a TP group that dispatch the same tokens to owners over EP.
-TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world);
-
 }  // namespace moe::sim

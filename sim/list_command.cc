@@ -132,11 +132,6 @@ std::vector<Item> devices() {
           {"xpu", "OpenCL", "not in this build (the XPU path is not written yet)"}};
 }
 
-bool is_selectable(const Profile& profile, std::string_view name) {
-  const auto names = backends_in(profile);
-  return std::ranges::find(names, name) != names.end();
-}
-
 // A profile's names: those that run here, those that vLLM had and that are not emulated yet.
 std::string about_backends(const Profile& profile) {
   std::vector<std::string> built;
@@ -150,11 +145,7 @@ std::string about_backends(const Profile& profile) {
 
 // Where the capacity of a rank comes from, and which names are called in chunks.
 std::string about_capacity(const Profile& profile) {
-  std::vector<std::string_view> chunked;
-  for (const BackendTraits& traits : all_backend_traits()) {
-    if (!is_selectable(profile, traits.name)) continue;
-    if (holds(traits.dp_chunked, profile)) chunked.push_back(traits.name);
-  }
+  const auto chunked = backends_with(profile, &BackendTraits::dp_chunked);
   if (chunked.empty()) return "capacity from the scheduler's max_num_batched_tokens";
   return text("capacity VLLM_MOE_DP_CHUNK_SIZE (256), DP chunks for ", joined(chunked));
 }

@@ -4,6 +4,7 @@
 #include "sim/other_calls.h"
 
 #include "backends/config/backend_traits.h"
+#include "backends/config/capacity_rules.h"
 #include "backends/config/validation.h"
 #include "kernels/base/text.h"
 #include "sim/host_copy.h"
@@ -58,26 +59,25 @@ OtherCall in_micro_batches(Count rows, int number, Memory& memory) {
   });
 }
 
-// vLLM called layers in chunks until #39107; a later profile has one call alone.
-bool has_chunks(const Profile& profile) { return era_of(profile) < Era::post_39107; }
-
 }  // namespace
 
 std::vector<OtherCall> other_calls(const RankJob& job, const EngineSteps& engine, Memory& memory,
                                    int step) {
   std::vector<OtherCall> calls;
   const RowCounts tokens = engine.tokens(step);
-  if (job.scenario.dp_chunking && has_chunks(profile_named(job.line.profile))) {
+  if (job.scenario.dp_chunking && has_dp_chunks(profile_named(job.line.profile))) {
     calls.push_back(chunked(job, {tokens.begin(), tokens.end()}, memory));
   }
-  if (engine.in_micro_batches(step)) calls.push_back(in_micro_batches(tokens[0], 2, memory));
+  if (engine.in_micro_batches(step))
+    calls.push_back(in_micro_batches(
+        tokens[0], engine_settings(job.scenario, job.line).coordination.num_micro_batches, memory));
   return calls;
 }
 
 std::string chunking_warning(const Scenario& scenario, const RunLine& line) {
   if (!scenario.dp_chunking) return "";
   const Profile& profile = profile_named(line.profile);
-  if (!has_chunks(profile)) {
+  if (!has_dp_chunks(profile)) {
     return text("profile ", profile.name, " has no DP chunks: the layer is called once");
   }
   const std::string_view backend = configured_backend(profile, line.backend);

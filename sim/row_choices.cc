@@ -8,6 +8,7 @@
 #include <set>
 
 #include "kernels/base/bits.h"
+#include "kernels/base/text.h"
 
 namespace moe::sim {
 
@@ -54,6 +55,23 @@ bool RowChoices::holds(const Tensor& row, std::int64_t tag) const {
     facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token, expected);
   }
   return std::memcmp(row.data, expected.data(), expected.size()) == 0;
+}
+
+bool DispatchFindings::names_a_token(std::int64_t tag, Where where) {
+  if (tokens_.contains(tag)) return true;
+  found("PROV", text(where(), " carries tag ", hex16(static_cast<std::uint64_t>(tag)),
+                     ", which names no token of this step"));
+  return false;
+}
+
+void DispatchFindings::check_payload(const Tensor& row, std::int64_t tag, Where where) {
+  if (choices_.holds(row, tag)) return;
+  found("PROV",
+        text(where(), " is tagged ", tokens_.words(tag), " but does not hold its hidden states"));
+}
+
+void DispatchFindings::found(std::string_view check, const std::string& what) {
+  ledger_.found(check, moment_of(cell_, 0), text(place_text(cell_), ", dispatch: ", what));
 }
 
 MessageCounts message_counts(const ConservationFacts& facts, golden::Cell cell) {

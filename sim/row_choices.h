@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <functional>
+
 #include "sim/conservation.h"
 
 namespace moe::sim {
@@ -34,6 +36,47 @@ class RowChoices {
   golden::Cell cell_;
   const DispatchedTokens& tokens_;
   std::vector<std::int16_t> padding_choice_;
+};
+
+// What the checks of both formats have in common.
+class DispatchFindings {
+ public:
+  DispatchFindings(const ConservationFacts& facts, golden::Cell cell, CheckLedger& ledger)
+      : facts_(facts),
+        cell_(cell),
+        ledger_(ledger),
+        tokens_(facts.tokens(cell.step)),
+        choices_(facts, cell, tokens_) {}
+  DispatchFindings(const DispatchFindings&) = delete;  // choices_ looks at tokens_
+  DispatchFindings& operator=(const DispatchFindings&) = delete;
+
+ protected:
+  ~DispatchFindings() = default;
+
+  // function(tag) for every row that any rank dispatches, sources ascending.
+  template <typename Function>
+  void for_each_row(Function function) const {
+    const RowCounts rows = tokens_.rows_per_rank();
+    for (int rank = 0; rank < static_cast<int>(rows.size()); ++rank) {
+      for (Count row = 0; row < rows[static_cast<std::size_t>(rank)]; ++row) {
+        function(provenance_tag(rank, row));
+      }
+    }
+  }
+
+  // PROV of a tag, and of the hidden states beside it. where() is "row 3", asked for a finding
+  // only.
+  using Where = const std::function<std::string()>&;
+  bool names_a_token(std::int64_t tag, Where where);
+  void check_payload(const Tensor& row, std::int64_t tag, Where where);
+
+  void found(std::string_view check, const std::string& what);
+
+  const ConservationFacts& facts_;
+  const golden::Cell cell_;
+  CheckLedger& ledger_;
+  const DispatchedTokens tokens_;
+  const RowChoices choices_;
 };
 
 // Of a dispatch to owners: messages that this rank sends to others, and those that others send to

@@ -30,13 +30,17 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   return files;
 }
 
-// As given, below root, or a name without its extension below root; empty if none exists.
+// As given, below root, or a name without its extension below root; empty if none exists. A folder
+// without scenarios hides none that has some: packs are named like rooms of this repository.
 fs::path found_path(const std::string& given, const fs::path& root) {
+  fs::path without_any;
   std::error_code error;
   for (const fs::path& candidate : {fs::path(given), root / given, root / (given + ".yaml")}) {
-    if (!given.empty() && fs::exists(candidate, error)) return candidate;
+    if (given.empty() || !fs::exists(candidate, error)) continue;
+    if (!fs::is_directory(candidate, error) || !files_below(candidate).empty()) return candidate;
+    if (without_any.empty()) without_any = candidate;
   }
-  return {};
+  return without_any;
 }
 
 [[noreturn]] void refuse_unknown(const std::string& given, const fs::path& root) {

@@ -10,6 +10,7 @@
 #include "sim/capture_report.h"
 #include "sim/commands.h"
 #include "sim/run_printer.h"
+#include "sim/text_layout.h"
 #include "sim/utf8.h"
 
 namespace moe::sim {
@@ -22,8 +23,8 @@ JudgedCapture judged_capture(const std::string& name) {
     judged.backend = capture.backend;
     judged.ep_size = capture.ep_size();
     judged.judgement = golden::judge(capture);
-    const std::size_t findings = judged.judgement.findings.size();
-    if (findings > 0) judged.verdict = Failed{text(findings, " findings")};
+    const Count findings = std::ssize(judged.judgement.findings);
+    if (findings > 0) judged.verdict = Failed{counted(findings, "finding")};
   } catch (const ScenarioError& error) {
     judged.verdict = Errored{error.what(), 2};
   }
@@ -41,7 +42,10 @@ int verify_command(const VerifyCommand& command, const Surroundings& surrounding
   Summary summary;
   int exit_code = 0;
   for (const std::string& name : capture_names(command.files)) {
-    if (surroundings.stop.load()) return 130;
+    if (surroundings.stop.load()) {
+      exit_code = 130;
+      break;
+    }
     const JudgedCapture judged = judged_capture(name);
     summary.add(judged.verdict);
     exit_code = std::max(exit_code, exit_code_of(judged.verdict));

@@ -41,11 +41,13 @@ constexpr BackendTraits nixl{.name = "nixl_ep",
                              .capacity = CapacitySource::max_num_tokens,
                              .weights_applied_by = WeightsAppliedBy::source_rank};
 
-constexpr BackendTraits mori(std::string_view name) {
+// lives: the profiles that have the name.
+constexpr BackendTraits mori(std::string_view name, EraSpan lives,
+                             std::optional<EraSpan> dp_chunked = {}) {
   return {.name = name,
           .transport = Transport::mori,
-          .sequence_parallel = EraSpan{pre_33724, late_2026},
-          .dp_chunked = EraSpan{post_33724, post_36286},
+          .sequence_parallel = lives,
+          .dp_chunked = dp_chunked,
           .needs_aiter = true,
           .capacity = CapacitySource::max_num_tokens};
 }
@@ -92,9 +94,9 @@ constexpr std::array rows = {
                   .is_async = true,
                   .capacity = CapacitySource::scheduler_over_sp},
     nixl,
-    mori("mori"),
-    mori("mori_high_throughput"),
-    mori("mori_low_latency"),
+    mori("mori", {pre_33724, post_40412}, EraSpan{post_33724, post_36286}),
+    mori("mori_high_throughput", {late_2026, late_2026}),
+    mori("mori_low_latency", {late_2026, late_2026}),
     flashinfer_two_sided("flashinfer_all2allv"),
     flashinfer_two_sided("flashinfer_nvlink_two_sided"),
     BackendTraits{.name = "flashinfer_nvlink_one_sided",
@@ -129,6 +131,14 @@ const BackendTraits& traits_of(std::string_view backend) {
   const auto* row = std::ranges::find(rows, backend, &BackendTraits::name);
   MOE_CHECK(row != rows.end(), text("no traits of a backend ", backend));
   return *row;
+}
+
+std::vector<std::string_view> backends_with(const Profile& profile,
+                                            std::optional<EraSpan> BackendTraits::*column) {
+  std::vector<std::string_view> names = backends_in(profile);
+  std::erase_if(names,
+                [&](std::string_view name) { return !holds(traits_of(name).*column, profile); });
+  return names;
 }
 
 std::string_view default_backend_of(const Profile& profile) {

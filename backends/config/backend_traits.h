@@ -6,6 +6,8 @@
 
 #include <optional>
 #include <span>
+#include <string_view>
+#include <vector>
 
 #include "backends/capabilities.h"
 #include "backends/config/era.h"
@@ -59,6 +61,10 @@ struct BackendTraits {
 std::span<const BackendTraits> all_backend_traits();
 // REQUIRES a name that a profile knows.
 const BackendTraits& traits_of(std::string_view backend);
+
+// The words of all2all_backend in a profile whose column holds there.
+std::vector<std::string_view> backends_with(const Profile& profile,
+                                            std::optional<EraSpan> BackendTraits::*column);
 
 // The backend that a deployment gets where it names none (#23964 made it AG/RS).
 std::string_view default_backend_of(const Profile& profile);

@@ -61,8 +61,10 @@ SchedulerDefaults scheduler_of(const Profile& profile, const DeploymentConfig& c
   return chosen;
 }
 
+bool has_dp_chunks(const Profile& profile) { return era_of(profile) < Era::post_39107; }
+
 Count max_num_tokens_of(const Profile& profile, const CapacityRequest& request) {
-  const bool is_chunked = era_of(profile) < Era::post_39107;
+  const bool is_chunked = has_dp_chunks(profile);
   const Count tokens =
       is_chunked ? request.chunk_size_variable : request.scheduler_max_num_batched_tokens;
   if (tokens > 0) return tokens;

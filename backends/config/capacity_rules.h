@@ -41,6 +41,9 @@ struct SchedulerRequest {
 SchedulerDefaults scheduler_of(const Profile& profile, const DeploymentConfig& config,
                                const SchedulerRequest& request);
 
+// Whether layers are called in chunks (DP chunking, until #39107).
+bool has_dp_chunks(const Profile& profile);
+
 // FusedMoEConfig.max_num_tokens: until #39107 the environment's chunk size, then the scheduler's
 // number. Throws ScenarioError for a number that is not above 0, as vLLM asserts.
 struct CapacityRequest {

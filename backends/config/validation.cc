@@ -108,10 +108,7 @@ std::string v9_async(const Profile&, Config config) {
 std::string v10(const Profile& profile, Config config) {
   if (!use_ubatching(config)) return "";
   if (holds(traits_of(config.all2all_backend).micro_batches, profile)) return "";
-  std::vector<std::string_view> takes;
-  for (const BackendTraits& row : all_backend_traits()) {
-    if (holds(row.micro_batches, profile)) takes.push_back(row.name);
-  }
+  const auto takes = backends_with(profile, &BackendTraits::micro_batches);
   return text("micro-batches (enable_dbo, ubatch_size) with all2all_backend ",
               config.all2all_backend, ": under profile ", profile.name, " ",
               takes.empty() ? "no backend takes them" : text("only ", joined(takes), " take them"));

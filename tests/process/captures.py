@@ -11,6 +11,7 @@ import struct
 import numpy
 
 DTYPES = {"I64": "<i8", "I32": "<i4", "F32": "<f4", "BF16": "<u2", "F16": "<f2", "F8_E4M3": "u1"}
+GATHERING = ("allgather_reducescatter", "naive", "no_ep")  # every row goes to every rank
 
 
 def bf16(values):
@@ -148,7 +149,7 @@ class Capture:
 
     def due(self, rank):
         """Standard format: (source rank, row) of each row of a rank, in order."""
-        everything = self.meta("backend") in ("allgather_reducescatter", "naive", "no_ep")
+        everything = self.meta("backend") in GATHERING
         wanted = {(s, t) for s, t, _, e in self.choices() if self.owner(e)[0] == rank}
         return [(s, t) for s, source in enumerate(self.ranks)
                 for t in range(len(source["topk_ids"])) if everything or (s, t) in wanted]
@@ -204,6 +205,10 @@ def made(seed, **world):
     if world.get("rows_equal"):
         for rank in ranks:
             rank["hidden_states"][:] = rank["hidden_states"][:1]
+    if world.get("first_equal"):
+        for rank in ranks:
+            for name in ("hidden_states", "topk_ids", "topk_weights"):
+                rank[name][0] = ranks[0][name][0]
     if world.get("tp_equal") or world.get("peers_equal"):
         for number, rank in enumerate(ranks):
             first = ranks[number - number % world["tp"]]
@@ -235,7 +240,7 @@ def fill_standard(capture, draw, world):
             for k, expert in enumerate(capture[s]["topk_ids"][t]):
                 weight = capture[s]["topk_weights"][t, k]
                 owner, local = capture.owner(expert) if expert >= 0 else (-1, -1)
-                given = world["backend"] in ("allgather_reducescatter", "naive", "no_ep")
+                given = world["backend"] in GATHERING
                 if given or (world.get("foreign") == "as_given" and owner != number):
                     ids[i, k], weights[i, k] = expert, weight
                 if owner != number:
@@ -251,10 +256,11 @@ def fill_standard(capture, draw, world):
             begun = [0] * len(capture.ranks)
             places = []
             for s, _ in due:
-                places.append(s * room + begun[s])
+                part = len(begun) - 1 - s if world.get("last_first") else s
+                places.append(part * room + begun[s])
                 begun[s] += 1
             rows, output, ids, weights = (
-                spread(table, places, room * len(begun), draw)
+                spread(table, places, room * len(begun) + world.get("more_rows", 0), draw)
                 for table in (rows, output, ids, weights))
         rank["expert_output"] = (to, output)
         put_rows(rank, rows, dtype, world)
@@ -321,7 +327,6 @@ def fill_batched(capture, draw, world):
         rank["expert_num_tokens"] = ("I32", counts)
         if world.get("labels"):
             rank["source_row"], rank["source_range"] = ("I32", from_row), ("I64", ranges)
-    capture.place = place
     for rank, total in zip(capture.ranks, replayed(capture, place, world)):
         rank["combined"] = (dtype, stored(total, dtype))
 

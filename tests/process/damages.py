@@ -143,6 +143,37 @@ def ids_and_weights(capture, number, draw):
             yield damage
 
 
+def source_order(capture, number, draw):
+    """Two whole rows, labels and results with them, change places: nothing but the order is wrong.
+    A row whose content is there twice has no source that could be told."""
+    if capture.is_batched or not capture.meta("backend").startswith("flashinfer"):
+        return
+    in_parts = capture.is_padded and len(capture[number][ROWS]) % len(capture.ranks) == 0
+    valid = capture.valid(number)
+    if len({key(capture[number], index) for index in valid}) < len(valid):
+        return
+    sources = [source for source, _ in capture.due(number)]
+    pairs = []
+    for i in range(len(valid)):
+        for j in range(i):
+            order = list(sources)
+            order[i], order[j] = order[j], order[i]
+            blocks = 1 + sum(a != b for a, b in zip(order, order[1:]))
+            if sources[i] != sources[j] and (in_parts or blocks > len(set(sources))):
+                pairs.append((valid[j][0], valid[i][0]))
+    for one, other in [pairs[i] for i in draw.permutation(len(pairs))[:4]]:
+        damage = Damage(capture, f"{one} {other} swapped with all they have", ROWS, number,
+                        "order broken")
+        swap(damage[ROWS], one, other)
+        rank = damage.capture[number]
+        for name in ("dispatched_topk_ids", "dispatched_topk_weights", "dispatched_scales",
+                     "expert_output"):
+            if name in rank.tensors:
+                rank[name] = rank[name].copy()
+                swap(rank[name], one, other)
+        yield damage
+
+
 def counts(capture, number, draw):
     name = "expert_num_tokens"
     if name not in capture[number].tensors:
@@ -241,7 +272,7 @@ def all_of(capture, number, seed):
     draw = numpy.random.default_rng(seed)
     if not capture.valid(number):
         return
-    for kind in (rows, ids_and_weights, counts, scales, sources, combined):
+    for kind in (rows, ids_and_weights, counts, scales, sources, source_order, combined):
         yield from kind(capture, number, draw)
 
 

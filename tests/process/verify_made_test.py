@@ -79,6 +79,23 @@ WORLDS = {
     "flashinfer, padded parts, TP peers with equal rows": dict(
         backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[5, 5, 4, 4], tp=2,
         peers_equal=True, experts=4, top_k=2, hidden=64, padded=True),
+    "flashinfer, four ranks": dict(
+        backend="flashinfer_nvlink_two_sided", format=STANDARD, tokens=[4, 5, 0, 3], experts=8,
+        top_k=3, hidden=64),
+    "flashinfer, TP peers with equal rows": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[5, 5, 4, 4], tp=2,
+        peers_equal=True, experts=4, top_k=2, hidden=64),
+    "flashinfer, the last source first, one row is every source's": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=3,
+        hidden=64, masked=0, first_equal=True,
+        due=lambda capture, rank: [(s, t) for s in (1, 0)
+                                   for t in range(len(capture[s]["topk_ids"]))]),
+    "flashinfer, padded, but not to equal parts": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4, 2], experts=6,
+        top_k=3, hidden=64, padded=True, more_rows=1),
+    "flashinfer, padded, no parts, the last source first, one row is every source's": dict(
+        backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=3,
+        hidden=64, masked=0, first_equal=True, padded=True, more_rows=1, last_first=True),
     "low latency, all rows of a rank equal": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
         hidden=64, labels=True, rows_equal=True),
@@ -112,6 +129,19 @@ class MadeCaptures(Verifying):
             tokens = sum(WORLDS[name]["tokens"])
             self.assertEqual(judged["rows_combined"] + judged["rows_bounded"], tokens, name)
             self.assertEqual(judged["rows_delivered"] > 0, tokens > 0, name)
+
+    def test_a_scaled_sum_is_named_although_it_holds_what_is_no_number(self):
+        capture = made(4, **WORLDS["naive in f32"])
+        total = capture[1]["combined"]
+        row = int(numpy.flatnonzero(total.any(axis=1))[0])
+        total[row] *= 3
+        total[row, [0, 7, 20]] = [numpy.nan, -numpy.nan, numpy.inf]
+        judged, = self.verify([capture])
+        finding, = judged["findings"]
+        self.assertEqual((finding["tensor"], finding["rank"], finding["row"]),
+                         ("combined", 1, row))
+        self.assertEqual(finding["fault"], "row scaled", finding["message"])
+        self.assertIn("times 3", finding["message"])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 import numpy
-from captures import Capture, floats, fma, made, quantised, read_rank, stored
+from captures import GATHERING, Capture, floats, fma, made, quantised, read_rank, stored
 from damages import ROWS, all_of, flips
 from program import ROOT
 from verify_made_test import WORLDS
@@ -44,7 +44,7 @@ def every():
 def is_ambiguous(name):
     """Whether rows of several tokens are equal: then more than one place may be the wrong one."""
     world = WORLDS.get(name, {})
-    return world.get("rows_equal", False) or world.get("peers_equal", False)
+    return any(world.get(key) for key in ("rows_equal", "peers_equal", "first_equal"))
 
 
 class Right(Verifying):
@@ -114,7 +114,7 @@ class Damaged(Verifying):
                     silent.append((name, damage, judged))
         # Beyond two ranks NCCL's order is not known: a bit may stay within the bound.
         for name, damage, judged in silent:
-            self.assertIn(every()[name].meta("backend"), ("allgather_reducescatter", "naive"))
+            self.assertIn(every()[name].meta("backend"), GATHERING)
             self.assertEqual((damage.tensor, judged["findings"]), ("combined", []), damage.label)
             self.assertLess(damage.relative_change(), 2 ** -6, damage.label)
             self.assertGreater(judged["rows_bounded"], 0)

@@ -67,5 +67,10 @@ TEST_CASE("traits: emulated backends declare what vLLM's rules take them for") {
     CHECK(traits.output_is_reduced == capabilities.output_is_reduced);
     CHECK(traits.weights_applied_by == capabilities.weights_applied_by);
     CHECK(traits.is_in_line == (row.backend->make_manager != nullptr));
+    const bool is_sized = traits.capacity == CapacitySource::max_num_tokens ||
+                          traits.capacity == CapacitySource::scheduler;
+    CHECK(is_sized == capabilities.fixed_capacity.has_value());
+    const FixedCapacity capacity = capabilities.fixed_capacity.value_or(FixedCapacity{});
+    CHECK((traits.capacity == CapacitySource::scheduler) == capacity.is_of_scheduler);
   }
 }

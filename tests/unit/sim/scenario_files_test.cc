@@ -23,6 +23,18 @@ TEST_CASE("scenario files: folders, files and names below the root") {
   CHECK(scenario_files({}, root.path()) == Paths{b, a, top});
 }
 
+// The ranks' repository has a folder backends, with code, beside the pack of that name.
+TEST_CASE("scenario files: a folder without scenarios hides no pack of its name") {
+  const TemporaryFolder root;
+  const std::string b = root.write("scenarios/backends/b.yaml", "");
+  root.write("backends/code.cc", "");
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(root.path());
+  const Paths found = scenario_files({"backends"}, root.path() / "scenarios");
+  std::filesystem::current_path(before);
+  CHECK(found == Paths{b});
+}
+
 TEST_CASE("scenario files: a path that means nothing") {
   const TemporaryFolder root;
   root.write("migration/naive.yaml", "");
