@@ -9,7 +9,7 @@
 #include <string>
 
 #include "comm/gathered_numbers.h"
-#include "comm/gloo_messages.h"
+#include "comm/operation.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/check.h"
 #include "kernels/base/digest.h"
