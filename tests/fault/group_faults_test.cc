@@ -2,16 +2,14 @@
 // group it happened in and the world's numbers of its ranks.
 
 #include "sim/faults.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 using Catch::Contains;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 // Ranks 1 and 3 are the second TP column; rank 3 is the second of its DP group.
 Scenario world() {
@@ -32,7 +30,7 @@ Outcome outcome_with(const Scenario& scenario, const std::string& fault,
   line.communicator = communicator;
   std::vector<FaultSpec> faults;
   if (!fault.empty()) faults.push_back(parsed_fault(fault));
-  return run_line(loaded, line, {faults, {}, "", never_stop});
+  return judged_line(loaded, line, faults);
 }
 
 }  // namespace

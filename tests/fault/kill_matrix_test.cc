@@ -2,22 +2,21 @@
 // the golden file beside this test. Without their faults the same scenarios are silent.
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <set>
 
 #include "kernels/base/text.h"
 #include "sim/faults.h"
-#include "sim/run.h"
 #include "sim/scenario_reader.h"
 #include "tests/catch.h"
+#include "tests/golden_lines.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
 
-const std::atomic<bool> never_stop{false};
 const DataFolders folders{MOE_SOURCE_DIR "/scenarios", MOE_SOURCE_DIR "/golden/data"};
 const std::string golden_path = MOE_SOURCE_DIR "/tests/fault/kill_matrix.golden";
 
@@ -74,8 +73,7 @@ Matrix kill_matrix() {
   for (const auto& [scenario, seeded] : seeded_scenarios()) {
     const LoadedScenario loaded(ScenarioSource{.folders = folders, .path = seeded.path});
     const RunLine line = local_lines(loaded.scenario).front();
-    matrix[{seeded.fault, scenario}] =
-        named_in(run_line(loaded, line, {seeded.requested, {}, "", never_stop}));
+    matrix[{seeded.fault, scenario}] = named_in(judged_line(loaded, line, seeded.requested));
   }
   return matrix;
 }
@@ -100,22 +98,13 @@ std::vector<std::string> lines_of_matrix(const Matrix& matrix) {
   return lines;
 }
 
-std::vector<std::string> golden_lines() {
-  std::ifstream file(golden_path);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (!line.empty() && !line.starts_with("#")) lines.push_back(line);
-  }
-  return lines;
-}
-
 }  // namespace
 
 // The matrix is dear: one case runs it once and holds all that is asked of it.
 TEST_CASE("kill matrix: every fault and every check of the tables, as the golden has them") {
   const Matrix matrix = kill_matrix();
   const std::vector<std::string> lines = lines_of_matrix(matrix);
-  const std::vector<std::string> golden = golden_lines();
+  const std::vector<std::string> golden = golden_lines(golden_path);
   for (const std::string& line : lines) {
     INFO("not in " << golden_path << ":\n" << line);
     CHECK(std::ranges::count(golden, line) == 1);
@@ -150,7 +139,7 @@ TEST_CASE("kill matrix: without its fault no scenario is named by any check") {
     LoadedScenario loaded(ScenarioSource{.folders = folders, .path = seeded.path});
     loaded.scenario.faults.clear();
     for (const RunLine& line : local_lines(loaded.scenario)) {
-      const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+      const Outcome outcome = judged_line(loaded, line);
       INFO(loaded.scenario.name << " " << line.backend << ": " << reason_of(outcome.verdict));
       CHECK(named_in(outcome).empty());
       CHECK(checks_that_did_not_look(outcome).empty());
@@ -169,7 +158,7 @@ TEST_CASE("clean runs: every fast scenario without a fault is silent on local ra
     if (std::holds_alternative<ExpectedDifference>(scenario.end)) continue;
     const LoadedScenario loaded(ScenarioSource{.folders = folders, .path = path});
     for (const RunLine& line : local_lines(loaded.scenario)) {
-      const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+      const Outcome outcome = judged_line(loaded, line);
       INFO(scenario.name << " " << line.backend << ": " << reason_of(outcome.verdict));
       CHECK(named_in(outcome).empty());
       CHECK(checks_that_did_not_look(outcome).empty());

@@ -2,16 +2,14 @@
 // the layer and the rank. Worlds in which they act are here; scenarios of them in scenarios/faults.
 
 #include "sim/faults.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 using Catch::Contains;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 Scenario world(const WorldSpec& spec, int num_experts) {
   Scenario scenario;
@@ -39,7 +37,7 @@ Scenario balanced(const WorldSpec& spec) {
 std::string said_by(const std::string& check, Scenario scenario, const std::string& fault) {
   const LoadedScenario loaded(std::move(scenario));
   const RunLine line{.communicator = GENERATE("local", "gloo")};
-  const Outcome outcome = run_line(loaded, line, {{parsed_fault(fault)}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line, {parsed_fault(fault)});
   CHECK(exit_code_of(outcome.verdict) == 1);
   CHECK_THAT(reason_of(outcome.verdict), !Contains("SURVIVED"));
   CHECK_THAT(reason_of(outcome.verdict), Contains(check));
@@ -50,7 +48,7 @@ std::string said_by(const std::string& check, Scenario scenario, const std::stri
 std::string skipped_for(Scenario scenario, const std::string& fault) {
   const LoadedScenario loaded(std::move(scenario));
   const RunLine line{.communicator = "local"};
-  const Outcome outcome = run_line(loaded, line, {{parsed_fault(fault)}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line, {parsed_fault(fault)});
   CHECK(word_of(outcome.verdict) == "skipped");
   return reason_of(outcome.verdict);
 }

@@ -3,16 +3,14 @@
 // kill_matrix_test.cc's.
 
 #include "sim/faults.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 using Catch::Contains;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 Scenario world(const WorldSpec& spec) {
   Scenario scenario;
@@ -33,7 +31,7 @@ Scenario world(const WorldSpec& spec) {
 Outcome outcome_of(const WorldSpec& spec, const std::string& fault, RunLine line = {}) {
   const LoadedScenario loaded(world(spec));
   if (line.communicator.empty()) line.communicator = "local";
-  return run_line(loaded, line, {{parsed_fault(fault)}, {}, "", never_stop});
+  return judged_line(loaded, line, {parsed_fault(fault)});
 }
 
 // What the check says of the fault, on local ranks and on Gloo alike.

@@ -2,16 +2,14 @@
 // and its sentence says where. Without a fault the same world is silent.
 
 #include "sim/faults.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 using Catch::Contains;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 Scenario world() {
   Scenario scenario;
@@ -31,7 +29,7 @@ Outcome outcome_with(const std::vector<std::string>& faults, const std::string& 
   for (const std::string& words : faults) parsed.push_back(parsed_fault(words));
   RunLine line;
   line.communicator = communicator;
-  return run_line(loaded, line, {parsed, {}, "", never_stop});
+  return judged_line(loaded, line, parsed);
 }
 
 }  // namespace
@@ -68,7 +66,7 @@ TEST_CASE("faults: MF-42 without differing counts changes nothing and survives")
   }());
   RunLine line;
   line.communicator = "local";
-  const Outcome outcome = run_line(loaded, line, {{parsed_fault("MF-42")}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line, {parsed_fault("MF-42")});
   CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED"));
   CHECK(exit_code_of(outcome.verdict) == 1);
 }
@@ -91,7 +89,7 @@ TEST_CASE(
                                    {"MF-37", "idle"},
                                    {"MF-56", "whole numbers"},
                                    {"untrimmed_width:multiple=16", "is a multiple of 16"}}) {
-    const Outcome outcome = run_line(loaded, line, {{parsed_fault(fault)}, {}, "", never_stop});
+    const Outcome outcome = judged_line(loaded, line, {parsed_fault(fault)});
     INFO(fault);
     CHECK(word_of(outcome.verdict) == "skipped");
     CHECK_THAT(reason_of(outcome.verdict), Contains("nothing to act on") && Contains(why));
@@ -104,7 +102,7 @@ TEST_CASE("faults: none is seeded where a difference of the scenario's own is ex
   const LoadedScenario loaded(std::move(scenario));
   RunLine line;
   line.communicator = "local";
-  const Outcome outcome = run_line(loaded, line, {{parsed_fault("MF-42")}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line, {parsed_fault("MF-42")});
   CHECK(word_of(outcome.verdict) == "skipped");
 }
 

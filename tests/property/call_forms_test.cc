@@ -5,16 +5,14 @@
 #include "backends/moe_runner.h"
 #include "backends/routers.h"
 #include "sim/registry.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 #include "tests/unit/comm/ranks.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 Scenario chunked_world(const std::vector<Count>& tokens, Count rows_max, ResultStore store) {
   Scenario scenario;
@@ -30,7 +28,7 @@ Scenario chunked_world(const std::vector<Count>& tokens, Count rows_max, ResultS
 // What went wrong, empty if nothing did.
 std::string trouble(const Scenario& scenario, const RunLine& line) {
   const LoadedScenario loaded(scenario);
-  const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line);
   std::string found = reason_of(outcome.verdict);
   for (const auto& [check, said] : outcome.checks) found += said == "ok" ? "" : said;
   const Count rows = total_rows(scenario.steps[0]);

@@ -2,15 +2,13 @@
 // are silent, and the plans are not empty ones, since a run that never applies them is told from
 // one that does.
 
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 struct Layout {
   WorldSpec world;
@@ -64,7 +62,7 @@ Outcome outcome_of(const Layout& layout, std::uint64_t seed, const std::string& 
                      .communicator = "local",
                      .profile = profile,
                      .dispatch_site = layout.site};
-  return run_line(loaded, line, {faults, {}, "", never_stop});
+  return judged_line(loaded, line, faults);
 }
 
 }  // namespace

@@ -8,14 +8,13 @@
 #include "sim/explanation.h"
 #include "sim/small_worlds.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 using Catch::Contains;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 // The explained outputs of a cell, as its rows' bytes.
 std::vector<std::byte> explained_bytes(const ExplainedWorld& world, golden::Cell cell) {
@@ -51,7 +50,7 @@ golden::Golden explained_golden(const ExplainedWorld& world) {
 
 Outcome judged_by_explanations(LoadedScenario& loaded, const RunLine& line) {
   loaded.golden = explained_golden(explained_world(loaded.scenario, loaded.inputs, line.backend));
-  return run_line(loaded, line, {{}, {}, "", never_stop});
+  return judged_line(loaded, line);
 }
 
 // A small world whose experts stay where they are: of others nothing is told yet.
@@ -137,7 +136,7 @@ TEST_CASE("explain: a golden of explanations can fail") {
   const RunLine line = lines_for_small_world(loaded.scenario, 1, {}).front();
   loaded.golden = explained_golden(explained_world(loaded.scenario, loaded.inputs, line.backend));
   loaded.golden->steps[0].digests[0][0] ^= 1U;
-  CHECK(word_of(run_line(loaded, line, {{}, {}, "", never_stop}).verdict) == "failed");
+  CHECK(word_of(judged_line(loaded, line).verdict) == "failed");
 }
 
 TEST_CASE("explain: the replayed recipe and the oracle agree in exact worlds") {

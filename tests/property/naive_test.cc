@@ -3,15 +3,13 @@
 // threads on the local communicator.
 
 #include "kernels/base/text.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 Scenario scenario_in(const WorldSpec& world) {
   Scenario scenario;
@@ -34,8 +32,7 @@ Outcome outcome_of(const Scenario& scenario, const std::string& profile, Dispatc
   line.profile = profile;
   line.communicator = "local";
   line.dispatch_site = site;
-  const LoadedScenario loaded(scenario);
-  return run_line(loaded, line, {{}, {}, "", never_stop});
+  return judged_line(scenario, line);
 }
 
 std::vector<WorldSpec> worlds() {

@@ -4,8 +4,8 @@
 
 #include "sim/engine_scenario.h"
 #include "sim/registry.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 #include "tests/unit/comm/ranks.h"
 #include "tests/unit/kernels/host_rows.h"
 
@@ -16,7 +16,6 @@ using moe::test::run_world;
 
 namespace {
 
-const std::atomic<bool> never_stop{false};
 constexpr std::array overlapping = {"deepep_high_throughput", "deepep_low_latency"};
 
 // Two engines whose first batches hold prompts of these lengths.
@@ -51,7 +50,7 @@ Judged judged(const Scenario& scenario, const std::string& backend,
   line.backend = backend;
   line.profile = profile;
   line.communicator = "local";
-  const sim::Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+  const sim::Outcome outcome = judged_line(loaded, line);
   std::string found = reason_of(outcome.verdict);
   for (const auto& [check, said] : outcome.checks) found += said == "ok" ? "" : said;
   return {outcome.rows, found};

@@ -9,15 +9,13 @@
 #include "sim/backend_choice.h"
 #include "sim/deployment_rules.h"
 #include "sim/registry.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 std::string words_of(const WorldSpec& world, const RunLine& line) {
   return text(line.backend, " dp ", world.dp, " tp ", world.tp, " pp ", world.pp, " pcp ",
@@ -27,7 +25,7 @@ std::string words_of(const WorldSpec& world, const RunLine& line) {
 
 // What went wrong, empty if nothing did.
 std::string trouble(const LoadedScenario& loaded, const RunLine& line) {
-  const Outcome outcome = run_line(loaded, line, {{}, {}, "", never_stop});
+  const Outcome outcome = judged_line(loaded, line);
   std::string found = word_of(outcome.verdict) == "passed" ? "" : reason_of(outcome.verdict);
   for (const auto& [check, said] : outcome.checks) {
     if (said != "ok") found += text(" ", check, ": ", said);

@@ -9,15 +9,13 @@
 #include "sim/backend_choice.h"
 #include "sim/deployment_rules.h"
 #include "sim/registry.h"
-#include "sim/run.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
-
-const std::atomic<bool> never_stop{false};
 
 // Even experts and whole capacities, so that most libraries take it.
 Scenario scenario_in(const WorldSpec& world) {
@@ -50,12 +48,6 @@ RunLine line_with(std::string_view backend) {
   return line;
 }
 
-Outcome outcome_of(const Scenario& scenario, const RunLine& line,
-                   const std::vector<FaultSpec>& faults = {}) {
-  const LoadedScenario loaded(scenario);
-  return run_line(loaded, line, {faults, {}, "", never_stop});
-}
-
 bool can_take(const Scenario& scenario, const RunLine& line) {
   const BackendChoice choice = backend_choice(scenario, line);
   if (choice.backend == nullptr || !rule_refusal(scenario, line).why.empty()) return false;
@@ -71,8 +63,8 @@ int same_outputs(const Scenario& one, const Scenario& other) {
     const RunLine line = line_with(row.name);
     if (!can_take(one, line) || !can_take(other, line)) continue;
     ++num_backends;
-    const Outcome first = outcome_of(one, line);
-    const Outcome second = outcome_of(other, line);
+    const Outcome first = judged_line(one, line);
+    const Outcome second = judged_line(other, line);
     INFO(row.name << " dp " << one.world.dp << " tp " << one.world.tp);
     CHECK(reason_of(first.verdict) == "");
     CHECK(reason_of(second.verdict) == "");
@@ -103,7 +95,7 @@ TEST_CASE("I11: all backends give the same bytes in every layout of DP and TP ra
       const RunLine line = line_with(row.name);
       if (!can_take(scenario, line)) continue;
       ++num_backends;
-      const Outcome outcome = outcome_of(scenario, line);
+      const Outcome outcome = judged_line(scenario, line);
       INFO(row.name << " dp " << world.dp << " tp " << world.tp);
       CHECK(reason_of(outcome.verdict) == "");
       if (!first) first = outcome;
@@ -131,9 +123,9 @@ TEST_CASE("I15: a name that falls back gives its target's bytes, and exactly one
     for (const auto& [name, replaced_by] : replacements_in(profile)) {
       RunLine line = line_with(replaced_by);
       line.profile = profile.name;
-      const Outcome target = outcome_of(scenario, line);
+      const Outcome target = judged_line(scenario, line);
       line.backend = name;
-      const Outcome fallen = outcome_of(scenario, line);
+      const Outcome fallen = judged_line(scenario, line);
       INFO(name << " under " << profile.name);
       CHECK(reason_of(fallen.verdict) == "");
       CHECK(fallen.resolved_backend == target.resolved_backend);
@@ -167,7 +159,7 @@ TEST_CASE("I27: one sum over TP more is seen in every layout and by every backen
     for (const RegistryRow& row : registry()) {
       const RunLine line = line_with(row.name);
       if (!can_take(scenario, line)) continue;
-      const Outcome outcome = outcome_of(scenario, line, {{"MF-01", {}}});
+      const Outcome outcome = judged_line(scenario, line, {{"MF-01", {}}});
       INFO(row.name << " dp " << world.dp << " tp " << world.tp);
       CHECK(word_of(outcome.verdict) == "failed");
       CHECK(outcome.checks.at("PART") != "ok");

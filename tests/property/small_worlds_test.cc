@@ -4,24 +4,21 @@
 #include <algorithm>
 #include <numeric>
 
-#include "sim/run.h"
 #include "sim/small_worlds.h"
 #include "tests/catch.h"
+#include "tests/judged_line.h"
 
 using namespace moe;
 using namespace moe::sim;
 
 namespace {
 
-const std::atomic<bool> never_stop{false};
-
 Outcome outcome_of(const Scenario& scenario, const std::string& backend) {
   RunLine line;
   line.backend = backend;
   line.profile = profile_with(backend).name;
   line.communicator = "local";
-  const LoadedScenario loaded(scenario);
-  return run_line(loaded, line, {{}, {}, "", never_stop});
+  return judged_line(scenario, line);
 }
 
 // What went wrong in a world, empty if nothing did.

@@ -2,11 +2,10 @@
 // product against resolve_backend.golden, which was read against the history's table.
 // `moe_tests_unit_backends "resolve_backend: writes its golden"` writes it anew.
 
-#include <fstream>
-
 #include "backends/profile.h"
 #include "kernels/base/text.h"
 #include "tests/catch.h"
+#include "tests/golden_lines.h"
 
 using namespace moe;
 
@@ -64,20 +63,11 @@ std::vector<std::string> table() {
   return lines;
 }
 
-std::vector<std::string> golden_lines() {
-  std::ifstream file(golden_path);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (!line.empty() && !line.starts_with("#")) lines.push_back(line);
-  }
-  return lines;
-}
-
 }  // namespace
 
 TEST_CASE("resolve_backend: every name, profile and platform is the golden's") {
   const std::vector<std::string> lines = table();
-  const std::vector<std::string> golden = golden_lines();
+  const std::vector<std::string> golden = golden_lines(golden_path);
   REQUIRE(golden.size() == lines.size());
   for (std::size_t i = 0; i < lines.size(); ++i) CHECK(lines[i] == golden[i]);
 }
