@@ -9,6 +9,7 @@
 #include "kernels/base/buffer.h"
 #include "kernels/base/routing.h"
 #include "kernels/block_alignment.h"
+#include "kernels/quantization.h"
 #include "kernels/router_settings.h"
 
 namespace moe {
@@ -128,6 +129,20 @@ class Kernels {
                                         Count capacity);
   Buffer from_batched_experts(const BatchedRows& batched, const Tensor& first_row);
 
+  // The codes and scales that the recipe makes of rows [n, columns] f32, bf16 or f16, each with the
+  // operations of its row in recipe_rows. Padding of scales is 0; the last group of columns may be
+  // short (vLLM's kernels want whole ones). Rows that share no scale do not change each other.
+  QuantizedRowsBuffers quantize(const Tensor& rows, QuantRecipe recipe,
+                                const QuantSettings& settings = {});
+
+  // code · scale (/ global scale) in fp32, each operation rounded, then once to dtype f32, bf16 or
+  // f16. RETURNS [rows, columns].
+  Buffer dequantize(const QuantizedRows& rows, DType dtype);
+
+  // The rows' scales in another orientation, swizzle and padding of the same logical extents
+  // (vLLM: swizzle_blockscale and its inverse, TMA-aligned scales). Padding is 0.
+  Buffer relayout_scales(const QuantizedRows& rows, const ScaleLayout& to);
+
   // rows[r, h] · signs[e, h] for the rows of each expert, in place. signs [num_local_experts,
   // hidden] i8 of -1 and +1, and 0 where the column is another shard's.
   void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
@@ -203,6 +218,11 @@ class Kernels {
   virtual void do_to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
                                      const BatchedRows& batched) = 0;
   virtual Buffer do_from_batched_experts(const BatchedRows& batched, const Tensor& first_row) = 0;
+  virtual void do_quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+                           const QuantizedRows& out) = 0;
+  virtual void do_dequantize(const QuantizedRows& rows, const Tensor& out) = 0;
+  virtual void do_relayout_scales(const QuantizedRows& rows, const ScaleLayout& to,
+                                  const Tensor& out) = 0;
   virtual void do_probe_experts(const Tensor& rows, const Tensor& first_row,
                                 const Tensor& signs) = 0;
   virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,

@@ -74,6 +74,20 @@ class CpuKernels final : public Kernels {
     return rows;
   }
 
+  void do_quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+                   const QuantizedRows& out) override {
+    cpu::quantize(rows, recipe, settings, out);
+  }
+
+  void do_dequantize(const QuantizedRows& rows, const Tensor& out) override {
+    cpu::dequantize(rows, out);
+  }
+
+  void do_relayout_scales(const QuantizedRows& rows, const ScaleLayout& to,
+                          const Tensor& out) override {
+    cpu::relayout_scales(rows, to, out);
+  }
+
   void do_probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) override {
     cpu::probe_experts(rows, first_row, signs);
   }

@@ -23,6 +23,11 @@ void batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacit
 void to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
                         const BatchedRows& batched);
 void from_batched_experts(const BatchedRows& batched, const Tensor& first_row, const Tensor& out);
+// Fills the rows' padding, too.
+void quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+              const QuantizedRows& out);
+void dequantize(const QuantizedRows& rows, const Tensor& out);
+void relayout_scales(const QuantizedRows& rows, const ScaleLayout& to, const Tensor& out);
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
 // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).
