@@ -7,6 +7,7 @@
 
 #include "kernels/base/number_formats.h"
 #include "kernels/kernels.h"
+#include "kernels/packed_topk.h"
 #include "tests/catch.h"
 #include "tests/unit/kernels/host_rows.h"
 
@@ -285,4 +286,11 @@ TEST_CASE("relayout_scales: swizzled, column-major and packed scales come back a
   CHECK(bytes_of_rows(back.tensor()) == bytes_of_rows(linear.scales.tensor()));
   const auto other = quantized_layout(QuantRecipe::mxfp8, 131, 80).scales;
   CHECK_THROWS_AS(host.kernels->relayout_scales(linear.view(), other), ContractError);
+}
+
+TEST_CASE("packed choices: id 5 with weight 0.3 as experts-and-oracles.md, 18, has it") {
+  CHECK(packed_choice(5, 0.3F) == 0x00053E9A);
+  CHECK(unpacked_choice(0x00053E9A).expert == 5);
+  CHECK(unpacked_choice(0x00053E9A).topk_weight == 0.30078125F);
+  CHECK(unpacked_choice(packed_choice(255, 1.0F)).expert == 255);
 }
