@@ -1,5 +1,5 @@
-// A choice in one 32-bit word, as TRTLLM's modular experts take it: the id above, the weight as bf16
-// below. Kernels of other experts take ids and weights apart (routing.h).
+// A choice in one 32-bit word, as TRTLLM's modular experts take it: the id above, the weight as
+// bf16 below. Kernels of other experts take ids and weights apart (routing.h).
 
 #pragma once
 
