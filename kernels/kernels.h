@@ -68,6 +68,39 @@ class GemmExperts {
   virtual Buffer apply(const Tensor& rows, const Tensor& first_row) = 0;
 };
 
+// How rows are quantised before a product; scale as in QuantSettings, of one part.
+struct ActivationQuantization {
+  QuantRecipe recipe = QuantRecipe::none;
+  Buffer scale = {};
+  LayoutChoice layout = {};
+};
+
+// GemmWeights as codes, in parts that divide among the experts. a1 and a2 say how rows are
+// quantised before each product (vLLM: FusedMoEQuantConfig): with none the weights alone are
+// (w8a16, w4a16). row_type: of plain rows, of what stands between the products, and of the result.
+struct QuantizedGemmWeights {
+  QuantizedRowsBuffers w13;
+  QuantizedRowsBuffers w2;
+  Buffer w13_bias = {};
+  Buffer w2_bias = {};
+  Activation activation = Activation::silu;
+  DType row_type = DType::bf16;
+  ActivationQuantization a1 = {};
+  ActivationQuantization a2 = {};
+};
+
+// Experts whose weights are codes (experts-and-oracles.md, 8.2 and 10): each product adds codes in
+// fp32, columns ascending (int8 in int32 over 128), multiplies each run of columns with one scale
+// on both sides by them, then global scales, then adds the bias; roundings to row_type as
+// GemmExperts has them; a2 is made of the rounded activation, and a scale of a whole tensor is of
+// all experts' rows. Groups with 16-bit scales under plain rows are rounded to row_type before the
+// product (WNA16).
+class QuantizedGemmExperts : public GemmExperts {
+ public:
+  // apply for rows that came quantised. Throws ContractError unless they are as a1 says.
+  virtual Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) = 0;
+};
+
 // THREAD: one rank's. LIFETIME: not longer than its Memory.
 class Kernels {
  public:
@@ -150,6 +183,9 @@ class Kernels {
   // Takes the weights over, in whatever form the products want them.
   std::unique_ptr<GemmExperts> gemm_experts(GemmWeights weights, Count num_local_experts);
 
+  std::unique_ptr<QuantizedGemmExperts> quantized_experts(QuantizedGemmWeights weights,
+                                                          Count num_local_experts);
+
   // rows[r] · weights[r] for weights [rows, 1] f32, which are cast to the rows' type before the
   // product (vLLM: apply_router_weight_on_input). RETURNS [rows, hidden].
   Buffer weight_rows(const Tensor& rows, const Tensor& weights);
@@ -227,6 +263,8 @@ class Kernels {
                                 const Tensor& signs) = 0;
   virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                        Count num_local_experts) = 0;
+  virtual std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
+                                                                     Count num_local_experts) = 0;
   virtual void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) = 0;
   virtual void do_scale_rows(const Tensor& rows, float factor) = 0;
   virtual void do_add_rows(const Tensor& rows, const Tensor& to) = 0;

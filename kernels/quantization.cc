@@ -3,6 +3,9 @@
 
 #include "kernels/quantization.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
 #include "kernels/kernels.h"
@@ -47,6 +50,15 @@ void check_choice(const RecipeRow& row, const LayoutChoice& choice) {
            name_of(choice.scale_dtype.value_or(DType::f32)), " scales for ", row.name));
 }
 
+void check_activations(const ActivationQuantization& how, std::string_view which) {
+  const RecipeRow& row = recipe_row(how.recipe);
+  if (how.recipe == QuantRecipe::none) return;
+  MOE_CHECK(row.use != RecipeUse::weights && how.layout.parts == 1,
+            text(which, " quantised by ", row.name, " in ", how.layout.parts, " parts"));
+  check_scale(row, {.scale = how.scale.tensor(), .layout = how.layout});
+  check_choice(row, how.layout);
+}
+
 }  // namespace
 
 QuantizedRowsBuffers Kernels::quantize(const Tensor& rows, QuantRecipe recipe,
@@ -89,6 +101,39 @@ Buffer Kernels::relayout_scales(const QuantizedRows& rows, const ScaleLayout& to
   Buffer out(memory(), scales_shape(to));
   do_relayout_scales(rows, to, out.tensor());
   return out;
+}
+
+std::unique_ptr<QuantizedGemmExperts> Kernels::quantized_experts(QuantizedGemmWeights weights,
+                                                                 Count num_local_experts) {
+  require_consistent(weights.w13.view());
+  require_consistent(weights.w2.view());
+  const QuantizedLayout& w13 = weights.w13.layout;
+  const QuantizedLayout& w2 = weights.w2.layout;
+  const Count w13_rows = w2.columns * w13_rows_each(weights.activation);
+  const auto has_whole_parts = [&](const QuantizedLayout& layout) {
+    return layout.scales.group_rows == 1 ||
+           layout.parts % std::max<Count>(num_local_experts, 1) == 0;
+  };
+  MOE_CHECK(w13.rows == num_local_experts * w13_rows &&
+                w2.rows == num_local_experts * w13.columns && has_whole_parts(w13) &&
+                has_whole_parts(w2) && is_row_type(weights.row_type),
+            text("w13 ", layout_text(w13), " and w2 ", layout_text(w2), " of ", num_local_experts,
+                 " experts, activation ", activation_row(weights.activation).name, ", rows ",
+                 name_of(weights.row_type)));
+  const auto bias_fits = [&](const Tensor& bias, Count columns) {
+    return bias.data == nullptr || (bias.dtype == weights.row_type &&
+                                    bias.rows == num_local_experts && bias.columns == columns);
+  };
+  MOE_CHECK(bias_fits(weights.w13_bias.tensor(), w13_rows) &&
+                bias_fits(weights.w2_bias.tensor(), w13.columns),
+            text("w13_bias ", shape_text(weights.w13_bias.tensor()), " and w2_bias ",
+                 shape_text(weights.w2_bias.tensor()), " of ", num_local_experts, " experts"));
+  MOE_CHECK((weights.a1.recipe == QuantRecipe::none) == (weights.a2.recipe == QuantRecipe::none),
+            text("a1 ", recipe_row(weights.a1.recipe).name, " and a2 ",
+                 recipe_row(weights.a2.recipe).name, ": both are quantised, or none"));
+  check_activations(weights.a1, "a1");
+  check_activations(weights.a2, "a2");
+  return do_quantized_experts(std::move(weights), num_local_experts);
 }
 
 }  // namespace moe

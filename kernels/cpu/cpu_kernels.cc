@@ -97,6 +97,11 @@ class CpuKernels final : public Kernels {
     return cpu::make_gemm_experts(memory_, std::move(weights), num_local_experts);
   }
 
+  std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
+                                                             Count num_local_experts) override {
+    return cpu::make_quantized_experts(memory_, std::move(weights), num_local_experts);
+  }
+
   void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) override {
     cpu::weight_rows(rows, weights, out);
   }

@@ -27,6 +27,9 @@ void from_batched_experts(const BatchedRows& batched, const Tensor& first_row, c
 void quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
               const QuantizedRows& out);
 void dequantize(const QuantizedRows& rows, const Tensor& out);
+
+// The scale of the value at (row, column) as a number, without a global scale.
+float stored_scale_at(const QuantizedRows& rows, Count row, Count column);
 void relayout_scales(const QuantizedRows& rows, const ScaleLayout& to, const Tensor& out);
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
@@ -35,6 +38,9 @@ void activate(Activation activation, const Tensor& inner, const Tensor& out);
 
 std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
                                                Count num_local_experts);
+std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(Memory& memory,
+                                                             QuantizedGemmWeights weights,
+                                                             Count num_local_experts);
 void weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out);
 void scale_rows(const Tensor& rows, float factor);
 void add_rows(const Tensor& rows, const Tensor& to);

@@ -10,7 +10,7 @@
 namespace moe::cpu {
 namespace {
 
-float scale_at(const Tensor& scales, Count at) {
+float scale_number(const Tensor& scales, Count at) {
   const std::byte* element =
       static_cast<const std::byte*>(scales.data) + at * size_of(scales.dtype);
   const auto byte = std::to_integer<std::uint8_t>(*element);
@@ -34,13 +34,18 @@ float value_at(const QuantizedRows& rows, Count row, Count column) {
   const std::uint8_t zero_point = layout.has_zero_points
                                       ? static_cast<const std::uint8_t*>(rows.zero_points.data)[at]
                                       : std::uint8_t{0};
-  const float scaled = code_value(layout.format, code, zero_point) * scale_at(rows.scales, at);
+  const float scaled = code_value(layout.format, code, zero_point) * scale_number(rows.scales, at);
   if (!layout.has_global_scale) return scaled;
   const Count part = row / (layout.rows / layout.parts);
   return scaled / static_cast<const float*>(rows.global_scale.data)[part];
 }
 
 }  // namespace
+
+float stored_scale_at(const QuantizedRows& rows, Count row, Count column) {
+  const ScalePlace place = scale_place(rows.layout, row, column);
+  return scale_number(rows.scales, scale_offset(rows.layout.scales, place.row, place.column));
+}
 
 void dequantize(const QuantizedRows& rows, const Tensor& out) {
   for_row_type(out.dtype, [&](auto element) {
