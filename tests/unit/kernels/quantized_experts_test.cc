@@ -89,8 +89,11 @@ struct Experts {
     return kernels->quantize(plain.tensor(), recipe, {.scale = scale.tensor(), .layout = choice});
   }
 
-  ActivationQuantization activations(QuantRecipe recipe) {
+  ActivationQuantization a1(QuantRecipe recipe) {
     return {.recipe = recipe, .scale = is_given(recipe) ? scales(1, 4) : Buffer()};
+  }
+  ActivationQuantization a2(QuantRecipe recipe) {
+    return {.recipe = recipe, .scale = is_given(recipe) ? scales(1, 8) : Buffer()};
   }
 
   explicit Experts(const Scheme& scheme) {
@@ -103,8 +106,8 @@ struct Experts {
          .w2 = weights(scheme.weights, {num_experts * hidden, intermediate, DType::f32}, w2),
          .activation = Activation::relu2_no_mul,
          .row_type = DType::f32,
-         .a1 = activations(scheme.activations),
-         .a2 = activations(scheme.activations)},
+         .a1 = a1(scheme.activations),
+         .a2 = a2(scheme.activations)},
         num_experts);
   }
 
@@ -150,7 +153,7 @@ TEST_CASE("quantized_experts: both products are right to a float's last bits, in
       std::vector<double> inner = activated(experts, row);
       if (scheme.activations != QuantRecipe::none) {
         const Buffer plain = rows_with(*experts.memory, {1, intermediate, DType::f32}, inner);
-        const ActivationQuantization a2 = experts.activations(scheme.activations);
+        const ActivationQuantization a2 = experts.a2(scheme.activations);
         const auto requantized = experts.kernels->quantize(plain.tensor(), scheme.activations,
                                                            {.scale = a2.scale.tensor()});
         inner = values_of(experts.kernels->dequantize(requantized.view(), DType::f32).tensor());
@@ -171,7 +174,7 @@ TEST_CASE("quantized_experts: rows that came quantised give what plain rows give
     Experts experts(scheme);
     const Buffer plain = rows_with(*experts.memory, {num_rows, hidden, DType::f32}, experts.rows);
     const Buffer first = rows_with(*experts.memory, {3, 1, DType::i32}, {0, 2, num_rows});
-    const ActivationQuantization a1 = experts.activations(scheme.activations);
+    const ActivationQuantization a1 = experts.a1(scheme.activations);
     const auto quantized =
         experts.kernels->quantize(plain.tensor(), scheme.activations, {.scale = a1.scale.tensor()});
     const Buffer out = experts.made->apply_quantized(quantized.view(), first.tensor());
@@ -194,8 +197,8 @@ TEST_CASE("quantized_experts: biases are added after the scales, of each expert 
        .w2_bias = rows_with(*experts.memory, {num_experts, hidden, DType::f32}, bias),
        .activation = Activation::relu2_no_mul,
        .row_type = DType::f32,
-       .a1 = experts.activations(schemes[2].activations),
-       .a2 = experts.activations(schemes[2].activations)},
+       .a1 = experts.a1(schemes[2].activations),
+       .a2 = experts.a2(schemes[2].activations)},
       num_experts);
   const std::vector<double> with = experts.outputs();
   for (std::size_t i = 0; i < with.size(); ++i) {
@@ -236,4 +239,24 @@ TEST_CASE("quantized_experts: what does not fit together is refused") {
                     Catch::Contains("experts of plain rows"));
   const Buffer wide = experts.kernels->resize_columns(rows.tensor(), hidden + 1);
   CHECK_THROWS_WITH(plain->apply(wide.tensor(), first.tensor()), Catch::Contains("for w13"));
+}
+
+TEST_CASE("quantized_experts: weights of 16-bit groups are rounded to the rows' type before") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = make_cpu_kernels(*memory);
+  const auto weights = [&](Shape shape, const std::vector<double>& values) {
+    const Buffer plain = rows_with(*memory, shape, values);
+    return kernels->quantize(plain.tensor(), QuantRecipe::int4_uint4b8,
+                             {.layout = {.group_columns = 1}});
+  };
+  // 7 · (1 + 2^-10) is 7 in bf16: 128 · 7 - 127 · 7 = 7, and 7.875 if it were not rounded.
+  const auto experts =
+      kernels->quantized_experts({.w13 = weights({1, 2, DType::f32}, {7 * (1 + 0x1p-10), 7}),
+                                  .w2 = weights({2, 1, DType::f32}, {7, 0}),
+                                  .activation = Activation::relu2_no_mul},
+                                 1);
+  const Buffer rows = rows_with(*memory, {1, 2, DType::bf16}, {128, -127});
+  const Buffer first = rows_with(*memory, {2, 1, DType::i32}, {0, 1});
+  CHECK(values_of(experts->apply(rows.tensor(), first.tensor()).tensor()) ==
+        std::vector<double>{344, 0});  // 7 · 49, rounded
 }
