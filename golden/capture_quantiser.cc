@@ -1,46 +1,41 @@
-// Every step in float and in the order that DeepEP's kernel has: the reciprocal form, since
-// x / scale gives other codes.
+// The declared form is the recipe fp8_block128_deepep: the reciprocal form, since x / scale gives
+// other codes. The other forms have its floor and its scales.
 
 #include "golden/capture_quantiser.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstring>
 
 namespace moe::golden {
+namespace {
 
-std::uint8_t to_e4m3(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint8_t>((bits >> 24U) & 0x80U);
-  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
-  if (magnitude > 0x7F800000U) return sign | 0x7FU;
-  if (magnitude >= std::bit_cast<std::uint32_t>(448.0F)) return sign | 0x7EU;
-  if (magnitude < std::bit_cast<std::uint32_t>(0x1p-6F)) {  // a multiple of 2^-9
-    const float steps = std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p9F);
-    return static_cast<std::uint8_t>(sign | static_cast<std::uint8_t>(steps));
+QuantisedRow declared_row(std::span<const float> row) {
+  const QuantisedBytes bytes =
+      quantise("fp8_block128_deepep", row, {.rows = 1, .columns = std::ssize(row)});
+  QuantisedRow quantised;
+  for (const std::uint8_t code : bytes.data) quantised.codes.push_back(std::byte{code});
+  quantised.scales.resize(bytes.scales.size() / sizeof(float));
+  if (!bytes.scales.empty()) {
+    std::memcpy(quantised.scales.data(), bytes.scales.data(), bytes.scales.size());
   }
-  const std::uint32_t rounded = magnitude + 0x7FFFFU + ((magnitude >> 20U) & 1U);
-  return static_cast<std::uint8_t>(sign | ((rounded >> 20U) - (120U << 3U)));
+  return quantised;
 }
 
+}  // namespace
+
 QuantisedRow quantised_block128(std::span<const float> row, QuantiserForm form) {
-  constexpr float largest = 448.0F;
-  constexpr float reciprocal = 1.0F / 448.0F;
-  QuantisedRow quantised;
-  quantised.codes.reserve(row.size());
-  for (std::size_t begin = 0; begin < row.size(); begin += quantised_group) {
-    const auto group =
-        row.subspan(begin, std::min(static_cast<std::size_t>(quantised_group), row.size() - begin));
-    float most = 1e-4F;
-    for (const float value : group) most = std::fmax(most, std::fabs(value));
-    float scale = most * reciprocal;
-    if (form == QuantiserForm::power_of_two) scale = std::exp2(std::ceil(std::log2(scale)));
-    const float factor = largest / most;
-    for (const float value : group) {
-      const float scaled = form == QuantiserForm::declared ? value * factor : value / scale;
-      quantised.codes.push_back(std::byte{to_e4m3(scaled)});
-    }
-    quantised.scales.push_back(scale);
+  QuantisedRow quantised = declared_row(row);
+  if (form == QuantiserForm::declared) return quantised;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const float scale = quantised.scales[i / static_cast<std::size_t>(quantised_group)];
+    const bool is_power = form == QuantiserForm::power_of_two;
+    const float divisor = is_power ? std::exp2(std::ceil(std::log2(scale))) : scale;
+    quantised.codes[i] = std::byte{to_e4m3(row[i] / divisor)};
+  }
+  if (form == QuantiserForm::power_of_two) {
+    std::ranges::transform(quantised.scales, quantised.scales.begin(),
+                           [](float scale) { return std::exp2(std::ceil(std::log2(scale))); });
   }
   return quantised;
 }

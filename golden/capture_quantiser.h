@@ -1,5 +1,5 @@
-// The fp8 block-128 quantiser that captures declare (numerics.md, 5), written again for the judge.
-// Nothing here knows of ranks or experts.
+// The fp8 block-128 quantiser that captures declare (numerics.md, 5), and what a library may do
+// instead. The quantisers themselves are quantise.h's. Nothing here knows of ranks or experts.
 
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/base/dtype.h"
+#include "golden/quantise.h"
 
 namespace moe::golden {
 
@@ -18,9 +18,6 @@ inline constexpr Count quantised_group = 128;
 constexpr Count num_quantised_groups(Count columns) {
   return (columns + quantised_group - 1) / quantised_group;
 }
-
-// Round to nearest, ties to even; what is beyond 448 becomes 448.
-std::uint8_t to_e4m3(float value);
 
 struct QuantisedRow {
   std::vector<std::byte> codes;  // e4m3

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "golden/roundoff.h"
@@ -18,6 +19,18 @@
 namespace moe::golden {
 
 enum class ExpertKernel { probe, exact_gemm, real };
+
+// How real experts quantise, by the recipes' names (quantise.h); empty: they do not. given: the
+// scale of a static recipe, the global scale of nvfp4. Weights have global scales 448 · 6 / amax in
+// fp32, of each matrix its own; halves of w13 share no block; uint weights have groups of 128, f16
+// scales.
+struct ExpertQuantisation {
+  std::string_view weights = "";
+  std::string_view a1 = "";
+  std::string_view a2 = "";
+  float a1_given = 0;
+  float a2_given = 0;
+};
 
 // Everything of a world that decides its experts (numerics.md, 1 and 2).
 struct OracleModel {
@@ -34,6 +47,7 @@ struct OracleModel {
                                              // those by it instead
   bool router_weight_on_input = false;
   bool is_sharded = false;  // ranks of a TP group hold parts of an expert, and round their parts
+  ExpertQuantisation quantisation = {};  // real only; not of shared experts
 };
 
 // The tokens of one cell. Views in host memory.

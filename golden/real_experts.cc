@@ -8,7 +8,9 @@
 #include <initializer_list>
 
 #include "golden/products.h"
+#include "golden/requantisation.h"
 #include "kernels/base/bits.h"
+#include "kernels/base/check.h"
 #include "kernels/base/mix.h"
 
 namespace moe::golden {
@@ -179,6 +181,7 @@ class ExpertRun {
 
   ExpertOutput output() {
     activate();
+    add_losses();
     for (std::size_t row = 0; row < count_ && parts_ == Parts::sharded; ++row) {
       activated_norms_.push_back(
           norm(std::span(activated_).subspan(row * intermediate_, intermediate_)));
@@ -186,7 +189,7 @@ class ExpertRun {
     const std::size_t size = count_ * hidden_;
     ExpertOutput out{std::vector<double>(size), std::vector<double>(size),
                      std::vector<double>(size)};
-    Rows w2(expert_.w2, expert_.intermediate_size, expert_.dtype);
+    Rows w2(expert_.w2, expert_.intermediate_size, expert_.weight_dtype);
     const std::vector<double> bias = all_of(expert_.w2_bias, expert_.dtype);
     std::vector<double> absolute;
     std::vector<double> errors(count_ * 2);
@@ -218,7 +221,7 @@ class ExpertRun {
 
   void write_column(const Column& column, const std::vector<double>& errors,
                     ExpertOutput& out) const {
-    const double lost = gamma_of(expert_.intermediate_size + 1) * std::abs(column.bias);
+    const double lost = lost_in(expert_.intermediate_size) * std::abs(column.bias);
     for (std::size_t row = 0; row < count_; ++row) {
       const std::size_t at = row * hidden_ + column.number;
       const double value = pair_[2 * row + column.which] + column.bias;
@@ -240,14 +243,14 @@ class ExpertRun {
   Near product(std::size_t row, std::size_t which, double weights_norm, double bias) const {
     const double value = pair_[2 * row + which] + bias;
     const double error =
-        gamma_of(expert_.hidden_size + 1) * (weights_norm * norms_[row] + std::abs(bias));
+        lost_in(expert_.hidden_size) * (weights_norm * norms_[row] + std::abs(bias));
     return {value, error + roundoff_.of(std::abs(value) + error)};
   }
 
   // activated_ and errors_ [n, intermediate]; the second product's own loss is in the errors.
   void activate() {
     const GateLayout layout = activation_row(activation_).gate;
-    Rows w13(expert_.w13, expert_.hidden_size, expert_.dtype);
+    Rows w13(expert_.w13, expert_.hidden_size, expert_.weight_dtype);
     const std::vector<double> bias = all_of(expert_.w13_bias, expert_.dtype);
     const Activator activator(activation_, roundoff_);
     activated_.resize(count_ * intermediate_);
@@ -271,9 +274,27 @@ class ExpertRun {
   }
 
   void write_activated(std::size_t row, std::size_t i, Near a) {
-    const double gamma = gamma_of(expert_.intermediate_size + 1);
     activated_[row * intermediate_ + i] = a.value;
-    errors_[row * intermediate_ + i] = a.error + gamma * (std::abs(a.value) + a.error);
+    errors_[row * intermediate_ + i] = a.error;
+  }
+
+  // What quantising between the products may add, then the second product's own loss.
+  void add_losses() {
+    const ExpertQuantisation& quantisation = expert_.quantisation;
+    if (!quantisation.a2.empty()) {
+      add_requantisation(quantisation.a2, quantisation.a2_given, expert_.intermediate_size,
+                         activated_, errors_);
+    }
+    const double lost = lost_in(expert_.intermediate_size);
+    for (std::size_t i = 0; i < errors_.size(); ++i) {
+      errors_[i] += lost * (std::abs(activated_[i]) + errors_[i]);
+    }
+  }
+
+  // The share of a sum of absolute products that n of them and a bias may lose: scales add two
+  // products and an addition for each run of columns, at most one a column, and four at the end.
+  double lost_in(Count n) const {
+    return gamma_of(expert_.quantisation.weights.empty() ? n + 1 : 4 * n + 8);
   }
 
   const RealExpert& expert_;
@@ -292,6 +313,42 @@ class ExpertRun {
   Products multiply_ = chosen_products();
 };
 
+// The matrix [rows, columns] of the dtype as the f64 numbers that its codes stand for. Under plain
+// rows, groups with 16-bit scales are rounded to the dtype (vLLM: WNA16).
+std::vector<std::byte> quantised_matrix(const ExpertQuantisation& quantisation, DType dtype,
+                                        const std::vector<std::byte>& bytes, QuantiseOrder order) {
+  const std::vector<double> values = all_of(bytes, dtype);
+  const std::vector<float> floats(values.begin(), values.end());
+  float most = 0;
+  for (const float value : floats) most = std::max(most, std::abs(value));
+  order.given = {448.0F * 6.0F / most};
+  std::vector<double> numbers = quantised_numbers(quantisation.weights, floats, order);
+  const bool is_uint = quantisation.weights.find("uint") != std::string_view::npos ||
+                       quantisation.weights == "int4_zero_point";
+  for (double& number : numbers) {
+    if (!is_uint || !quantisation.a1.empty()) break;
+    for_row_type(dtype, [&](auto element) {
+      round_to(static_cast<float>(number), element);
+      number = static_cast<double>(to_float(element));
+    });
+  }
+  const auto held = std::as_bytes(std::span(numbers));
+  return {held.begin(), held.end()};
+}
+
+void quantise_weights(const OracleModel& model, RealExpert& expert) {
+  const bool has_halves = activation_row(model.activation).gate == GateLayout::halves;
+  const bool has_blocks = model.quantisation.weights == "fp8_block128x128";
+  expert.quantisation = model.quantisation;
+  expert.weight_dtype = DType::f64;
+  const Count w13_rows = expert.intermediate_size * w13_rows_each(model.activation);
+  expert.w13 = quantised_matrix(
+      model.quantisation, model.dtype, expert.w13,
+      {.rows = w13_rows, .columns = expert.hidden_size, .parts = has_halves && has_blocks ? 2 : 1});
+  expert.w2 = quantised_matrix(model.quantisation, model.dtype, expert.w2,
+                               {.rows = expert.hidden_size, .columns = expert.intermediate_size});
+}
+
 }  // namespace
 
 RealExpert real_expert(const OracleModel& model, int layer, int expert) {
@@ -301,12 +358,14 @@ RealExpert real_expert(const OracleModel& model, int layer, int expert) {
   RealExpert made{
       .hidden_size = model.hidden_size,
       .intermediate_size = model.intermediate_size * (is_shared ? model.num_shared_experts : 1),
-      .dtype = model.dtype};
+      .dtype = model.dtype,
+      .weight_dtype = model.dtype};
   const Count w13_rows = made.intermediate_size * w13_rows_each(model.activation);
   made.w13 = matrix(w13_rows, model.hidden_size, model.dtype,
                     [&](Count row) { return mix(model.seed, streams.w13, e, row); });
   made.w2 = matrix(model.hidden_size, made.intermediate_size, model.dtype,
                    [&](Count row) { return mix(model.seed, streams.w2, e, row); });
+  if (!is_shared && !model.quantisation.weights.empty()) quantise_weights(model, made);
   if (!model.has_bias || is_shared) return made;
   made.w13_bias = bias(mix(model.seed, w13_bias_stream, e), w13_rows, model.dtype);
   made.w2_bias = bias(mix(model.seed, w2_bias_stream, e), model.hidden_size, model.dtype);
@@ -315,6 +374,17 @@ RealExpert real_expert(const OracleModel& model, int layer, int expert) {
 
 ExpertOutput expert_output(const RealExpert& expert, Activation activation, Parts parts,
                            const std::vector<double>& rows) {
+  const ExpertQuantisation& quantisation = expert.quantisation;
+  if (!quantisation.a1.empty()) {
+    const Count count = std::ssize(rows) / expert.hidden_size;
+    MOE_CHECK(quantisation.a1 != "fp8_dynamic_tensor",
+              "a scale of a whole tensor depends on rows that one expert does not see");
+    QuantiseOrder order{.rows = count, .columns = expert.hidden_size};
+    order.given = {quantisation.a1_given};
+    const std::vector<float> floats(rows.begin(), rows.end());
+    const auto numbers = quantised_numbers(quantisation.a1, floats, order);
+    return ExpertRun(expert, activation, parts, numbers).output();
+  }
   return ExpertRun(expert, activation, parts, rows).output();
 }
 

@@ -9,11 +9,13 @@
 
 namespace moe::golden {
 
-// One expert's weights in the model's dtype.
+// One expert's weights in the model's dtype, or as the f64 numbers that their codes stand for.
 struct RealExpert {
   Count hidden_size = 0;
   Count intermediate_size = 0;
   DType dtype = DType::bf16;
+  DType weight_dtype = DType::bf16;
+  ExpertQuantisation quantisation = {};
   std::vector<std::byte> w13;       // [intermediate * w13_rows_each, hidden]
   std::vector<std::byte> w2;        // [hidden, intermediate]
   std::vector<std::byte> w13_bias;  // empty: none

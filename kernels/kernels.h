@@ -9,6 +9,7 @@
 #include "kernels/base/buffer.h"
 #include "kernels/base/routing.h"
 #include "kernels/block_alignment.h"
+#include "kernels/quantization.h"
 #include "kernels/router_settings.h"
 
 namespace moe {
@@ -65,6 +66,39 @@ class GemmExperts {
   // fp32 in an order of the library's; roundings to the rows' type: after each product with its
   // bias, and in the activation as activation.h says (experts-and-oracles.md, 10).
   virtual Buffer apply(const Tensor& rows, const Tensor& first_row) = 0;
+};
+
+// How rows are quantised before a product; scale as in QuantSettings, of one part.
+struct ActivationQuantization {
+  QuantRecipe recipe = QuantRecipe::none;
+  Buffer scale = {};
+  LayoutChoice layout = {};
+};
+
+// GemmWeights as codes, in parts that divide among the experts. a1 and a2 say how rows are
+// quantised before each product (vLLM: FusedMoEQuantConfig): with none the weights alone are
+// (w8a16, w4a16). row_type: of plain rows, of what stands between the products, and of the result.
+struct QuantizedGemmWeights {
+  QuantizedRowsBuffers w13;
+  QuantizedRowsBuffers w2;
+  Buffer w13_bias = {};
+  Buffer w2_bias = {};
+  Activation activation = Activation::silu;
+  DType row_type = DType::bf16;
+  ActivationQuantization a1 = {};
+  ActivationQuantization a2 = {};
+};
+
+// Experts whose weights are codes (experts-and-oracles.md, 8.2 and 10): each product adds codes in
+// fp32, columns ascending (int8 in int32 over 128), multiplies each run of columns with one scale
+// on both sides by them, then global scales, then adds the bias; roundings to row_type as
+// GemmExperts has them; a2 is made of the rounded activation, and a scale of a whole tensor is of
+// all experts' rows. Groups with 16-bit scales under plain rows are rounded to row_type before the
+// product (WNA16).
+class QuantizedGemmExperts : public GemmExperts {
+ public:
+  // apply for rows that came quantised. Throws ContractError unless they are as a1 says.
+  virtual Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) = 0;
 };
 
 // THREAD: one rank's. LIFETIME: not longer than its Memory.
@@ -128,12 +162,29 @@ class Kernels {
                                         Count capacity);
   Buffer from_batched_experts(const BatchedRows& batched, const Tensor& first_row);
 
+  // The codes and scales that the recipe makes of rows [n, columns] f32, bf16 or f16, each with the
+  // operations of its row in recipe_rows. Padding of scales is 0; the last group of columns may be
+  // short (vLLM's kernels want whole ones). Rows that share no scale do not change each other.
+  QuantizedRowsBuffers quantize(const Tensor& rows, QuantRecipe recipe,
+                                const QuantSettings& settings = {});
+
+  // code · scale (/ global scale) in fp32, each operation rounded, then once to dtype f32, bf16 or
+  // f16. RETURNS [rows, columns].
+  Buffer dequantize(const QuantizedRows& rows, DType dtype);
+
+  // The rows' scales in another orientation, swizzle and padding of the same logical extents
+  // (vLLM: swizzle_blockscale and its inverse, TMA-aligned scales). Padding is 0.
+  Buffer relayout_scales(const QuantizedRows& rows, const ScaleLayout& to);
+
   // rows[r, h] · signs[e, h] for the rows of each expert, in place. signs [num_local_experts,
   // hidden] i8 of -1 and +1, and 0 where the column is another shard's.
   void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
   // Takes the weights over, in whatever form the products want them.
   std::unique_ptr<GemmExperts> gemm_experts(GemmWeights weights, Count num_local_experts);
+
+  std::unique_ptr<QuantizedGemmExperts> quantized_experts(QuantizedGemmWeights weights,
+                                                          Count num_local_experts);
 
   // rows[r] · weights[r] for weights [rows, 1] f32, which are cast to the rows' type before the
   // product (vLLM: apply_router_weight_on_input). RETURNS [rows, hidden].
@@ -203,10 +254,17 @@ class Kernels {
   virtual void do_to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
                                      const BatchedRows& batched) = 0;
   virtual Buffer do_from_batched_experts(const BatchedRows& batched, const Tensor& first_row) = 0;
+  virtual void do_quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+                           const QuantizedRows& out) = 0;
+  virtual void do_dequantize(const QuantizedRows& rows, const Tensor& out) = 0;
+  virtual void do_relayout_scales(const QuantizedRows& rows, const ScaleLayout& to,
+                                  const Tensor& out) = 0;
   virtual void do_probe_experts(const Tensor& rows, const Tensor& first_row,
                                 const Tensor& signs) = 0;
   virtual std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                        Count num_local_experts) = 0;
+  virtual std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
+                                                                     Count num_local_experts) = 0;
   virtual void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) = 0;
   virtual void do_scale_rows(const Tensor& rows, float factor) = 0;
   virtual void do_add_rows(const Tensor& rows, const Tensor& to) = 0;

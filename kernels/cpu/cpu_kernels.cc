@@ -74,6 +74,20 @@ class CpuKernels final : public Kernels {
     return rows;
   }
 
+  void do_quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+                   const QuantizedRows& out) override {
+    cpu::quantize(rows, recipe, settings, out);
+  }
+
+  void do_dequantize(const QuantizedRows& rows, const Tensor& out) override {
+    cpu::dequantize(rows, out);
+  }
+
+  void do_relayout_scales(const QuantizedRows& rows, const ScaleLayout& to,
+                          const Tensor& out) override {
+    cpu::relayout_scales(rows, to, out);
+  }
+
   void do_probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) override {
     cpu::probe_experts(rows, first_row, signs);
   }
@@ -81,6 +95,11 @@ class CpuKernels final : public Kernels {
   std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                Count num_local_experts) override {
     return cpu::make_gemm_experts(memory_, std::move(weights), num_local_experts);
+  }
+
+  std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
+                                                             Count num_local_experts) override {
+    return cpu::make_quantized_experts(memory_, std::move(weights), num_local_experts);
   }
 
   void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) override {

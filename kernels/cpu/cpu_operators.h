@@ -23,6 +23,14 @@ void batched_moe_align_block_size(const Tensor& expert_num_tokens, Count capacit
 void to_batched_experts(const Tensor& rows, const Tensor& first_row, Count capacity,
                         const BatchedRows& batched);
 void from_batched_experts(const BatchedRows& batched, const Tensor& first_row, const Tensor& out);
+// Fills the rows' padding, too.
+void quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+              const QuantizedRows& out);
+void dequantize(const QuantizedRows& rows, const Tensor& out);
+
+// The scale of the value at (row, column) as a number, without a global scale.
+float stored_scale_at(const QuantizedRows& rows, Count row, Count column);
+void relayout_scales(const QuantizedRows& rows, const ScaleLayout& to, const Tensor& out);
 void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs);
 
 // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).
@@ -30,6 +38,9 @@ void activate(Activation activation, const Tensor& inner, const Tensor& out);
 
 std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
                                                Count num_local_experts);
+std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(Memory& memory,
+                                                             QuantizedGemmWeights weights,
+                                                             Count num_local_experts);
 void weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out);
 void scale_rows(const Tensor& rows, float factor);
 void add_rows(const Tensor& rows, const Tensor& to);

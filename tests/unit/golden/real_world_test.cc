@@ -181,4 +181,34 @@ TEST_CASE(
   }
 }
 
+// experts-and-oracles.md, 13.3: upstream compares with atol 2e-2, rtol 0 at intermediate = hidden =
+// 128, inputs of deviation 0.1, softmax weights that are not renormalised.
+TEST_CASE("real: upstream's constant tolerance lets an output of zeros pass, the bound does not") {
+  OracleModel model{.kernel = ExpertKernel::real,
+                    .seed = 5,
+                    .num_experts = 8,
+                    .hidden_size = 128,
+                    .intermediate_size = 128};
+  std::vector<BFloat16> hidden;
+  for (int i = 0; i < num_tokens * 128; ++i) {
+    hidden.push_back(to_bfloat16(static_cast<float>(static_cast<double>(centred(mix(5, 1, 0, i))) /
+                                                    centred_deviation / 10)));
+  }
+  std::vector<std::int32_t> ids{0, 1, 2, 3, 4, 5, 6, 7, 0, 2, 4, 6};
+  std::vector<float> weights(ids.size(), 0.2F);
+  const Expected expected =
+      Oracle(model).expected(0, {{hidden.data(), num_tokens, 128, DType::bf16},
+                                 {ids.data(), num_tokens, top_k, DType::i32},
+                                 {weights.data(), num_tokens, top_k, DType::f32}});
+  constexpr double upstream_tolerance = 2e-2;
+  int within_upstream = 0;
+  int outside_bound = 0;
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    within_upstream += std::abs(expected.values[i]) <= upstream_tolerance ? 1 : 0;
+    outside_bound += std::abs(expected.values[i]) > expected.bound(i, 2) ? 1 : 0;
+  }
+  CHECK(within_upstream == num_tokens * 128);
+  CHECK(outside_bound > num_tokens * 128 * 3 / 4);
+}
+
 }  // namespace moe::golden

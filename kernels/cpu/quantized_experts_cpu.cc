@@ -1,0 +1,263 @@
+// Experts with quantised weights on the host: w8a8, w8a16, w4a16 and w4a4 in one pipeline. Codes
+// are multiplied as the numbers they are; scales enter once for each run of columns that shares
+// them on both sides. Loops to be read: whoever wants speed has the library's products.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernels/base/bits.h"
+#include "kernels/base/text.h"
+#include "kernels/cpu/cpu_operators.h"
+#include "kernels/recipe_arithmetic.h"
+
+namespace moe::cpu {
+namespace {
+
+constexpr Count integer_tile = 128;  // columns whose int32 dot product is added to a float
+
+// One side of a product, row by row: numbers before their scales, and the scales.
+class Operand {
+ public:
+  virtual ~Operand() = default;
+  virtual void read(Count row, float* values) const = 0;
+  virtual float scale(Count row, Count column) const = 0;
+  virtual Count group_columns() const = 0;  // 0: one scale a row
+  virtual float global_scale(Count row) const = 0;
+  virtual bool is_integer() const = 0;
+};
+
+// Rows that nobody quantised.
+class PlainOperand final : public Operand {
+ public:
+  explicit PlainOperand(const Tensor& rows) : rows_(rows) {}
+
+  void read(Count row, float* values) const override {
+    for_row_type(rows_.dtype, [&](auto element) {
+      const auto* from = reinterpret_cast<const decltype(element)*>(row_at(rows_, row));
+      for (Count i = 0; i < rows_.columns; ++i) values[i] = to_float(from[i]);
+    });
+  }
+  float scale(Count, Count) const override { return 1; }
+  Count group_columns() const override { return 0; }
+  float global_scale(Count) const override { return 1; }
+  bool is_integer() const override { return false; }
+
+ private:
+  Tensor rows_;
+};
+
+class QuantizedOperand final : public Operand {
+ public:
+  explicit QuantizedOperand(const QuantizedRows& rows) : rows_(rows) {}
+
+  void read(Count row, float* values) const override {
+    const NumberFormat format = rows_.layout.format;
+    const bool is_packed = number_format_row(format).values_per_byte == 2;
+    const auto* codes = reinterpret_cast<const std::uint8_t*>(row_at(rows_.data, row));
+    for (Count i = 0; i < rows_.layout.columns; ++i) {
+      const std::uint8_t code = is_packed ? nibble_of(codes[i / 2], i) : codes[i];
+      values[i] = code_value(format, code, zero_point(row, i));
+    }
+  }
+
+  float scale(Count row, Count column) const override {
+    return stored_scale_at(rows_, row, column);
+  }
+  Count group_columns() const override { return rows_.layout.scales.group_columns; }
+  float global_scale(Count row) const override {
+    if (!rows_.layout.has_global_scale) return 1;
+    const Count part = row / (rows_.layout.rows / rows_.layout.parts);
+    return static_cast<const float*>(rows_.global_scale.data)[part];
+  }
+  bool is_integer() const override { return rows_.layout.format == NumberFormat::int8; }
+
+ private:
+  std::uint8_t zero_point(Count row, Count column) const {
+    if (!rows_.layout.has_zero_points) return 0;
+    const ScalePlace place = scale_place(rows_.layout, row, column);
+    const Count at = scale_offset(rows_.layout.scales, place.row, place.column);
+    return static_cast<const std::uint8_t*>(rows_.zero_points.data)[at];
+  }
+
+  QuantizedRows rows_;
+};
+
+// Weights of a16 in groups, as vLLM's WNA16 product reads them: code · scale rounded to the rows'
+// type before the product.
+class RoundedOperand final : public Operand {
+ public:
+  RoundedOperand(const QuantizedRows& rows, DType dtype) : codes_(rows), dtype_(dtype) {
+    columns_ = rows.layout.columns;
+  }
+
+  void read(Count row, float* values) const override {
+    codes_.read(row, values);
+    for (Count i = 0; i < columns_; ++i) {
+      for_row_type(dtype_, [&](auto element) {
+        round_to(values[i] * codes_.scale(row, i), element);
+        values[i] = to_float(element);
+      });
+    }
+  }
+  float scale(Count, Count) const override { return 1; }
+  Count group_columns() const override { return 0; }
+  float global_scale(Count) const override { return 1; }
+  bool is_integer() const override { return false; }
+
+ private:
+  QuantizedOperand codes_;
+  DType dtype_;
+  Count columns_ = 0;
+};
+
+Count group_end(Count begin, Count group, Count columns) {
+  return group == 0 ? columns : std::min(columns, (begin / group + 1) * group);
+}
+
+float dot(const float* a, const float* b, Count count) {
+  float sum = 0;
+  for (Count i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+float integer_dot(const float* a, const float* b, Count count) {
+  float sum = 0;
+  for (Count begin = 0; begin < count; begin += integer_tile) {
+    std::int32_t tile = 0;
+    for (Count i = begin; i < std::min(count, begin + integer_tile); ++i) {
+      tile += static_cast<std::int32_t>(a[i]) * static_cast<std::int32_t>(b[i]);
+    }
+    sum += static_cast<float>(tile);
+  }
+  return sum;
+}
+
+// Where a product reads and writes: rows [begin, end) of its rows, weights from a first row on.
+struct Product {
+  Count begin = 0;
+  Count end = 0;
+  Count first_weight = 0;
+  Count columns = 0;
+  const std::byte* bias = nullptr;  // of out's type, null: none
+};
+
+// out[m, n] = round((Σ over runs of (Σ a · w) · scale_a · scale_w) · alpha + bias[n]), every
+// operation in fp32, ORDER columns ascending; alpha = (1 / global_a) · (1 / global_w).
+template <typename T>
+void multiply(const Operand& rows, const Operand& weights, const Product& product,
+              const Tensor& out) {
+  const Count columns = product.columns;
+  const bool is_integer = rows.is_integer() && weights.is_integer();
+  std::vector<float> all_rows(static_cast<std::size_t>((product.end - product.begin) * columns));
+  for (Count row = product.begin; row < product.end; ++row) {
+    rows.read(row, all_rows.data() + (row - product.begin) * columns);
+  }
+  std::vector<float> weight(static_cast<std::size_t>(columns));
+  for (Count n = 0; n < out.columns; ++n) {
+    const Count weight_row = product.first_weight + n;
+    weights.read(weight_row, weight.data());
+    for (Count row = product.begin; row < product.end; ++row) {
+      const float* values = all_rows.data() + (row - product.begin) * columns;
+      float sum = 0;
+      for (Count begin = 0, end = 0; begin < columns; begin = end) {
+        end = std::min(group_end(begin, rows.group_columns(), columns),
+                       group_end(begin, weights.group_columns(), columns));
+        const float run =
+            (is_integer ? integer_dot : dot)(values + begin, weight.data() + begin, end - begin);
+        sum += run * rows.scale(row, begin) * weights.scale(weight_row, begin);
+      }
+      sum *= 1.0F / rows.global_scale(row) * (1.0F / weights.global_scale(weight_row));
+      if (product.bias != nullptr) sum += to_float(reinterpret_cast<const T*>(product.bias)[n]);
+      round_to(sum, reinterpret_cast<T*>(row_at(out, row))[n]);
+    }
+  }
+}
+
+class CpuQuantizedExperts final : public QuantizedGemmExperts {
+ public:
+  CpuQuantizedExperts(Memory& memory, QuantizedGemmWeights weights, Count num_local_experts)
+      : memory_(memory), weights_(std::move(weights)), num_local_experts_(num_local_experts) {}
+
+  Buffer apply(const Tensor& rows, const Tensor& first_row) override {
+    MOE_CHECK(rows.dtype == weights_.row_type && rows.columns == weights_.w13.layout.columns,
+              text("rows ", shape_text(rows), " for w13 ", layout_text(weights_.w13.layout),
+                   ", row type ", name_of(weights_.row_type)));
+    if (weights_.a1.recipe == QuantRecipe::none) return experts(PlainOperand(rows), first_row);
+    const QuantizedRowsBuffers quantized = quantized_as(rows, weights_.a1);
+    return experts(QuantizedOperand(quantized.view()), first_row);
+  }
+
+  Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) override {
+    MOE_CHECK(weights_.a1.recipe != QuantRecipe::none,
+              "experts of plain rows got " + layout_text(rows.layout));
+    require_layout(rows, quantized_layout(weights_.a1.recipe, rows.layout.rows,
+                                          weights_.w13.layout.columns, weights_.a1.layout));
+    return experts(QuantizedOperand(rows), first_row);
+  }
+
+ private:
+  QuantizedRowsBuffers quantized_as(const Tensor& rows, const ActivationQuantization& how) const {
+    QuantizedRowsBuffers quantized = empty_quantized_rows(
+        memory_, quantized_layout(how.recipe, rows.rows, rows.columns, how.layout));
+    quantize(rows, how.recipe, {.scale = how.scale.tensor(), .layout = how.layout},
+             quantized.view());
+    return quantized;
+  }
+
+  Buffer experts(const Operand& rows, const Tensor& first_row) const {
+    const Count count = elements_of<std::int32_t>(first_row).back();
+    const Count intermediate = weights_.w2.layout.columns;
+    const Buffer inner(
+        memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
+    const Buffer activated(memory_, {count, intermediate, weights_.row_type});
+    Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
+    multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
+    activate(weights_.activation, inner.tensor(), activated.tensor());
+    if (weights_.a2.recipe == QuantRecipe::none) {
+      multiply_all(PlainOperand(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
+                   first_row, out.tensor());
+    } else {
+      const QuantizedRowsBuffers requantized = quantized_as(activated.tensor(), weights_.a2);
+      multiply_all(QuantizedOperand(requantized.view()), weights_.w2, weights_.w2_bias.tensor(),
+                   first_row, out.tensor());
+    }
+    return out;
+  }
+
+  // Groups with 16-bit scales under plain rows are vLLM's WNA16 product: rounded before it.
+  void multiply_all(const Operand& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
+                    const Tensor& first_row, const Tensor& out) const {
+    const QuantizedLayout& layout = weights.layout;
+    const bool is_rounded = weights_.a1.recipe == QuantRecipe::none &&
+                            layout.scales.granularity == ScaleGranularity::group &&
+                            size_of(layout.scales.dtype) == 2;
+    const QuantizedOperand codes(weights.view());
+    const RoundedOperand numbers(weights.view(), weights_.row_type);
+    const Operand& factors = is_rounded ? static_cast<const Operand&>(numbers) : codes;
+    const auto first = elements_of<std::int32_t>(first_row);
+    for (Count expert = 0; expert < num_local_experts_; ++expert) {
+      const Product product{.begin = first[static_cast<std::size_t>(expert)],
+                            .end = first[static_cast<std::size_t>(expert) + 1],
+                            .first_weight = expert * out.columns,
+                            .columns = layout.columns,
+                            .bias = bias.data == nullptr ? nullptr : row_at(bias, expert)};
+      for_row_type(out.dtype,
+                   [&](auto element) { multiply<decltype(element)>(rows, factors, product, out); });
+    }
+  }
+
+  Memory& memory_;
+  QuantizedGemmWeights weights_;
+  Count num_local_experts_;
+};
+
+}  // namespace
+
+std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(Memory& memory,
+                                                             QuantizedGemmWeights weights,
+                                                             Count num_local_experts) {
+  return std::make_unique<CpuQuantizedExperts>(memory, std::move(weights), num_local_experts);
+}
+
+}  // namespace moe::cpu
