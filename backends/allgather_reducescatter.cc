@@ -14,11 +14,13 @@ std::unique_ptr<All2AllManager> make_manager(const PrepareFinalizeConfig& config
 class AllGatherReduceScatter final : public PrepareFinalize {
  public:
   explicit AllGatherReduceScatter(const PrepareFinalizeConfig& config)
-      : manager_(make_manager(config)), provenance_(config.provenance) {}
+      : manager_(make_manager(config)),
+        quantizer_(config.quantization, ActivationFormat::standard, config.kernels),
+        provenance_(config.provenance) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
-    return all_gathered(*manager_, hidden_states, routing, tokens, provenance_);
+    return all_gathered(*manager_, hidden_states, routing, tokens, {quantizer_, provenance_});
   }
 
   void finalize(const Tensor& expert_output, Dispatched dispatched, const Tensor& output) override {
@@ -28,6 +30,7 @@ class AllGatherReduceScatter final : public PrepareFinalize {
 
  private:
   std::unique_ptr<All2AllManager> manager_;
+  RowQuantizer quantizer_;
   Provenance provenance_;
 };
 
@@ -39,6 +42,7 @@ const Backend allgather_reducescatter = {
                      .dispatch_move = DispatchMove::all_gather,
                      .combine_move = CombineMove::reduce_scatter,
                      .takes_router_logits = true,
+                     .quantization = {.travelling = row_recipes},
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},
                                 {.operands = Operands::ranks}}},

@@ -8,6 +8,7 @@
 #include "backends/moe_layer.h"
 #include "backends/parallel/parallel_config.h"
 #include "backends/profile.h"
+#include "backends/row_quantization.h"
 #include "kernels/base/expert_map.h"
 #include "kernels/kernels.h"
 
@@ -27,6 +28,7 @@ struct PrepareFinalizeConfig {
   Count max_num_tokens = 0;                    // fixed capacity: rows that a rank may hand in
   bool weight_on_input = false;                // router weights are in the rows already
   std::vector<int> masked_ranks = {};          // of the EP group: their experts get nothing
+  RowQuantization quantization = {};           // of this layer's rows
   std::uint64_t arrival_seed = 0;  // of rows whose order is nobody's promise; 0: by rank
 
   // Where this rank's rows are dispatched to.

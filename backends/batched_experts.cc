@@ -11,21 +11,42 @@ namespace {
 class BatchedExperts final : public Experts {
  public:
   BatchedExperts(const ExpertsConfig& config, ExpertWeights weights)
-      : kernels_(config.kernels), compute_(config, std::move(weights)) {}
+      : kernels_(config.kernels),
+        quantization_(config.quantization),
+        compute_(config, std::move(weights)) {}
 
   Tensor apply(Dispatched& dispatched) override {
-    const Tensor& rows = dispatched.hidden_states;
     const Tensor& counts = dispatched.expert_num_tokens;
     const Buffer first_row = first_rows(counts);
-    const Buffer packed = kernels_.from_batched_experts({rows, counts}, first_row.tensor());
-    const Buffer computed = compute_(packed, first_row.tensor());
-    const Tensor& result = computed.tensor().columns > 0 ? computed.tensor() : packed.tensor();
-    const Count capacity = counts.rows == 0 ? 0 : rows.rows / counts.rows;
-    BatchedRowsBuffers batched = kernels_.to_batched_experts(result, first_row.tensor(), capacity);
+    const Buffer computed = outputs(dispatched, first_row.tensor());
+    const Count capacity = counts.rows == 0 ? 0 : dispatched.hidden_states.rows / counts.rows;
+    BatchedRowsBuffers batched =
+        kernels_.to_batched_experts(computed.tensor(), first_row.tensor(), capacity);
     return dispatched.handle.keep_workspace(std::move(batched.hidden_states));
   }
 
  private:
+  // Of each valid row, experts ascending.
+  Buffer outputs(const Dispatched& dispatched, const Tensor& first_row) {
+    const Tensor& counts = dispatched.expert_num_tokens;
+    const auto packed = [&](const Tensor& rows) {
+      return kernels_.from_batched_experts({rows, counts}, first_row);
+    };
+    if (!dispatched.is_quantized()) return compute_(packed(dispatched.hidden_states), first_row);
+    const QuantizedRows given = dispatched.quantized();
+    require_layout(given, expert_input_layout(quantization_, ActivationFormat::batched_experts,
+                                              given.data.rows, given.layout.columns));
+    const Buffer rows = packed(given.data);
+    const bool by_row = has_scales_by_row(given.layout);
+    const Buffer scales = by_row ? packed(given.scales) : Buffer();
+    QuantizedRows valid = given;
+    valid.data = rows.tensor();
+    if (by_row) valid.scales = scales.tensor();
+    valid.layout = expert_input_layout(quantization_, ActivationFormat::batched_experts,
+                                       rows.tensor().rows, given.layout.columns);
+    return compute_(valid, first_row);
+  }
+
   Buffer first_rows(const Tensor& counts) {
     std::vector<std::int32_t> each(static_cast<std::size_t>(counts.rows));
     kernels_.memory().copy_to_host(counts, {each.data(), counts.rows, 1, DType::i32, {}});
@@ -35,6 +56,7 @@ class BatchedExperts final : public Experts {
   }
 
   Kernels& kernels_;
+  RowQuantization quantization_;
   GroupedExperts compute_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backends/quant_schemes.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 
@@ -69,7 +70,92 @@ std::string capacity_refusal(const Capabilities& capabilities, const WireQuestio
   return "";
 }
 
+// Whether two recipes make the same numbers for the same groups, however they get there.
+bool are_alike(QuantRecipe one, QuantRecipe other) {
+  if (one == other) return true;
+  const std::string_view key = recipe_row(one).quant_key;
+  return !key.empty() && key == recipe_row(other).quant_key;
+}
+
+bool holds(const std::vector<QuantRecipe>& recipes, QuantRecipe recipe) {
+  return std::ranges::any_of(recipes, [&](QuantRecipe one) { return are_alike(one, recipe); });
+}
+
+// As scenarios say it (quant_schemes.h).
+std::string_view scheme_of(QuantRecipe recipe) {
+  for (const QuantScheme& scheme : quant_schemes) {
+    if (scheme.activations != QuantRecipe::none && are_alike(scheme.activations, recipe)) {
+      return scheme.name;
+    }
+  }
+  return recipe_row(recipe).name;
+}
+
+std::string quantization_refusal(const WireQuantization& quantization,
+                                 const WireQuestion& question) {
+  const std::string_view name = scheme_of(question.quantization);
+  if (!recipe_on_wire(quantization, question.quantization)) {
+    std::vector<std::string_view> names;
+    for (const auto* list :
+         {&quantization.travelling, &quantization.in_dispatch, &quantization.after_receipt}) {
+      for (const QuantRecipe recipe : *list) names.push_back(scheme_of(recipe));
+    }
+    const std::string_view why =
+        question.quantization == QuantRecipe::fp8_dynamic_tensor
+            ? ", which would give each rank's rows a scale of their own (vLLM #54683)"
+            : "";
+    return text("does not take rows quantised as ", name, why, "; it takes ",
+                names.empty() ? "none but unquantised ones" : joined(names));
+  }
+  const Count group = recipe_row(question.quantization).group_columns;
+  if (quantization.needs_whole_blocks && group == 128 && question.hidden_size % group != 0) {
+    return text("takes rows quantised as ", name, " of a multiple of ", group, " columns, not of ",
+                question.hidden_size);
+  }
+  return "";
+}
+
 }  // namespace
+
+std::vector<QuantRecipe> with_dynamic_tensor(std::vector<QuantRecipe> recipes) {
+  recipes.push_back(QuantRecipe::fp8_dynamic_tensor);
+  return recipes;
+}
+
+std::vector<QuantRecipe> without(std::vector<QuantRecipe> recipes, QuantRecipe recipe) {
+  std::erase(recipes, recipe);
+  return recipes;
+}
+
+std::optional<RecipeOnWire> recipe_on_wire(const WireQuantization& quantization,
+                                           QuantRecipe recipe) {
+  if (recipe == QuantRecipe::none) return RecipeOnWire{};
+  if (holds(quantization.in_dispatch, recipe)) {
+    return RecipeOnWire{quantization.own_quantizer, QuantizedAt::in_dispatch};
+  }
+  if (holds(quantization.travelling, recipe)) {
+    return RecipeOnWire{recipe, QuantizedAt::before_dispatch};
+  }
+  if (holds(quantization.after_receipt, recipe)) {
+    return RecipeOnWire{recipe, QuantizedAt::after_receipt};
+  }
+  return std::nullopt;
+}
+
+Count wire_row_bytes(const Capabilities& capabilities, QuantRecipe recipe, Count columns,
+                     DType dtype) {
+  const Count values = wire_columns(capabilities.limits, columns, dtype);
+  const auto way = recipe_on_wire(capabilities.quantization, recipe);
+  MOE_CHECK(way.has_value(), text("rows in ", recipe_row(recipe).name));
+  const bool are_codes =
+      way->at == QuantizedAt::before_dispatch || way->at == QuantizedAt::in_dispatch;
+  if (!are_codes) return values * size_of(dtype);
+  const QuantizedLayout layout = quantized_layout(way->recipe, 1, values);
+  const bool by_row = has_scales_by_row(layout) || capabilities.quantization.static_scale_by_row;
+  const Count scales = by_row ? layout.scales.columns * size_of(layout.scales.dtype) : 0;
+  return data_shape(layout).columns +
+         rounded_up(scales, capabilities.quantization.scale_bytes_multiple);
+}
 
 Count wire_columns(const WireLimits& limits, Count hidden_size, DType dtype) {
   Count columns = hidden_size;
@@ -87,7 +173,8 @@ std::string refusal_of(const Capabilities& capabilities, const WireQuestion& que
   }
   for (const std::string& reason :
        {shape_refusal(capabilities.limits, question), expert_refusal(capabilities.limits, question),
-        capacity_refusal(capabilities, question)}) {
+        capacity_refusal(capabilities, question),
+        quantization_refusal(capabilities.quantization, question)}) {
     if (!reason.empty()) return reason;
   }
   return "";

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/quant_recipe.h"
 #include "kernels/base/reduction_recipe.h"
 
 namespace moe {
@@ -69,6 +70,31 @@ struct WireLimits {
   Count capacity_multiple = 1;        // capacity times ranks is one of this
 };
 
+// Where rows become codes: nowhere, on the rank that sends them, in the sending itself, or on the
+// rank that got them.
+enum class QuantizedAt { nowhere, before_dispatch, in_dispatch, after_receipt };
+
+// What happens to a layer's quantised rows on the wire (distribution-layer.md, 10). A recipe stands
+// for all that make the same numbers for the same groups; one that is in no list is refused.
+struct WireQuantization {
+  std::vector<QuantRecipe> travelling = {};     // rows are sent as codes, scales beside them
+  std::vector<QuantRecipe> after_receipt = {};  // rows are sent as they are, codes are made there
+  std::vector<QuantRecipe> in_dispatch = {};    // rows are sent as codes that the dispatch makes
+  QuantRecipe own_quantizer = QuantRecipe::none;  // with which it makes them
+  bool static_scale_by_row = false;  // a tensor's static scale is sent with every row
+  Count scale_bytes_multiple = 1;    // of a row's scales
+  bool needs_whole_blocks = false;   // of 128 columns, where they share a scale
+};
+
+// All ways to quantise rows whose scales follow from one row; and the one whose scale follows from
+// all rows at once.
+inline const std::vector<QuantRecipe> row_recipes = {
+    QuantRecipe::fp8_static_tensor,  QuantRecipe::fp8_dynamic_token, QuantRecipe::fp8_block128,
+    QuantRecipe::int8_dynamic_token, QuantRecipe::nvfp4,             QuantRecipe::mxfp4_cutlass,
+    QuantRecipe::mxfp8};
+std::vector<QuantRecipe> with_dynamic_tensor(std::vector<QuantRecipe> recipes);
+std::vector<QuantRecipe> without(std::vector<QuantRecipe> recipes, QuantRecipe recipe);
+
 struct Capabilities {
   ActivationFormat activation_format = ActivationFormat::standard;
   DispatchReach dispatch_reach = DispatchReach::every_rank;
@@ -88,6 +114,7 @@ struct Capabilities {
   bool arrival_is_free = false;           // the order of an expert's rows is nobody's promise
   std::optional<int> max_in_flight = {};  // dispatches whose combine is still to come
   WireLimits limits = {};
+  WireQuantization quantization = {};
   ReductionRecipe recipe = {};  // of the whole combine, as the judge replays it
 
   bool pads_received_rows() const { return receive_room != ReceiveRoom::exact; }
@@ -95,6 +122,19 @@ struct Capabilities {
 
 // Columns with which rows of this many travel. REQUIRES that one of limits.hidden_sizes holds them.
 Count wire_columns(const WireLimits& limits, Count hidden_size, DType dtype);
+
+// Of a recipe on a backend: which one makes the codes, and where.
+struct RecipeOnWire {
+  QuantRecipe recipe = QuantRecipe::none;
+  QuantizedAt at = QuantizedAt::nowhere;
+};
+// RETURNS nothing where the backend takes no rows of that recipe.
+std::optional<RecipeOnWire> recipe_on_wire(const WireQuantization& quantization,
+                                           QuantRecipe recipe);
+
+// What one row of `columns` values is on the backend's wire, with its scales, in bytes.
+Count wire_row_bytes(const Capabilities& capabilities, QuantRecipe recipe, Count columns,
+                     DType dtype);
 
 // What a world asks of a backend's library.
 struct WireQuestion {
@@ -107,6 +147,7 @@ struct WireQuestion {
   bool weight_on_input = false;
   Count max_num_tokens = 0;
   int num_masked_ranks = 0;
+  QuantRecipe quantization = QuantRecipe::none;
 };
 // Why the backend cannot take that, one sentence; empty: it can.
 std::string refusal_of(const Capabilities& capabilities, const WireQuestion& question);

@@ -14,6 +14,9 @@ Capabilities declared() {
   own.limits = {.group_sizes = {2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 144, 160},
                 .row_bytes_multiple = 512,
                 .row_dtypes = {DType::bf16}};
+  own.quantization = {
+      .travelling = {QuantRecipe::fp8_block128},
+      .after_receipt = with_dynamic_tensor(without(row_recipes, QuantRecipe::fp8_block128))};
   return own;
 }
 

@@ -14,6 +14,9 @@ Capabilities declared() {
   own.fixed_capacity = FixedCapacity{.default_tokens = 8192, .is_of_scheduler = true};
   own.receive_room = ReceiveRoom::by_source;
   own.limits = {.row_dtypes = {DType::bf16}};
+  own.quantization = {
+      .travelling = {QuantRecipe::nvfp4, QuantRecipe::mxfp8, QuantRecipe::fp8_block128},
+      .needs_whole_blocks = true};
   return own;
 }
 

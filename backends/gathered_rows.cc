@@ -11,13 +11,17 @@ namespace {
 class LocalRows final : public PrepareFinalize {
  public:
   explicit LocalRows(const PrepareFinalizeConfig& config)
-      : memory_(config.memory), provenance_(config.provenance), sharing_(config.groups.sharing) {}
+      : memory_(config.memory),
+        provenance_(config.provenance),
+        sharing_(config.groups.sharing),
+        quantizer_(config.quantization, ActivationFormat::standard, config.kernels) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
     Dispatched dispatched;
     dispatched.hidden_states = hidden_states;
     dispatched.routing = routing;
+    if (quantizer_.is_quantizing()) quantizer_.quantize_dispatched(dispatched);
     dispatched.handle.rows_per_rank.assign(tokens.begin(), tokens.end());
     if (provenance_ == Provenance::travels) {
       dispatched.provenance =
@@ -36,6 +40,7 @@ class LocalRows final : public PrepareFinalize {
   Memory& memory_;
   Provenance provenance_;
   SharingTags* sharing_;
+  RowQuantizer quantizer_;
 };
 
 }  // namespace
@@ -47,19 +52,33 @@ Buffer provenance_tags(Memory& memory, int rank, Count rows) {
 }
 
 Dispatched all_gathered(All2AllManager& manager, const Tensor& hidden_states,
-                        const Routing& routing, RowCounts tokens, Provenance provenance) {
+                        const Routing& routing, RowCounts tokens, const Travel& travel) {
   Communicator& group = manager.group();
-  Buffer tags;
+  const RowQuantizer& quantizer = travel.quantizer;
+  RowQuantizer::Quantized codes;
+  if (quantizer.is_before_dispatch()) codes = quantizer.quantized(hidden_states);
   std::vector<Extra> extras;
-  if (provenance == Provenance::travels) {
+  if (quantizer.is_before_dispatch()) {
+    extras.push_back({codes.scales.tensor(), codes.has_scales_by_row
+                                                 ? ExtraShape::per_row
+                                                 : ExtraShape::zero_dimensional});
+  }
+  Buffer tags;
+  if (travel.provenance == Provenance::travels) {
     tags = provenance_tags(group.memory(), group.rank(), hidden_states.rows);
     extras.push_back({tags.tensor()});
   }
-  Dispatched dispatched =
-      routing.is_selected()
-          ? manager.dispatch(hidden_states, routing, extras, tokens)
-          : manager.dispatch_router_logits(hidden_states, routing.router_logits, extras, tokens);
-  if (provenance == Provenance::travels) dispatched.provenance = dispatched.extras.back();
+  const Tensor& rows = quantizer.is_before_dispatch() ? codes.rows.tensor() : hidden_states;
+  Dispatched dispatched = routing.is_selected() ? manager.dispatch(rows, routing, extras, tokens)
+                                                : manager.dispatch_router_logits(
+                                                      rows, routing.router_logits, extras, tokens);
+  if (travel.provenance == Provenance::travels) dispatched.provenance = dispatched.extras.back();
+  if (quantizer.is_after_receipt()) quantizer.quantize_dispatched(dispatched);
+  if (quantizer.is_before_dispatch()) {
+    const Tensor scales = codes.has_scales_by_row ? dispatched.extras.front()
+                                                  : dispatched.handle.keep(std::move(codes.scales));
+    quantizer.describe(scales, hidden_states.columns, dispatched);
+  }
   return dispatched;
 }
 

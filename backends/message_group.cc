@@ -21,7 +21,9 @@ std::vector<Tensor> MessageList::views() const {
 }
 
 MessageGroup::MessageGroup(const PrepareFinalizeConfig& config, const Capabilities& capabilities)
-    : config_(config), capabilities_(capabilities) {
+    : config_(config),
+      capabilities_(capabilities),
+      quantizer_(config.quantization, capabilities.activation_format, config.kernels) {
   MOE_CHECK(config.kernels != nullptr, "a dispatch to chosen ranks needs kernels");
 }
 
@@ -93,6 +95,41 @@ MessageList MessageGroup::room_for(const MessageList& sent, Count rows) const {
     list.tensors.emplace_back(memory(), Shape{rows, like.columns, like.dtype});
   }
   return list;
+}
+
+std::vector<Buffer> MessageGroup::travelling(const Tensor& rows) const {
+  std::vector<Buffer> sent;
+  sent.push_back(widened(rows));
+  if (!quantizer_.is_before_dispatch()) return sent;
+  RowQuantizer::Quantized made = quantizer_.quantized(sent.front().tensor());
+  sent.front() = std::move(made.rows);
+  if (!made.has_scales_by_row) return sent;
+  const Tensor& scales = made.scales.tensor();
+  const Count multiple = capabilities_.quantization.scale_bytes_multiple / size_of(scales.dtype);
+  const Count columns = padded_to(scales.columns, std::max<Count>(multiple, 1));
+  sent.push_back(columns == scales.columns ? std::move(made.scales)
+                                           : kernels().resize_columns(scales, columns));
+  return sent;
+}
+
+RowQuantizer::Quantized MessageGroup::arrived(MessageList& came, Count columns) const {
+  const auto take = [&] {
+    Buffer first = std::move(came.tensors.front());
+    came.tensors.erase(came.tensors.begin());
+    return first;
+  };
+  const Buffer rows = take();
+  if (!quantizer_.is_before_dispatch()) {
+    Buffer values = cut(rows.tensor(), columns);
+    if (!quantizer_.is_after_receipt()) return {std::move(values), {}, false};
+    return quantizer_.quantized(values.tensor());
+  }
+  RowQuantizer::Quantized result{cut(rows.tensor(), quantizer_.data_columns(columns)), {}, false};
+  result.has_scales_by_row = quantizer_.has_scales_by_row();
+  if (result.has_scales_by_row) {
+    result.scales = cut(take().tensor(), quantizer_.scale_columns(columns));
+  }
+  return result;
 }
 
 Buffer MessageGroup::widened(const Tensor& rows) const {

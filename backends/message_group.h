@@ -42,6 +42,14 @@ class MessageGroup {
   std::vector<Count> exchange_counts(const std::vector<Count>& counts, RowCounts each_to,
                                      RowCounts each_from) const;
 
+  // Rows as they travel: as wide as the wire wants them. Where the dispatch sends codes, their
+  // scales are beside them if each row has its own.
+  std::vector<Buffer> travelling(const Tensor& rows) const;
+  // The dispatched rows out of what came in their places, `columns` values each: codes and scales
+  // where anything is quantised. Takes the first of came, or the first two.
+  RowQuantizer::Quantized arrived(MessageList& came, Count columns) const;
+  const RowQuantizer& quantizer() const { return quantizer_; }
+
   // The list to send, each tensor's rows in the order of places, and room for what comes.
   MessageList gathered(const std::vector<Tensor>& rows, const Tensor& places) const;
   MessageList room_for(const MessageList& sent, Count rows) const;
@@ -75,6 +83,7 @@ class MessageGroup {
 
   PrepareFinalizeConfig config_;
   const Capabilities& capabilities_;
+  RowQuantizer quantizer_;
 };
 
 // Sums of counts before each, and of all at the end.

@@ -10,6 +10,7 @@
 
 #include "backends/parallel/sharing.h"
 #include "kernels/base/buffer.h"
+#include "kernels/base/quantized_rows.h"
 #include "kernels/base/routing.h"
 
 namespace moe {
@@ -77,9 +78,19 @@ struct Dispatched {
   Routing routing;       // standard: aligned with the rows; batched: empty
   Tensor expert_num_tokens;    // [num_local_experts, 1] i32: batched: valid rows of each expert;
                                // standard: choices of each, or null
+  // Quantised rows: hidden_states are codes, these say of what. layout.format is as_it_is where
+  // nothing is quantised.
+  Tensor scales = {};
+  Tensor global_scale = {};
+  QuantizedLayout layout = {};
   Tensor provenance;           // [rows, 1] i64 tags (routing.h); null where provenance is off
   std::vector<Tensor> extras;  // what travelled beside the rows, in the order in which it was given
   DispatchHandle handle;
+
+  bool is_quantized() const { return layout.format != NumberFormat::as_it_is; }
+  QuantizedRows quantized() const { return {hidden_states, scales, global_scale, {}, layout}; }
+  // Values in a row.
+  Count columns() const { return is_quantized() ? layout.columns : hidden_states.columns; }
 };
 
 // Dispatch and combine of one backend on one rank. Collective calls, in the same order on all

@@ -14,6 +14,9 @@ inline Capabilities mori_capabilities() {
   own.receive_room = ReceiveRoom::worst_case;
   own.limits = {
       .row_dtypes = {DType::bf16}, .needs_even_experts = true, .takes_weight_on_input = false};
+  own.quantization = {.travelling = {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
+                                     QuantRecipe::fp8_block128},
+                      .static_scale_by_row = true};
   return own;
 }
 

@@ -13,6 +13,7 @@ const Backend no_ep = {
                      .combine_move = CombineMove::none,
                      .moves_between_dp_ranks = false,
                      .takes_router_logits = true,
+                     .quantization = {.after_receipt = with_dynamic_tensor(row_recipes)},
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate}}},
     .make = make_local_rows,

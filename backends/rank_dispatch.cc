@@ -14,7 +14,8 @@ constexpr Tensor ids_are_local = {};
 
 // What came, before it has its place: rows of the layer's width, ids as i32.
 struct Received {
-  Buffer rows;
+  RowQuantizer::Quantized rows;
+  Count columns = 0;
   Buffer topk_ids;
   Buffer topk_weights;
   Buffer tags;
@@ -78,13 +79,14 @@ class RankDispatch final : public PrepareFinalize {
   // ascending, each in its own order.
   Received exchanged(const Tensor& hidden_states, const Routing& routing, const Tensor& source_of,
                      const ReturnPath& path) const {
-    const Buffer wide = group_.widened(hidden_states);
+    const std::vector<Buffer> travelling = group_.travelling(hidden_states);
     const Buffer cast = ids_dtype_ == DType::i64
                             ? group_.kernels().cast_ids(routing.topk_ids, DType::i64)
                             : Buffer();
-    std::vector<Tensor> rows = {wide.tensor(),
-                                cast.tensor().columns > 0 ? cast.tensor() : routing.topk_ids,
-                                routing.topk_weights};
+    std::vector<Tensor> rows;
+    for (const Buffer& buffer : travelling) rows.push_back(buffer.tensor());
+    rows.push_back(cast.tensor().columns > 0 ? cast.tensor() : routing.topk_ids);
+    rows.push_back(routing.topk_weights);
     const Buffer tags = group_.has_tags() ? group_.tags(hidden_states.rows) : Buffer();
     if (group_.has_tags()) rows.push_back(tags.tensor());
     const MessageList sent =
@@ -92,15 +94,17 @@ class RankDispatch final : public PrepareFinalize {
     MessageList came = group_.room_for(sent, total_rows(path.messages_from));
     group_.communicator().all_to_all_v(sent.views(), path.messages_to, path.messages_from,
                                        came.views());
-    Received received{group_.cut(came.tensors[0].tensor(), hidden_states.columns),
+    RowQuantizer::Quantized arrived = group_.arrived(came, hidden_states.columns);
+    Received received{std::move(arrived),
+                      hidden_states.columns,
+                      std::move(came.tensors[0]),
                       std::move(came.tensors[1]),
-                      std::move(came.tensors[2]),
                       {},
                       routing.space};
     if (ids_dtype_ == DType::i64) {
       received.topk_ids = group_.kernels().cast_ids(received.topk_ids.tensor(), DType::i32);
     }
-    if (group_.has_tags()) received.tags = std::move(came.tensors[3]);
+    if (group_.has_tags()) received.tags = std::move(came.tensors[2]);
     return received;
   }
 
@@ -147,28 +151,39 @@ class RankDispatch final : public PrepareFinalize {
     DispatchHandle& handle = dispatched.handle;
     dispatched.expert_num_tokens = handle.keep(group_.kernels().count_choices(
         came.topk_ids, local_of_.tensor(), group_.num_local_experts()));
-    if (room_ == ReceiveRoom::exact) {
-      dispatched.hidden_states = handle.keep(std::move(received.rows));
-      dispatched.routing = {handle.keep(std::move(received.topk_ids)),
-                            handle.keep(std::move(received.topk_weights)), received.space};
-      if (group_.has_tags()) dispatched.provenance = handle.keep(std::move(received.tags));
-      return;
-    }
+    if (room_ == ReceiveRoom::exact) return as_they_came(std::move(received), dispatched);
     Count num_rows = 0;
     const Tensor at = handle.keep(group_.copied(places(handle, num_rows)));
     handle.return_path.received_at = at;
-    const auto room_like = [&](const Tensor& like) {
-      return Buffer(group_.memory(), {num_rows, like.columns, like.dtype});
+    const auto placed = [&](const Tensor& rows) {
+      return scattered(rows, at, Buffer(group_.memory(), {num_rows, rows.columns, rows.dtype}),
+                       handle);
     };
-    dispatched.hidden_states =
-        scattered(received.rows.tensor(), at, room_like(received.rows.tensor()), handle);
-    Buffer ids = room_like(came.topk_ids);
+    dispatched.hidden_states = placed(received.rows.rows.tensor());
+    describe(received.rows.has_scales_by_row ? placed(received.rows.scales.tensor())
+                                             : handle.keep(std::move(received.rows.scales)),
+             received.columns, dispatched);
+    Buffer ids(group_.memory(), {num_rows, came.topk_ids.columns, came.topk_ids.dtype});
     group_.memory().fill(ids.tensor(), 0xFFFFFFFFU);
     dispatched.routing = {scattered(came.topk_ids, at, std::move(ids), handle),
-                          scattered(came.topk_weights, at, room_like(came.topk_weights), handle),
-                          received.space};
+                          placed(came.topk_weights), received.space};
     if (!group_.has_tags()) return;
     dispatched.provenance = scattered(received.tags.tensor(), at, group_.no_tags(num_rows), handle);
+  }
+
+  void as_they_came(Received received, Dispatched& dispatched) const {
+    DispatchHandle& handle = dispatched.handle;
+    dispatched.hidden_states = handle.keep(std::move(received.rows.rows));
+    describe(handle.keep(std::move(received.rows.scales)), received.columns, dispatched);
+    dispatched.routing = {handle.keep(std::move(received.topk_ids)),
+                          handle.keep(std::move(received.topk_weights)), received.space};
+    if (group_.has_tags()) dispatched.provenance = handle.keep(std::move(received.tags));
+  }
+
+  void describe(const Tensor& scales, Count columns, Dispatched& dispatched) const {
+    if (group_.quantizer().is_quantizing()) {
+      group_.quantizer().describe(scales, columns, dispatched);
+    }
   }
 
   MessageGroup group_;

@@ -15,13 +15,14 @@ class Skeleton final : public PrepareFinalize {
       : group_(config.group()),
         sharing_(config.groups.sharing),
         axes_(dispatch_axes(config.parallel)),
+        quantizer_(config.quantization, ActivationFormat::standard, config.kernels),
         provenance_(config.provenance),
         manager_(make_all_gather_manager(group_)) {}
 
   // Every rank makes the same collective calls, also with no token of its own.
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
-    return all_gathered(*manager_, hidden_states, routing, tokens, provenance_);
+    return all_gathered(*manager_, hidden_states, routing, tokens, {quantizer_, provenance_});
   }
 
   // What the way back needs came in the handle; nothing was kept in a member.
@@ -46,6 +47,7 @@ class Skeleton final : public PrepareFinalize {
   Communicator& group_;
   SharingTags* sharing_;
   Axes axes_;
+  RowQuantizer quantizer_;
   Provenance provenance_;
   std::unique_ptr<All2AllManager> manager_;
 };

@@ -111,8 +111,10 @@ class SlotDispatch final : public PrepareFinalize {
   MessageList exchanged(const Tensor& hidden_states, const Tensor& source_of,
                         const ReturnPath& path) const {
     const Tensor places = rows_of(source_of, 0, total_rows(path.messages_to));
-    const Buffer wide = group_.widened(hidden_states);
-    MessageList sent = group_.gathered({wide.tensor()}, places);
+    const std::vector<Buffer> travelling = group_.travelling(hidden_states);
+    std::vector<Tensor> rows;
+    for (const Buffer& buffer : travelling) rows.push_back(buffer.tensor());
+    MessageList sent = group_.gathered(rows, places);
     sent.tensors.push_back(group_.kernels().resize_columns(places, header_columns));
     if (group_.has_tags()) {
       sent.tensors.push_back(
@@ -156,7 +158,7 @@ class SlotDispatch final : public PrepareFinalize {
     return at;
   }
 
-  void place(const MessageList& came, const std::vector<Count>& received, Count columns,
+  void place(MessageList& came, const std::vector<Count>& received, Count columns,
              Dispatched& dispatched) const {
     DispatchHandle& handle = dispatched.handle;
     const auto experts = static_cast<std::size_t>(group_.num_local_experts());
@@ -167,14 +169,22 @@ class SlotDispatch final : public PrepareFinalize {
     dispatched.expert_num_tokens = handle.keep(group_.copied(num_tokens));
     const Tensor at = handle.keep(group_.copied(places(received)));
     handle.return_path.received_at = at;
-    const Buffer rows = group_.cut(came.tensors[0].tensor(), columns);
+    RowQuantizer::Quantized arrived = group_.arrived(came, columns);
     const Count room = static_cast<Count>(experts) * capacity_;
-    dispatched.hidden_states =
-        handle.keep(Buffer(group_.memory(), {room, columns, rows.tensor().dtype}));
-    group_.kernels().scatter_rows(rows.tensor(), at, dispatched.hidden_states);
+    const auto placed = [&](const Tensor& rows) {
+      const Tensor all = handle.keep(Buffer(group_.memory(), {room, rows.columns, rows.dtype}));
+      group_.kernels().scatter_rows(rows, at, all);
+      return all;
+    };
+    dispatched.hidden_states = placed(arrived.rows.tensor());
+    if (group_.quantizer().is_quantizing()) {
+      const Tensor scales = arrived.has_scales_by_row ? placed(arrived.scales.tensor())
+                                                      : handle.keep(std::move(arrived.scales));
+      group_.quantizer().describe(scales, columns, dispatched);
+    }
     if (!group_.has_tags()) return;
     dispatched.provenance = handle.keep(group_.no_tags(room));
-    group_.kernels().scatter_rows(came.tensors[2].tensor(), at, dispatched.provenance);
+    group_.kernels().scatter_rows(came.tensors[1].tensor(), at, dispatched.provenance);
   }
 
   // Two halves of the buffers alternate, so that a third dispatch would overwrite the first.

@@ -16,6 +16,7 @@ class StandardExperts final : public Experts {
   StandardExperts(const ExpertsConfig& config, ExpertWeights weights,
                   std::unique_ptr<ExpertIdMap> id_map)
       : kernels_(config.kernels),
+        quantization_(config.quantization),
         num_local_experts_(config.num_local_experts),
         router_weight_(config.router_weight),
         compute_(config, std::move(weights)),
@@ -26,24 +27,44 @@ class StandardExperts final : public Experts {
     MOE_CHECK(local.space == IdSpace::local, "rows are grouped by local expert");
     const RowPlanBuffers plan =
         kernels_.plan_rows(local.topk_ids.tensor(), ids_are_local, num_local_experts_);
-    const Buffer rows = kernels_.permute(dispatched.hidden_states, plan.view());
-    const Buffer computed = compute_(rows, plan.first_row.tensor());
-    const Tensor& dispatched_rows = dispatched.hidden_states;
-    const Tensor output = dispatched.handle.keep_workspace(Buffer(
-        kernels_.memory(), {dispatched_rows.rows, dispatched_rows.columns, dispatched_rows.dtype}));
-    const Tensor& result = computed.tensor().columns > 0 ? computed.tensor() : rows.tensor();
+    const Buffer computed = outputs(dispatched, plan);
+    const Tensor output = dispatched.handle.keep_workspace(
+        Buffer(kernels_.memory(),
+               {dispatched.hidden_states.rows, dispatched.columns(), computed.tensor().dtype}));
     const Buffer ones = router_weight_ == RouterWeight::on_input
                             ? weights_of_one(dispatched.routing.topk_weights, kernels_.memory())
                             : Buffer();
     kernels_.weight_and_reduce(
-        result, plan.row_of.tensor(),
+        computed.tensor(), plan.row_of.tensor(),
         router_weight_ == RouterWeight::on_input ? ones.tensor() : dispatched.routing.topk_weights,
         output);
     return output;
   }
 
  private:
+  // Of each grouped row.
+  Buffer outputs(const Dispatched& dispatched, const RowPlanBuffers& plan) {
+    if (!dispatched.is_quantized()) {
+      return compute_(kernels_.permute(dispatched.hidden_states, plan.view()),
+                      plan.first_row.tensor());
+    }
+    require_layout(dispatched.quantized(),
+                   expert_input_layout(quantization_, ActivationFormat::standard,
+                                       dispatched.hidden_states.rows, dispatched.columns()));
+    const LinearRows linear = linear_rows(dispatched.quantized(), kernels_);
+    const Buffer rows = kernels_.permute(linear.rows.data, plan.view());
+    const bool by_row = has_scales_by_row(linear.rows.layout);
+    const Buffer scales = by_row ? kernels_.permute(linear.rows.scales, plan.view()) : Buffer();
+    QuantizedRows grouped = linear.rows;
+    grouped.data = rows.tensor();
+    if (by_row) grouped.scales = scales.tensor();
+    grouped.layout = expert_input_layout(quantization_, ActivationFormat::batched_experts,
+                                         rows.tensor().rows, dispatched.columns());
+    return compute_(grouped, plan.first_row.tensor());
+  }
+
   Kernels& kernels_;
+  RowQuantization quantization_;
   int num_local_experts_;
   RouterWeight router_weight_ = RouterWeight::on_output;
   GroupedExperts compute_;
@@ -53,7 +74,7 @@ class StandardExperts final : public Experts {
 }  // namespace
 
 GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weights)
-    : kernels_(config.kernels) {
+    : kernels_(config.kernels), dtype_(config.dtype) {
   if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
     gemm_ = kernels_.gemm_experts(std::move(*gemm), config.num_local_experts);
   } else {
@@ -61,10 +82,14 @@ GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weight
   }
 }
 
-Buffer GroupedExperts::operator()(const Buffer& rows, const Tensor& first_row) {
+Buffer GroupedExperts::operator()(Buffer rows, const Tensor& first_row) {
   if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
   kernels_.probe_experts(rows.tensor(), first_row, signs_.tensor());
-  return {};
+  return rows;
+}
+
+Buffer GroupedExperts::operator()(const QuantizedRows& rows, const Tensor& first_row) {
+  return (*this)(kernels_.dequantize(rows, dtype_), first_row);
 }
 
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,

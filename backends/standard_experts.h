@@ -9,6 +9,7 @@
 
 #include "backends/expert_id_map.h"
 #include "backends/moe_layer.h"
+#include "backends/row_quantization.h"
 #include "kernels/kernels.h"
 
 namespace moe {
@@ -30,6 +31,8 @@ struct ExpertsConfig {
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
   int num_local_experts = 0;
   RouterWeight router_weight = RouterWeight::on_output;
+  DType dtype = DType::bf16;           // of what experts give back
+  RowQuantization quantization = {};  // in which rows come
 };
 
 // A rank's experts on rows that are grouped by them.
@@ -37,12 +40,15 @@ class GroupedExperts {
  public:
   GroupedExperts(const ExpertsConfig& config, ExpertWeights weights);
 
-  // first_row as in RowPlan. RETURNS the experts' outputs, or an empty buffer where they stand in
-  // rows: probes work in place.
-  Buffer operator()(const Buffer& rows, const Tensor& first_row);
+  // first_row as in RowPlan. RETURNS the experts' outputs.
+  Buffer operator()(Buffer rows, const Tensor& first_row);
+
+  // The same for codes, whose scales belong to a row each, or to all.
+  Buffer operator()(const QuantizedRows& rows, const Tensor& first_row);
 
  private:
   Kernels& kernels_;
+  DType dtype_;
   Buffer signs_;
   std::unique_ptr<GemmExperts> gemm_;  // null: probes
 };

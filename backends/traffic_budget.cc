@@ -73,6 +73,12 @@ class LayerBudget {
     return question_.widths.hidden_columns * size_of(question_.widths.dtype);
   }
 
+  // Of a row on its way to experts, scales included.
+  Count dispatched_bytes() const {
+    return wire_row_bytes(question_.backend.capabilities, question_.widths.quantization,
+                          question_.widths.hidden_columns, question_.widths.dtype);
+  }
+
   Member dispatcher() const { return {dispatch_rank(parallel_), sizes_}; }
 
   void dispatch_and_combine() {
@@ -95,7 +101,9 @@ class LayerBudget {
       return messages();
     }
     const Member member = dispatcher();
-    const Count list_bytes = std::accumulate(beside.begin(), beside.end(), hidden_bytes());
+    const Count row_bytes =
+        layer_moves_rows(question_.backend, question_.site) ? dispatched_bytes() : hidden_bytes();
+    const Count list_bytes = std::accumulate(beside.begin(), beside.end(), row_bytes);
     if (capabilities.dispatch_move == DispatchMove::all_gather) {
       add(sum_, all_gather(member, list_bytes));
     } else if (capabilities.dispatch_move == DispatchMove::broadcast) {
@@ -121,7 +129,7 @@ class LayerBudget {
                              ? message_header_bytes
                              : top_k * (ids_bytes + size_of(DType::f32));
     add(sum_, one_collective(0, 0));
-    add(sum_, one_collective(sent, wire_bytes + beside));
+    add(sum_, one_collective(sent, dispatched_bytes() + beside));
     add(sum_, one_collective(answered, wire_bytes));
     const int tp = question_.sizes.tp;
     if (capabilities.tp_replicas != TpReplicas::split || tp == 1 ||

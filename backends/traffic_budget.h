@@ -13,6 +13,7 @@ namespace moe {
 struct RowWidths {
   Count hidden_columns = 0;
   DType dtype = DType::bf16;
+  QuantRecipe quantization = QuantRecipe::none;
   std::vector<Count> routing_bytes;  // of each tensor beside the hidden states in the dispatch
   Count logits_bytes = 0;            // of the router's rows, which travel where a runner dispatches
 };

@@ -21,7 +21,7 @@ Counting
 
 Inputs
   hidden_states: u = mix(seed, 1, layer, t, column); probe: u % 17 - 8; exact_gemm: u % 3; with a
-    scale other than 1: probe u % 5 - 2, exact_gemm u % 2.
+    scale other than 1: probe u % 5 - 2, exact_gemm u % 2. Quantised probes: surviving.py.
   topk_weights: 1 + (mix(seed, 2, layer, t, slot) & 1), float32; of masked slots, too: ignore them.
 
 Experts
@@ -88,6 +88,7 @@ import math
 from typing import NamedTuple
 
 import numpy
+import surviving
 import xxhash
 
 VERSION = "oracle.py 1"
@@ -109,6 +110,7 @@ class Experts(NamedTuple):
     dtype: str = "bf16"       # this and the rest: real worlds
     activation: str = "silu"
     bias: bool = False
+    quantization: str = "none"
     widths: tuple = ()        # (hidden, intermediate) of each layer; none: all as above
 
     def of_layer(self, layer):
@@ -144,9 +146,11 @@ def remainder(z, divisor):
 
 
 def hidden_states(experts, layer, tokens):
-    """[tokens, hidden] int64."""
+    """[tokens, hidden] int64, or float64 in halves."""
     columns = numpy.arange(experts.hidden_size)
     u = mix(experts.seed, HIDDEN, layer, tokens[:, None], columns)
+    if experts.kernel == "probe" and experts.quantization in surviving.SCHEMES:
+        return surviving.values(u, experts.quantization)
     if experts.kernel == "exact_gemm":
         return remainder(u, 3 if experts.scale == 1 else 2)
     largest = 8 if experts.scale == 1 else 2
@@ -185,7 +189,7 @@ def expected_rows(experts, layer, tokens, topk_ids):
     """[tokens, hidden] float64 of exact numbers: what the layer must return for tokens of these
     numbers t."""
     inputs = hidden_states(experts, layer, tokens)
-    rows = numpy.zeros(inputs.shape, numpy.int64)
+    rows = numpy.zeros(inputs.shape, inputs.dtype)
     weights = topk_weights(experts.seed, layer, tokens, topk_ids.shape[1])
     for expert in numpy.unique(topk_ids[topk_ids >= 0]).tolist():
         weight = (weights * (topk_ids == expert)).sum(axis=1)

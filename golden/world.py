@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import engine as engines
 import numpy
 import oracle
+import surviving
 import yaml
 from routing_trace import ScenarioError, read_trace, told_by
 
@@ -20,8 +21,6 @@ from routing_trace import ScenarioError, read_trace, told_by
 FREE_KEYS = ("why", "tags", "runs", "expect", "capacity", "faults", "defects", "eplb",
              "micro_batches", "dp_chunking", "same_under")
 FREE_MODEL_KEYS = ("renormalize", "placement", "redundant_experts")
-# These would change rows, and the contract of oracle.py has no rule for other values yet.
-FIXED_MODEL_KEYS = {"quantization": "none"}
 ACTIVATIONS = ("silu", "gelu", "swigluoai", "relu2_no_mul", "silu_no_mul", "gelu_no_mul")
 
 
@@ -170,14 +169,16 @@ def read_model(section, seed, told, is_real=False):
              "weight_on_input": flag("router_weight_on_input"), "bias": flag("bias"),
              "activation": section.take("activation", "silu", ACTIVATIONS.__contains__,
                                         ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
+    schemes = ("none",) if is_real else ("none", *surviving.SCHEMES)
+    forms["quantization"] = section.take("quantization", "none", schemes.__contains__,
+                                         ", ".join(schemes))
+    if kernel == "exact_gemm" and forms["quantization"] in ("nvfp4", "mxfp4"):
+        raise ScenarioError(f"{section.where}: exact_gemm does not survive four bits")
     if forms["weight_on_input"] and top_k != 1:
         raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")
     router = read_router(section)
     for key in FREE_MODEL_KEYS:
         section.take(key, None, anything, "")
-    for key, value in FIXED_MODEL_KEYS.items():
-        section.take(key, value, functools.partial(lambda only, given: given == only, value),
-                     f"{value!r} only, oracle.py has no rule for others yet")
     section.done()
     if None in (num_experts, top_k, hidden) or (kernel != "probe" and intermediate is None):
         raise ScenarioError(f"{section.where}: experts, top_k, hidden and, but for probes, "

@@ -77,7 +77,9 @@ Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
                             const Profile& profile) {
   const WorldSpec& world = scenario.world;
-  if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty()) {
+  const QuantRecipe quantization = scenario.model.quantization.activations;
+  if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty() &&
+      quantization == QuantRecipe::none) {
     return "";
   }
   WireQuestion question{
@@ -88,7 +90,8 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .is_linear = placement_in(scenario, capabilities).placement == Placement::linear,
       .weight_on_input = scenario.model.router_weight_on_input,
       .max_num_tokens = max_num_tokens(scenario, capabilities, profile),
-      .num_masked_ranks = static_cast<int>(world.masked_ranks.size())};
+      .num_masked_ranks = static_cast<int>(world.masked_ranks.size()),
+      .quantization = quantization};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
     question.hidden_size = std::max(question.hidden_size, scenario.model.layer(layer).hidden_size);
   }

@@ -64,7 +64,7 @@ class BatchedCheck final : public DispatchFindings {
     ledger_.looked("PROV");
     ledger_.looked("CONS");
     const HostCopy tags(dispatched.provenance, memory);
-    const HostCopy hidden(dispatched.hidden_states, memory);
+    const DispatchedRows hidden(dispatched, memory);
     const auto tag_of = elements_of<std::int64_t>(tags.tensor());
     const std::vector<ValidRows> valid = valid_rows(dispatched, memory);
     for (int local = 0; local < std::ssize(valid); ++local) {
@@ -77,7 +77,7 @@ class BatchedCheck final : public DispatchFindings {
         };
         if (!names_a_token(tag, where)) continue;
         arrived.push_back(tag);
-        check_payload(rows_of(hidden.tensor(), row, 1), tag, where);
+        check_payload(hidden, row, tag, where);
       }
       conserved(expert_of_[local], std::move(arrived));
     }

@@ -26,6 +26,8 @@ const std::vector<CheckRow>& all_checks() {
       {"PROG",
        "a rank comes to its next operation within the deadline, and engines run the steps "
        "that their requests need"},
+      {"LAYOUT", "every scale stands where the rows' layout says, and is what the recipe makes",
+       "quantised rows"},
       {"POISON", "memory that nobody wrote reaches no valid row"},
       {"SHAPE", "at each edge of the layer rows, columns and type are what the contract says"},
       {"CAP", "a buffer holds its worst case and no more; guard rows stay as they were"},

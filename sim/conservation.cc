@@ -127,16 +127,16 @@ class DispatchCheck final : public DispatchFindings {
                        joined(received), "], that token chose [", joined(chosen), "]", contract));
   }
 
-  // The first and the last row of every source's run, byte for byte.
+  // The first and the last row of every source's run, byte for byte; of quantised ones all.
   void check_payloads(const Dispatched& dispatched, std::span<const std::int64_t> tags,
                       Memory& memory) {
-    const HostCopy hidden(dispatched.hidden_states, memory);
+    const DispatchedRows hidden(dispatched, memory);
     for (std::size_t row = 0; row < tags.size(); ++row) {
       const bool is_edge = row == 0 || row + 1 == tags.size() ||
                            rank_of_tag(tags[row - 1]) != rank_of_tag(tags[row]) ||
                            rank_of_tag(tags[row + 1]) != rank_of_tag(tags[row]);
-      if (!is_edge || !tokens_.contains(tags[row])) continue;
-      check_payload(rows_of(hidden.tensor(), static_cast<Count>(row), 1), tags[row],
+      if (!(is_edge || dispatched.is_quantized()) || !tokens_.contains(tags[row])) continue;
+      check_payload(hidden, static_cast<Count>(row), tags[row],
                     [row] { return text("row ", row); });
     }
   }

@@ -22,6 +22,7 @@ struct ConservationFacts {
   bool layer_moves_rows = true;               // else the layer gets all rows as its own
   TpSources sources = {};                     // of a dispatch to owners
   const TravellingIds* travelling = nullptr;  // null: ids travel as they were chosen
+  RowQuantization quantization = {};
 
   DispatchedTokens tokens(int step) const {
     return {parallel, inputs.tokens(step), layer_moves_rows, sources};

@@ -136,10 +136,10 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     }
   }
   check_token_fits(fault, limits);
-  if (fault.name == "MF-07" && fault_parameter(fault, "times") != 0 &&
+  if ((fault.name == "MF-07" || fault.name == "MF-10") && fault_parameter(fault, "times") != 0 &&
       fault_parameter(fault, "times") != 2) {
     throw ScenarioError(
-        text("fault MF-07: times is 0 or 2, not ", fault_parameter(fault, "times")));
+        text("fault ", fault.name, ": times is 0 or 2, not ", fault_parameter(fault, "times")));
   }
   if (fault.name == "MF-42" &&
       fault_parameter(fault, "first") == fault_parameter(fault, "second")) {

@@ -18,6 +18,7 @@
 #include "sim/loaded_experts.h"
 #include "sim/placement_choice.h"
 #include "sim/placement_faults.h"
+#include "sim/quantization_choice.h"
 #include "sim/rank_program.h"
 
 namespace moe::sim {
@@ -78,7 +79,8 @@ std::unique_ptr<Experts> LayerMaker::experts_of(int layer, const LayerContract& 
                                                 const FaultSite& site) const {
   const auto make = [at = at_, contract, site,
                      weight = router_weight()](ExpertWeights weights) -> std::unique_ptr<Experts> {
-    const ExpertsConfig config{at.kernels, contract.local_of, contract.num_local_experts, weight};
+    const ExpertsConfig config{at.kernels, contract.local_of, contract.num_local_experts,
+                               weight,     contract.dtype,    contract.facts.quantization};
     if (contract.is_batched()) return make_batched_experts(config, std::move(weights));
     auto id_map =
         watched(with_faults(make_expert_id_map(at.kernels, contract.local_of), site, at.job.faults),
@@ -122,6 +124,7 @@ MoeRunner LayerMaker::make(int layer) const {
                      profile_named(at_.job.line.profile)),
       router_weight() == RouterWeight::on_input,
       masked_ranks_known_to(at_.rank, at_.job.scenario.world, at_.job.faults),
+      quantization_done(contract.facts.quantization, at_.job.faults),
       at_.job.line.arrival_seed};
   auto experts = experts_of(layer, contract, site);
   auto router = router_of(layer, site);

@@ -23,6 +23,7 @@
 #include "sim/placement_choice.h"
 #include "sim/placement_faults.h"
 #include "sim/poison_check.h"
+#include "sim/quantization_choice.h"
 #include "sim/recorded_rows.h"
 #include "sim/row_choices.h"
 #include "sim/traffic_check.h"
@@ -118,6 +119,7 @@ class RankProgram {
     const Count logits_bytes = row_bytes(router_logits);
     RowWidths widths{hidden_states.columns,
                      hidden_states.dtype,
+                     job_.scenario.model.quantization.activations,
                      {choices * size_of(DType::f32), choices * size_of(DType::i32)},
                      logits_bytes};
     if (job_.line.selection == Selection::monolithic) widths.routing_bytes = {logits_bytes};
@@ -312,9 +314,14 @@ class RankProgram {
   LayerRange stage_;  // the layers that run here
   std::unique_ptr<ExpertBalance> balance_ = make_balance();
   ConservationFacts facts_{
-      job_.inputs,   expert_map_,  job_.backend.capabilities,
-      parallel_,     moves_rows(), tp_sources(job_.backend.capabilities, job_.scenario.world),
-      balance_.get()};
+      job_.inputs,
+      expert_map_,
+      job_.backend.capabilities,
+      parallel_,
+      moves_rows(),
+      tp_sources(job_.backend.capabilities, job_.scenario.world),
+      balance_.get(),
+      row_quantization(job_.scenario, job_.backend.capabilities, moves_rows())};
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,

@@ -7,10 +7,25 @@
 #include <cstring>
 #include <set>
 
+#include "golden/quantise.h"
 #include "kernels/base/bits.h"
+#include "kernels/base/number_formats.h"
 #include "kernels/base/text.h"
 
 namespace moe::sim {
+namespace {
+
+std::string scale_text(DType dtype, std::span<const std::byte> bytes) {
+  if (dtype == DType::f32) {
+    float value = 0;
+    std::memcpy(&value, bytes.data(), sizeof(value));
+    return text(value);
+  }
+  const auto code = std::to_integer<std::uint8_t>(bytes.front());
+  return text(dtype == DType::e8m0 ? e8m0_value(code) : e4m3fn_value(code));
+}
+
+}  // namespace
 
 RowChoices::RowChoices(const ConservationFacts& facts, golden::Cell cell,
                        const DispatchedTokens& tokens)
@@ -49,12 +64,36 @@ std::vector<int> RowChoices::as_received(std::int64_t tag) const {
   return ids;
 }
 
-bool RowChoices::holds(const Tensor& row, std::int64_t tag) const {
-  std::vector<std::byte> expected(static_cast<std::size_t>(row_bytes(row)));
+RowChoices::Payload RowChoices::payload(const DispatchedRows& rows, Count row,
+                                        std::int64_t tag) const {
+  const DType dtype = facts_.inputs.dtype();
+  std::vector<std::byte> values(static_cast<std::size_t>(rows.columns() * size_of(dtype)));
   if (const auto token = tokens_.token_of(tag)) {
-    facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token, expected);
+    facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token, values);
   }
-  return std::memcmp(row.data, expected.data(), expected.size()) == 0;
+  const RowQuantization& quantization = facts_.quantization;
+  if (quantization.at == QuantizedAt::nowhere) return {std::move(values), {}};
+  std::vector<float> numbers;
+  for_row_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    const std::span all(reinterpret_cast<const T*>(values.data()), values.size() / sizeof(T));
+    for (const T value : all) numbers.push_back(to_float(value));
+  });
+  // The scale of a tensor's largest value is the tensor's: a row's codes follow from it.
+  const bool is_of_tensor = quantization.recipe == QuantRecipe::fp8_dynamic_tensor;
+  const std::string_view recipe =
+      is_of_tensor ? "fp8_static_tensor" : recipe_row(quantization.recipe).name;
+  golden::QuantiseOrder order{.rows = 1, .columns = rows.columns(), .given = {quantization.scale}};
+  if (is_of_tensor) std::memcpy(order.given.data(), rows.scales(row).data(), sizeof(float));
+  const golden::QuantisedBytes made = golden::quantise(recipe, numbers, order);
+  Payload payload;
+  const auto append = [](const std::vector<std::uint8_t>& from, std::vector<std::byte>& to) {
+    const auto bytes = std::as_bytes(std::span(from));
+    to.assign(bytes.begin(), bytes.end());
+  };
+  append(made.data, payload.data);
+  append(made.scales, payload.scales);
+  return payload;
 }
 
 bool DispatchFindings::names_a_token(std::int64_t tag, Where where) {
@@ -64,10 +103,33 @@ bool DispatchFindings::names_a_token(std::int64_t tag, Where where) {
   return false;
 }
 
-void DispatchFindings::check_payload(const Tensor& row, std::int64_t tag, Where where) {
-  if (choices_.holds(row, tag)) return;
-  found("PROV",
-        text(where(), " is tagged ", tokens_.words(tag), " but does not hold its hidden states"));
+void DispatchFindings::check_payload(const DispatchedRows& rows, Count row, std::int64_t tag,
+                                     Where where) {
+  const RowChoices::Payload expected = choices_.payload(rows, row, tag);
+  const bool is_quantized = facts_.quantization.at != QuantizedAt::nowhere;
+  if (!std::ranges::equal(rows.data(row), expected.data)) {
+    found("PROV",
+          text(where(), " is tagged ", tokens_.words(tag), " but does not hold ",
+               is_quantized ? text("the codes that ", recipe_row(facts_.quantization.recipe).name,
+                                   " makes of its hidden states")
+                            : "its hidden states"));
+  }
+  if (!is_quantized) return;
+  ledger_.looked("LAYOUT");
+  const std::vector<std::byte> scales = rows.scales(row);
+  if (scales == expected.scales) return;
+  const DType dtype = rows.layout().scales.dtype;
+  const auto width = static_cast<std::size_t>(size_of(dtype));
+  const std::size_t at =
+      static_cast<std::size_t>(std::ranges::mismatch(scales, expected.scales).in1 - scales.begin());
+  const std::size_t group = at / width;
+  found("LAYOUT", text(where(), ", ", tokens_.words(tag), ": the scale of group ", group, " is ",
+                       scale_text(dtype, std::span(scales).subspan(group * width)),
+                       " where the layout says it stands, the recipe makes ",
+                       group * width < expected.scales.size()
+                           ? scale_text(dtype, std::span(expected.scales).subspan(group * width))
+                           : "none",
+                       " (", layout_text(rows.layout()), ")"));
 }
 
 void DispatchFindings::found(std::string_view check, const std::string& what) {

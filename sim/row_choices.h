@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "sim/conservation.h"
+#include "sim/dispatched_rows.h"
 
 namespace moe::sim {
 
@@ -28,8 +29,12 @@ class RowChoices {
   // -1 of a masked choice and of an expert on a masked rank.
   int owner_of(int expert) const;
 
-  // Whether row [1, hidden_size], in host memory, is what the tag's token holds.
-  bool holds(const Tensor& row, std::int64_t tag) const;
+  // What the tag's token holds: its values, or their codes and scales as the judge makes them.
+  struct Payload {
+    std::vector<std::byte> data;
+    std::vector<std::byte> scales;
+  };
+  Payload payload(const DispatchedRows& rows, Count row, std::int64_t tag) const;
 
  private:
   const ConservationFacts& facts_;
@@ -68,7 +73,7 @@ class DispatchFindings {
   // only.
   using Where = const std::function<std::string()>&;
   bool names_a_token(std::int64_t tag, Where where);
-  void check_payload(const Tensor& row, std::int64_t tag, Where where);
+  void check_payload(const DispatchedRows& rows, Count row, std::int64_t tag, Where where);
 
   void found(std::string_view check, const std::string& what);
 

@@ -99,6 +99,10 @@ std::string Scenario::place_of(const std::string& key) const {
 }
 
 int hidden_max(const ModelSpec& model) {
+  const QuantRecipe recipe = model.quantization.activations;
+  if (model.kernel == ExpertKernel::probe && recipe != QuantRecipe::none) {
+    return recipe_row(recipe).format == NumberFormat::e2m1 ? 6 : 7;
+  }
   if (model.kernel == ExpertKernel::probe) return model.scale == 1 ? 8 : 2;
   return model.scale == 1 ? 2 : 1;
 }
@@ -112,12 +116,35 @@ ExactBound exact_bound(const ModelSpec& model) {
   bound.reached = output(weighted) * weight * model.top_k * std::max(model.scale, 1.0);
   if (model.num_shared_experts > 0) bound.reached += output(input);
   const auto is_whole = [](double x) { return x == std::floor(x); };
+  if (recipe_row(model.quantization.activations).format == NumberFormat::e2m1) bound.unit = 0.5;
   while (!is_whole(model.scale / bound.unit) && bound.unit > smallest_unit) bound.unit /= 2;
   bound.is_exact = is_whole(model.scale / bound.unit) && model.scale > 0;
   return bound;
 }
 
 namespace {
+
+// Which values survive a recipe's codes without loss (numerics.md, 1).
+void check_exact_quantization(const Scenario& scenario) {
+  const ModelSpec& model = scenario.model;
+  const QuantScheme& scheme = model.quantization;
+  if (scheme.activations == QuantRecipe::none) {
+    if (scheme.weights == QuantRecipe::none) return;
+    refuse(scenario, "model.quantization",
+           text(scheme.name,
+                " changes weights alone, which exact experts do not have: it needs "
+                "values: real"));
+  }
+  const NumberFormat format = recipe_row(scheme.activations).format;
+  if (format == NumberFormat::int8) {
+    refuse(scenario, "model.quantization",
+           text(scheme.name, " has no world whose numbers survive it: it needs values: real"));
+  }
+  if (format == NumberFormat::e2m1 && model.kernel == ExpertKernel::exact_gemm) {
+    refuse(scenario, "model.kernel",
+           text("exact_gemm's numbers do not survive ", scheme.name, ": choose probe"));
+  }
+}
 
 void check_exact_world(const Scenario& scenario) {
   const ModelSpec& model = scenario.model;
@@ -135,6 +162,7 @@ void check_exact_world(const Scenario& scenario) {
     refuse(scenario, "model.scale",
            "f16 divides the shared output by it, which is not exact: choose bf16 or f32");
   }
+  check_exact_quantization(scenario);
   const ExactBound bound = exact_bound(model);
   if (!bound.is_exact) {
     refuse(scenario, "model.scale",

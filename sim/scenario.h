@@ -19,6 +19,7 @@
 #include "backends/placement/expert_load.h"
 #include "backends/placement/expert_placement.h"
 #include "backends/profile.h"
+#include "backends/quant_schemes.h"
 #include "golden/oracle.h"
 #include "kernels/base/activation.h"
 #include "kernels/base/device.h"
@@ -61,6 +62,7 @@ struct ModelSpec {
   Count intermediate_size = 128;
   int num_layers = 1;
   DType dtype = DType::bf16;
+  QuantScheme quantization = quant_schemes[0];
   ExpertKernel kernel = ExpertKernel::probe;
   Placement placement = Placement::linear;  // asked for: placement_choice.h says what it becomes
   int num_redundant_experts = 0;
@@ -244,7 +246,7 @@ struct RunOverrides {
 };
 
 // The largest absolute value of an exact world's hidden states: probes 8, exact_gemm 2; with a
-// scale 2 and 1, so that its products stay exact.
+// scale 2 and 1, so that its products stay exact. Probes of quantised rows 7, or 6 in four bits.
 int hidden_max(const ModelSpec& model);
 
 // The largest absolute value, in units of the smallest one, that any partial sum of the world can

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "backends/profile.h"
+#include "backends/quant_schemes.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 
@@ -40,6 +41,12 @@ std::vector<ScenarioKey> world_keys() {
           {"world", "masked_ranks"}};
 }
 
+std::vector<std::string> quantization_words() {
+  std::vector<std::string> words;
+  for (const QuantScheme& scheme : quant_schemes) words.emplace_back(scheme.name);
+  return words;
+}
+
 std::vector<ScenarioKey> model_keys() {
   return {{"model", "experts"},
           {"model", "top_k"},
@@ -60,7 +67,7 @@ std::vector<ScenarioKey> model_keys() {
            {"silu", "gelu", "swigluoai", "relu2_no_mul", "silu_no_mul", "gelu_no_mul"}},
           {"model", "bias"},
           {"model", "kernel", KeyState::read, {"probe", "exact_gemm", "real"}},
-          {"model", "quantization", KeyState::pending, {"none"}},
+          {"model", "quantization", KeyState::read, quantization_words()},
           {"model", "placement", KeyState::read, {"linear", "round_robin"}},
           {"model", "redundant_experts"},
           {"model", "router_weight_on_input"},

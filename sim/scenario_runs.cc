@@ -170,6 +170,7 @@ void read_model(const YamlNode& node, Scenario& scenario) {
       map.word("placement", "linear") == "linear" ? Placement::linear : Placement::round_robin;
   model.num_redundant_experts =
       static_cast<int>(map.integer("redundant_experts", {0, redundant_experts_max}, 0));
+  model.quantization = quant_scheme_named(map.word("quantization", "none"));
   model.activation = activation_named(map.word("activation", "silu"));
   model.has_bias = map.boolean("bias", model.has_bias);
   model.num_shared_experts =

@@ -8,6 +8,7 @@
 
 #include "backends/faulty_dispatch.h"
 #include "backends/faulty_expert_ids.h"
+#include "backends/faulty_quantization.h"
 #include "backends/faulty_weights.h"
 #include "backends/faulty_workspace.h"
 
@@ -18,6 +19,17 @@ std::unique_ptr<PrepareFinalize> with_dispatch_fault(std::unique_ptr<PrepareFina
                                                      const FaultSpec& fault) {
   if (fault.name == "MF-43") return with_first_of_gather(std::move(inner));
   if (fault.name == "MF-25") return with_reinterpreted_ids(std::move(inner));
+  if (fault.name == "MF-10") {
+    const bool is_doubled = fault_parameter(fault, "times") == 2;
+    return with_swizzle_lie(std::move(inner), site.memory,
+                            is_doubled ? SwizzleLie::doubled : SwizzleLie::forgotten);
+  }
+  if (fault.name == "MF-11") return with_stride_ignored(std::move(inner), site.memory);
+  if (fault.name == "MF-12") return with_truncated_scales(std::move(inner), site.memory);
+  if (fault.name == "MF-14") {
+    const float limit = number_format_row(NumberFormat::e4m3fn).limit;
+    return with_local_amax(std::move(inner), site.memory, limit);
+  }
   const FaultyDispatchSite dispatch{site.groups, site.parallel, site.memory};
   if (fault.name == "MF-01") return with_extra_all_reduce(std::move(inner), dispatch);
   if (fault.name == "MF-21") return with_pads_to_expert_0(std::move(inner), dispatch);

@@ -58,6 +58,21 @@ void add_routing(const LayerContract& contract, const Routing& routing, Count ro
   tensors.push_back({"topk_weights", routing.topk_weights, {rows, contract.top_k, DType::f32}});
 }
 
+// Of `rows` dispatched rows, and of their scales.
+void add_rows_of(const LayerContract& contract, const Dispatched& dispatched, Count rows,
+                 std::vector<EdgeTensor>& tensors) {
+  const RowQuantization& quantization = contract.facts.quantization;
+  if (quantization.at == QuantizedAt::nowhere) {
+    tensors.push_back(
+        {"hidden_states", dispatched.hidden_states, {rows, contract.hidden_size, contract.dtype}});
+    return;
+  }
+  const QuantizedLayout layout = expert_input_layout(
+      quantization, contract.facts.capabilities.activation_format, rows, contract.hidden_size);
+  tensors.push_back({"hidden_states", dispatched.hidden_states, data_shape(layout)});
+  tensors.push_back({"scales", dispatched.scales, scales_shape(layout.scales)});
+}
+
 }  // namespace
 
 void check_shape_of_input(const LayerContract& contract, golden::Cell cell,
@@ -77,12 +92,12 @@ bool check_shape_of_dispatched(const LayerContract& contract, golden::Cell cell,
   std::vector<EdgeTensor> tensors;
   if (contract.is_batched()) {
     const Count room = contract.num_local_experts * contract.expert_capacity();
-    tensors = {{"hidden_states", hidden_states, {room, contract.hidden_size, contract.dtype}},
-               {"expert_num_tokens",
-                dispatched.expert_num_tokens,
-                {contract.num_local_experts, 1, DType::i32}}};
+    add_rows_of(contract, dispatched, room, tensors);
+    tensors.push_back({"expert_num_tokens",
+                       dispatched.expert_num_tokens,
+                       {contract.num_local_experts, 1, DType::i32}});
   } else {
-    tensors = {{"hidden_states", hidden_states, {rows, contract.hidden_size, contract.dtype}}};
+    add_rows_of(contract, dispatched, rows, tensors);
     add_routing(contract, dispatched.routing, rows, tensors);
   }
   if (dispatched.provenance.columns > 0) {

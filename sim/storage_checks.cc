@@ -12,24 +12,19 @@
 namespace moe::sim {
 namespace {
 
-// Rows of the layer's width that a buffer has room for.
-Count rows_of_width(const Tensor& buffer, const LayerContract& contract) {
-  return bytes_of(buffer) / (contract.hidden_size * size_of(contract.dtype));
-}
-
 class CapacityCheck {
  public:
   CapacityCheck(const LayerContract& contract, golden::Cell cell, CheckLedger& ledger)
       : contract_(contract), cell_(cell), ledger_(ledger) {}
 
-  // written: the rows that somebody puts there, at least.
-  void size(std::string_view what, const Tensor& buffer, Count written) {
+  // written: the rows that somebody puts there, at least, of that many bytes.
+  void size(std::string_view what, const Tensor& buffer, Count written, Count bytes) {
     const Capabilities& capabilities = contract_.facts.capabilities;
     if (contract_.is_batched()) return;
     const Count worst = contract_.rows_max(cell_.step);
     const bool gets_all = capabilities.dispatch_reach != DispatchReach::owner_ranks;
     const Count needed = gets_all ? worst : written;
-    const Count declared = rows_of_width(buffer, contract_);
+    const Count declared = bytes == 0 ? needed : bytes_of(buffer) / bytes;
     if (declared < needed) {
       found(text(what, " is declared for ", declared, " rows, ", needed, " must fit"));
     }
@@ -81,9 +76,12 @@ void check_capacity(const LayerContract& contract, golden::Cell cell, const Disp
   const Count rows = dispatched.hidden_states.rows;
   const bool is_received = contract.facts.layer_moves_rows;
   const auto received = dispatched.handle.buffer_of(dispatched.hidden_states);
-  if (is_received && received) check.size("the buffer of dispatched rows", *received, rows);
+  if (is_received && received)
+    check.size("the buffer of dispatched rows", *received, rows,
+               row_bytes(dispatched.hidden_states));
   for (const Tensor& workspace : dispatched.handle.workspaces()) {
-    check.size("a workspace of the experts", workspace, rows);
+    check.size("a workspace of the experts", workspace, rows,
+               contract.hidden_size * size_of(contract.dtype));
   }
   if (dispatched.handle.guards_intact()) return;
   check.found("a guard row behind the dispatched rows or a workspace was overwritten");

@@ -5,6 +5,8 @@
 #include "sim/world_inputs.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <numeric>
 
 #include "backends/placement/expert_placement.h"
@@ -20,13 +22,18 @@ namespace {
 constexpr int stream_hidden = 1;
 constexpr int stream_weight = 2;
 
-// A row of hidden states: whole numbers of [-largest, largest] for probes, of [0, largest] for
-// exact_gemm, numbers near normal ones in real worlds.
+// A row of hidden states, element by element: whole numbers of [-largest, largest] for probes, of
+// [0, largest] for exact_gemm, numbers near normal ones in real worlds.
 struct HiddenValues {
   ExpertKernel kernel;
   int largest;
+  QuantRecipe recipe;
 
-  float operator()(std::uint64_t mixed) const {
+  // Column h of `columns`.
+  float operator()(std::uint64_t mixed, Count h, Count columns) const {
+    if (kernel == ExpertKernel::probe && recipe != QuantRecipe::none) {
+      return surviving_value(mixed, h, columns);
+    }
     if (kernel == ExpertKernel::real) {
       return static_cast<float>(static_cast<double>(centred(mixed)) / centred_deviation);
     }
@@ -34,13 +41,30 @@ struct HiddenValues {
     if (kernel == ExpertKernel::exact_gemm) return static_cast<float>(mixed % (width + 1));
     return static_cast<float>(static_cast<int>(mixed % (2 * width + 1)) - largest);
   }
+
+  // What the recipe's codes hold without loss: whole numbers of [-7, 7], or e2m1's own values; the
+  // last of each group that shares a scale is of the largest ones (numerics.md, 1).
+  float surviving_value(std::uint64_t mixed, Count h, Count columns) const {
+    constexpr std::array e2m1 = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+    const RecipeRow& row = recipe_row(recipe);
+    const Count group = row.group_columns == 0 ? 128 : row.group_columns;
+    const auto most = static_cast<float>(largest);
+    if (h % group == group - 1 || h == columns - 1) return mixed % 2 == 0 ? most : -most;
+    const int drawn = static_cast<int>(mixed % 15) - 7;
+    if (row.format != NumberFormat::e2m1) return static_cast<float>(drawn);
+    const float magnitude = e2m1[static_cast<std::size_t>(std::abs(drawn))];
+    return drawn < 0 ? -magnitude : magnitude;
+  }
 };
 
 template <typename T>
 void write_row(std::uint64_t started, HiddenValues value, std::span<std::byte> row) {
   auto* values = reinterpret_cast<T*>(row.data());
   const std::size_t columns = row.size() / sizeof(T);
-  for (std::size_t h = 0; h < columns; ++h) round_to(value(mixed_with(started, h)), values[h]);
+  for (std::size_t h = 0; h < columns; ++h) {
+    round_to(value(mixed_with(started, h), static_cast<Count>(h), static_cast<Count>(columns)),
+             values[h]);
+  }
 }
 
 // Of a token in real worlds without recorded weights: parts of 1 to 255 over their sum, of a single
@@ -161,8 +185,9 @@ std::uint64_t WorldInputs::hidden_seed(int layer, Count global) const {
 void WorldInputs::hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const {
   const std::uint64_t started = hidden_seed(cell.layer, global_token(cell.step, cell.rank, token));
   for_row_type(scenario_.model.dtype, [&](auto element) {
-    write_row<decltype(element)>(started, {scenario_.model.kernel, hidden_max(scenario_.model)},
-                                 row);
+    const ModelSpec& model = scenario_.model;
+    write_row<decltype(element)>(
+        started, {model.kernel, hidden_max(model), model.quantization.activations}, row);
   });
 }
 

@@ -33,6 +33,7 @@ class WorldInputs {
 
   int num_steps() const { return static_cast<int>(tokens_.size()); }
   int num_layers() const { return num_layers_; }
+  DType dtype() const { return scenario_.model.dtype; }
   int top_k() const { return scenario_.model.top_k; }
 
   // Rows of every rank in a step (steps count from 0 within the scenario's selection).

@@ -89,11 +89,13 @@ class NaiveAll2All final : public All2AllManager {
 class Naive final : public PrepareFinalize {
  public:
   explicit Naive(const PrepareFinalizeConfig& config)
-      : manager_(config), provenance_(config.provenance) {}
+      : manager_(config),
+        quantizer_(config.quantization, ActivationFormat::standard, config.kernels),
+        provenance_(config.provenance) {}
 
   Dispatched prepare(const Tensor& hidden_states, const Routing& routing,
                      RowCounts tokens) override {
-    Dispatched dispatched = all_gathered(manager_, hidden_states, routing, tokens, Provenance::off);
+    Dispatched dispatched = all_gathered(manager_, hidden_states, routing, tokens, {quantizer_});
     if (provenance_ == Provenance::off) return dispatched;
     Communicator& group = manager_.group();
     const Buffer tags = provenance_tags(group.memory(), group.rank(), hidden_states.rows);
@@ -110,6 +112,7 @@ class Naive final : public PrepareFinalize {
 
  private:
   NaiveAll2All manager_;
+  RowQuantizer quantizer_;
   Provenance provenance_;
 };
 
@@ -121,6 +124,7 @@ const Backend naive = {
                      .dispatch_move = DispatchMove::broadcast,
                      .combine_move = CombineMove::all_reduce,
                      .takes_router_logits = true,
+                     .quantization = {.after_receipt = with_dynamic_tensor(row_recipes)},
                      .recipe = {{.operands = Operands::local_slots,
                                  .weighting = Weighting::separate},
                                 {.operands = Operands::ranks}}},

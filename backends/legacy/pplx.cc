@@ -14,6 +14,10 @@ Capabilities declared() {
   own.tp_replicas = TpReplicas::split;
   own.arrival_is_free = true;
   own.limits = {.linear_placement_only = true};
+  own.quantization = {.travelling = {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
+                                     QuantRecipe::fp8_block128, QuantRecipe::int8_dynamic_token},
+                      .static_scale_by_row = true,
+                      .scale_bytes_multiple = 16};
   return own;
 }
 

@@ -71,6 +71,7 @@ class DispatchRank {
                           backend.capabilities.fixed_capacity ? tokens_of_rank_max : 0,
                           world.weight_on_input,
                           {},
+                          {},
                           world.arrival_seed})) {}
 
   // tokens: rows of each rank, the first of what it has.

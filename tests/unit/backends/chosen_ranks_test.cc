@@ -105,6 +105,7 @@ class ExampleRank {
                                capacity,
                                false,
                                {},
+                               {},
                                example_.arrival_seed});
     const std::vector<Count> tokens = {3, 2};
     Dispatched dispatched = prepare_finalize->prepare(

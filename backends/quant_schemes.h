@@ -1,0 +1,52 @@
+// What model.quantization may say: which recipe makes codes of activations and which of weights
+// (vLLM: the pairs of QuantKeys that its oracles know; experts-and-oracles.md, 1.4 and 10). Weight-
+// only schemes send rows as they are. Read by the scenario reader and by whoever makes experts.
+
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "kernels/base/quant_recipe.h"
+
+namespace moe {
+
+struct QuantScheme {
+  std::string_view name;
+  QuantRecipe activations = QuantRecipe::none;
+  QuantRecipe weights = QuantRecipe::none;
+
+  bool operator==(const QuantScheme&) const = default;
+};
+
+namespace quant_scheme_table {
+using Q = QuantRecipe;
+inline constexpr std::array<QuantScheme, 14> rows = {{
+    {"none"},
+    {"fp8_static", Q::fp8_static_tensor, Q::fp8_static_tensor},
+    {"fp8_dynamic", Q::fp8_dynamic_tensor, Q::fp8_static_tensor},
+    {"fp8_per_token", Q::fp8_dynamic_token, Q::fp8_channel},
+    {"fp8_block128", Q::fp8_block128, Q::fp8_block128x128},
+    {"int8_per_token", Q::int8_dynamic_token, Q::int8_channel},
+    {"nvfp4", Q::nvfp4, Q::nvfp4},
+    {"mxfp4", Q::mxfp4_cutlass, Q::mxfp4_ocp},
+    {"mxfp8", Q::mxfp8, Q::mxfp8},
+    {"fp8_w8a16", Q::none, Q::fp8_channel},
+    {"int8_w8a16", Q::none, Q::int8_uint8b128},
+    {"int4_w4a16", Q::none, Q::int4_uint4b8},
+    {"mxfp4_w4a16", Q::none, Q::mxfp4_ocp},
+    {"nvfp4_w4a16", Q::none, Q::nvfp4},
+}};
+}  // namespace quant_scheme_table
+
+inline constexpr const auto& quant_schemes = quant_scheme_table::rows;
+
+// REQUIRES a name of the table.
+constexpr const QuantScheme& quant_scheme_named(std::string_view name) {
+  for (const QuantScheme& scheme : quant_schemes) {
+    if (scheme.name == name) return scheme;
+  }
+  return quant_schemes[0];
+}
+
+}  // namespace moe

@@ -1,0 +1,77 @@
+// How a layer's rows are quantised on their way to its experts: by which recipe, and on which side
+// of the dispatch (vLLM: moe_kernel_quantize_input and each prepare_finalize's own rule;
+// distribution-layer.md, 10). Codes and scales are kernels'; which backend does what is
+// capabilities.h.
+
+#pragma once
+
+#include "backends/capabilities.h"
+#include "backends/moe_layer.h"
+#include "kernels/kernels.h"
+
+namespace moe {
+
+// What a rank needs to quantise its rows. scale: of static recipes that of the tensor, of nvfp4 the
+// global one; the same on every rank.
+struct RowQuantization {
+  QuantRecipe recipe = QuantRecipe::none;
+  QuantizedAt at = QuantizedAt::nowhere;
+  float scale = 1;
+  bool static_scale_by_row = false;
+};
+
+// The layout in which experts get rows: nvfp4's scales swizzled where rows are a list (vLLM:
+// is_nvfp4_scale_swizzled), as they were made in experts' rooms.
+QuantizedLayout expert_input_layout(const RowQuantization& quantization, ActivationFormat format,
+                                    Count rows, Count columns);
+
+class RowQuantizer {
+ public:
+  // kernels may be null where nothing is quantised.
+  RowQuantizer(const RowQuantization& quantization, ActivationFormat format, Kernels* kernels);
+
+  bool is_quantizing() const { return quantization_.at != QuantizedAt::nowhere; }
+  bool is_before_dispatch() const;
+  bool is_after_receipt() const { return quantization_.at == QuantizedAt::after_receipt; }
+
+  // Rows as codes, and their scales: scales of the tensor are kept here where the layout says that
+  // no row has its own.
+  struct Quantized {
+    Buffer rows;
+    Buffer scales;
+    bool has_scales_by_row = false;
+  };
+  Quantized quantized(const Tensor& rows) const;
+
+  bool has_scales_by_row() const;
+
+  // Columns of codes and of scales of rows with so many values.
+  Count data_columns(Count columns) const;
+  Count scale_columns(Count columns) const;
+
+  // Says in dispatched what its rows are, which stand there as codes: rows of `columns` values with
+  // these scales, those of the tensor where they have no columns. Swizzles what has to be.
+  void describe(const Tensor& scales, Count columns, Dispatched& dispatched) const;
+
+  // For rows that came as they are and stand in dispatched.
+  void quantize_dispatched(Dispatched& dispatched) const;
+
+ private:
+  QuantSettings settings() const;
+  QuantizedLayout linear_layout(Count rows, Count columns) const;
+
+  RowQuantization quantization_;
+  ActivationFormat format_;
+  Kernels* kernels_;
+  Buffer scale_;  // [1, 1] f32; no columns: nothing static
+};
+
+// The rows of a dispatch with scales that belong to one row each, or to all. kept: buffers that the
+// view needs. REQUIRES the layout that experts get.
+struct LinearRows {
+  QuantizedRows rows;
+  Buffer scales;
+};
+LinearRows linear_rows(const QuantizedRows& dispatched, Kernels& kernels);
+
+}  // namespace moe

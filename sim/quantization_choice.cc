@@ -1,0 +1,48 @@
+// Scales of exact worlds are powers of two, since nothing else is exact; those of real worlds are
+// not, and map the largest value that a world can have to the format's limit.
+
+#include "sim/quantization_choice.h"
+
+#include <algorithm>
+
+#include "kernels/base/check.h"
+#include "kernels/base/mix.h"
+
+namespace moe::sim {
+namespace {
+
+constexpr double centred_max = 131070;  // of mix.h's centred
+constexpr int headroom = 4;  // of exact worlds: a weight of 2 on the input, doubled by a probe
+
+}  // namespace
+
+float activation_scale(const Scenario& scenario) {
+  const RecipeRow& recipe = recipe_row(scenario.model.quantization.activations);
+  const float limit = number_format_row(recipe.format).limit;
+  auto largest = static_cast<float>(centred_max / centred_deviation);
+  if (scenario.values == Values::integers) {
+    largest = static_cast<float>(hidden_max(scenario.model) * headroom);
+  }
+  if (recipe.scale_rule == ScaleRule::times_global) return 448.0F * limit / largest;
+  if (recipe.scale_rule != ScaleRule::given) return 1;
+  return scenario.values == Values::integers ? 1.0F / 16 : largest / limit;
+}
+
+RowQuantization row_quantization(const Scenario& scenario, const Capabilities& capabilities,
+                                 bool layer_moves_rows) {
+  const QuantRecipe asked = scenario.model.quantization.activations;
+  if (asked == QuantRecipe::none) return {};
+  const float scale = activation_scale(scenario);
+  if (!layer_moves_rows) return {asked, QuantizedAt::after_receipt, scale};
+  const auto way = recipe_on_wire(capabilities.quantization, asked);
+  MOE_CHECK(way.has_value(), "a backend that does not take the scheme");
+  return {way->recipe, way->at, scale, capabilities.quantization.static_scale_by_row};
+}
+
+RowQuantization quantization_done(RowQuantization contract, const std::vector<FaultSpec>& faults) {
+  const bool is_late = std::ranges::count(faults, "MF-13", &FaultSpec::name) > 0;
+  if (is_late && contract.at != QuantizedAt::nowhere) contract.at = QuantizedAt::after_receipt;
+  return contract;
+}
+
+}  // namespace moe::sim
