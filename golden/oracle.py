@@ -112,6 +112,7 @@ class Experts(NamedTuple):
     bias: bool = False
     quantization: str = "none"
     widths: tuple = ()        # (hidden, intermediate) of each layer; none: all as above
+    quantisation: tuple | None = None  # requantise.Quantisation; not of shared experts
 
     def of_layer(self, layer):
         """These experts with the layer's own widths. Generated layers count from 0."""

@@ -380,6 +380,8 @@ QuantisedBytes quantise(std::string_view recipe, std::span<const float> values,
                 std::ssize(values) == order.rows * order.columns,
             text(values.size(), " values for ", order.rows, " x ", order.columns, " in ",
                  order.parts, " parts"));
+  MOE_CHECK(order.given.empty() || std::ssize(order.given) == order.parts,
+            text(order.given.size(), " given scales for ", order.parts, " parts"));
   return Quantising(*found, values, order).quantise();
 }
 

@@ -11,6 +11,7 @@ import math
 
 import numpy
 import oracle
+import requantise
 from oracle import mix
 
 DEVIATION = 37837.0
@@ -112,6 +113,19 @@ def activated(experts, inner):
     return curve(name, gate).rounded(dtype).times(up).rounded(dtype)
 
 
+def quantised(experts, weights, parts):
+    """The numbers that the codes of a weight matrix stand for."""
+    numbers = requantise.weight_numbers(experts.quantisation, weights, parts)
+    is_rounded = requantise.rounds_weights(experts.quantisation)
+    return held(numbers, experts.dtype) if is_rounded else numbers
+
+
+@functools.lru_cache(maxsize=64)
+def quantised_second_weights(experts, e):
+    w2 = matrix(experts, oracle.W2, e, range(experts.hidden_size), experts.intermediate_size)
+    return quantised(experts, w2, 1)
+
+
 @functools.lru_cache(maxsize=64)
 def first_weights(experts, e, shared):
     """(W13, its bias) of one expert."""
@@ -119,20 +133,33 @@ def first_weights(experts, e, shared):
     rows = intermediate * (1 if experts.activation.endswith("_no_mul") else 2)
     stream = oracle.SHARED_W13 if shared else oracle.W13
     w13 = matrix(experts, stream, e, range(rows), experts.hidden_size)
+    if experts.quantisation and not shared:
+        has_halves = experts.activation in ("silu", "gelu")  # which share no block
+        parts = 2 if has_halves and experts.quantisation.weights == "fp8_block128x128" else 1
+        w13 = quantised(experts, w13, parts)
     has_bias = experts.bias and not shared
     return w13, bias(experts, oracle.W13_BIAS, e, range(rows)) if has_bias else numpy.zeros(rows)
 
 
 def expert_output(experts, e, inputs, columns, shared=False):
     """Near [tokens, columns]: an expert's outputs at those columns."""
+    how = None if shared else experts.quantisation
+    lost_in = (lambda n: gamma(4 * n + 8)) if how else (lambda n: gamma(n + 1))
     w13, b13 = first_weights(experts, e, shared)
+    if how and how.a1:
+        inputs = requantise.row_numbers(how.a1, how.a1_given, inputs)
     norms = numpy.linalg.norm(inputs, axis=1)[:, None] * numpy.linalg.norm(w13, axis=1)
-    inner = Near(inputs @ w13.T + b13, gamma(w13.shape[1] + 1) * (norms + abs(b13)))
+    inner = Near(inputs @ w13.T + b13, lost_in(w13.shape[1]) * (norms + abs(b13)))
     a = activated(experts, inner.rounded(experts.dtype))
+    if how and how.a2:
+        a = Near(a.value, requantise.added(how.a2, how.a2_given, a.value, a.error))
     intermediate = a.value.shape[1]
-    lost = gamma(intermediate + 1)
-    stream = oracle.SHARED_W2 if shared else oracle.W2
-    w2 = matrix(experts, stream, e, columns, intermediate)
+    lost = lost_in(intermediate)
+    if how:
+        w2 = quantised_second_weights(experts, e)[columns]
+    else:
+        stream = oracle.SHARED_W2 if shared else oracle.W2
+        w2 = matrix(experts, stream, e, columns, intermediate)
     b2 = numpy.zeros(len(columns))
     if experts.bias and not shared:
         b2 = bias(experts, oracle.W2_BIAS, e, columns)

@@ -321,7 +321,7 @@ std::vector<std::byte> quantised_matrix(const ExpertQuantisation& quantisation, 
   const std::vector<float> floats(values.begin(), values.end());
   float most = 0;
   for (const float value : floats) most = std::max(most, std::abs(value));
-  order.given = {448.0F * 6.0F / most};
+  order.given.assign(static_cast<std::size_t>(order.parts), 448.0F * 6.0F / most);
   std::vector<double> numbers = quantised_numbers(quantisation.weights, floats, order);
   const bool is_uint = quantisation.weights.find("uint") != std::string_view::npos ||
                        quantisation.weights == "int4_zero_point";

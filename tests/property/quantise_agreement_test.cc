@@ -209,4 +209,6 @@ TEST_CASE("quantise: the judge and the kernels know the same recipes") {
   names.erase(names.begin());
   CHECK(golden::quantise_recipes() == names);
   CHECK_THROWS_WITH(golden::quantise("fp8", {}, {}), Catch::Contains("known: fp8_static_tensor"));
+  CHECK_THROWS_WITH(golden::quantise("nvfp4", {}, {.parts = 2, .given = {1}}),
+                    Catch::Contains("1 given scales for 2 parts"));
 }

@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+"""quantised_oracles_test.py QUANTISED_OUTPUTS: golden/real.py and golden/real_experts.cc have the
+same values and the same bounds for quantised experts of real worlds, in every scheme.
+"""
+
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import numpy
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "golden"))
+import oracle  # noqa: E402
+import real  # noqa: E402
+import requantise  # noqa: E402
+
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "build/cpu/tests/process/moe_quantised_outputs"
+SCHEMES = [
+    ("fp8_dynamic_tensor", "fp8_static_tensor", 0.0137, 0.0061),
+    ("fp8_channel", "fp8_dynamic_token"), ("fp8_block128x128", "fp8_block128"),
+    ("fp8_block128x128", "fp8_block128_triton"), ("fp8_block128x128", "fp8_block128_ue8m0"),
+    ("fp8_block128x128", "fp8_block128_ue8m0_packed"), ("fp8_block128x128", ""),
+    ("fp8_block128x128", "fp8_block128_deepep"), ("int8_channel", "int8_dynamic_token"),
+    ("int8_channel", "int8_dynamic_token_op"), ("int4_uint4b8", ""), ("int4_zero_point", ""),
+    ("int8_uint8b128", ""), ("nvfp4", "nvfp4", 390.0, 1500.0), ("nvfp4", ""),
+    ("nvfp4", "nvfp4", 30000.0, 0.25), ("mxfp4_cutlass", "mxfp4_cutlass"),
+    ("mxfp4_even", "mxfp4_even"), ("mxfp4_ocp", "mxfp4_ocp"), ("mxfp8", "mxfp8"),
+    ("mxfp8_torch", "mxfp8_torch"), ("mxfp4_even", "mxfp8")]
+
+
+class QuantisedOracles(unittest.TestCase):
+    def outputs(self, quantisation, activation):
+        """(values, errors) [rows, hidden] of the C++ oracle."""
+        given = [str(round(number * 2 ** 20)) for number in quantisation[3:]]
+        words = [name or "-" for name in quantisation[:3]] + given + [activation]
+        done = subprocess.run([PROGRAM, *words], capture_output=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return numpy.frombuffer(done.stdout).reshape(2, 3, 160)
+
+    def compare(self, scheme, activation):
+        weights, a, *given = scheme
+        given = [round(number * 2 ** 20) / 2 ** 20 for number in given or (0, 0)]
+        quantisation = requantise.Quantisation(weights, a, a, *given)
+        experts = oracle.Experts("real", 9, 2, 160, 96, activation=activation, bias=True,
+                                 quantisation=quantisation)
+        tokens = real.hidden_states(experts, 0, numpy.arange(3))
+        ours = real.expert_output(experts, 1, tokens, numpy.arange(160))
+        values, errors = self.outputs(quantisation, activation)
+        scale = abs(values).max()
+        numpy.testing.assert_allclose(ours.value, values, rtol=1e-9, atol=1e-12 * scale)
+        numpy.testing.assert_allclose(ours.error, errors, rtol=1e-6)
+
+    def test_every_scheme(self):
+        for scheme in SCHEMES:
+            for activation in ("silu", "swigluoai", "relu2_no_mul"):
+                with self.subTest(scheme=scheme, activation=activation):
+                    self.compare(scheme, activation)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
