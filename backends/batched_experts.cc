@@ -42,9 +42,7 @@ class BatchedExperts final : public Experts {
     QuantizedRows valid = given;
     valid.data = rows.tensor();
     if (by_row) valid.scales = scales.tensor();
-    valid.layout = expert_input_layout(quantization_, ActivationFormat::batched_experts,
-                                       rows.tensor().rows, given.layout.columns);
-    return compute_(valid, first_row);
+    return compute_(computable(valid, quantization_), first_row);
   }
 
   Buffer first_rows(const Tensor& counts) {

@@ -130,7 +130,7 @@ std::vector<QuantRecipe> without(std::vector<QuantRecipe> recipes, QuantRecipe r
 std::optional<RecipeOnWire> recipe_on_wire(const WireQuantization& quantization,
                                            QuantRecipe recipe) {
   if (recipe == QuantRecipe::none) return RecipeOnWire{};
-  if (holds(quantization.in_dispatch, recipe)) {
+  if (holds(quantization.in_dispatch, recipe) || recipe == quantization.own_quantizer) {
     return RecipeOnWire{quantization.own_quantizer, QuantizedAt::in_dispatch};
   }
   if (holds(quantization.travelling, recipe)) {

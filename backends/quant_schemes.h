@@ -21,12 +21,13 @@ struct QuantScheme {
 
 namespace quant_scheme_table {
 using Q = QuantRecipe;
-inline constexpr std::array<QuantScheme, 14> rows = {{
+inline constexpr std::array<QuantScheme, 15> rows = {{
     {"none"},
-    {"fp8_static", Q::fp8_static_tensor, Q::fp8_static_tensor},
-    {"fp8_dynamic", Q::fp8_dynamic_tensor, Q::fp8_static_tensor},
+    {"fp8_static", Q::fp8_static_tensor, Q::fp8_dynamic_tensor},
+    {"fp8_dynamic", Q::fp8_dynamic_tensor, Q::fp8_dynamic_tensor},
     {"fp8_per_token", Q::fp8_dynamic_token, Q::fp8_channel},
     {"fp8_block128", Q::fp8_block128, Q::fp8_block128x128},
+    {"fp8_block128_deepep", Q::fp8_block128_deepep, Q::fp8_block128x128},
     {"int8_per_token", Q::int8_dynamic_token, Q::int8_channel},
     {"nvfp4", Q::nvfp4, Q::nvfp4},
     {"mxfp4", Q::mxfp4_cutlass, Q::mxfp4_ocp},

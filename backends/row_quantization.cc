@@ -48,10 +48,7 @@ RowQuantizer::RowQuantizer(const RowQuantization& quantization, ActivationFormat
     : quantization_(quantization), format_(format), kernels_(kernels) {
   MOE_CHECK(kernels != nullptr || quantization.at == QuantizedAt::nowhere,
             "a layer that quantises needs kernels");
-  if (needs_scale(quantization.recipe)) {
-    float scale = quantization.scale;
-    scale_ = copy_of({&scale, 1, 1, DType::f32, {}}, kernels->memory());
-  }
+  if (kernels != nullptr) scale_ = static_scale(quantization.recipe, quantization.scale, *kernels);
 }
 
 bool RowQuantizer::is_before_dispatch() const {
@@ -111,6 +108,21 @@ void RowQuantizer::quantize_dispatched(Dispatched& dispatched) const {
   Quantized made = quantized(dispatched.hidden_states);
   dispatched.hidden_states = dispatched.handle.keep(std::move(made.rows));
   describe(dispatched.handle.keep(std::move(made.scales)), columns, dispatched);
+}
+
+Buffer static_scale(QuantRecipe recipe, float scale, Kernels& kernels) {
+  if (!needs_scale(recipe)) return {};
+  return copy_of({&scale, 1, 1, DType::f32, {}}, kernels.memory());
+}
+
+QuantizedRows computable(QuantizedRows rows, const RowQuantization& quantization) {
+  const Count columns = rows.layout.columns;
+  const bool was_by_row = has_scales_by_row(rows.layout);
+  rows.layout = quantized_layout(quantization.recipe, rows.data.rows, columns);
+  if (was_by_row && !has_scales_by_row(rows.layout) && rows.scales.rows > 0) {
+    rows.scales = rows_of(rows.scales, 0, 1);
+  }
+  return rows;
 }
 
 LinearRows linear_rows(const QuantizedRows& dispatched, Kernels& kernels) {

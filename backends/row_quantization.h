@@ -66,6 +66,13 @@ class RowQuantizer {
   Buffer scale_;  // [1, 1] f32; no columns: nothing static
 };
 
+// Some of a dispatch's rows, with their layout put right for as many as they are. A static scale
+// that came with every row is the tensor's again.
+QuantizedRows computable(QuantizedRows rows, const RowQuantization& quantization);
+
+// What a recipe's calls are given, [1, 1] f32: a scale or a global scale; nothing for others.
+Buffer static_scale(QuantRecipe recipe, float scale, Kernels& kernels);
+
 // The rows of a dispatch with scales that belong to one row each, or to all. kept: buffers that the
 // view needs. REQUIRES the layout that experts get.
 struct LinearRows {

@@ -58,9 +58,7 @@ class StandardExperts final : public Experts {
     QuantizedRows grouped = linear.rows;
     grouped.data = rows.tensor();
     if (by_row) grouped.scales = scales.tensor();
-    grouped.layout = expert_input_layout(quantization_, ActivationFormat::batched_experts,
-                                         rows.tensor().rows, dispatched.columns());
-    return compute_(grouped, plan.first_row.tensor());
+    return compute_(computable(grouped, quantization_), plan.first_row.tensor());
   }
 
   Kernels& kernels_;
@@ -75,20 +73,36 @@ class StandardExperts final : public Experts {
 
 GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weights)
     : kernels_(config.kernels), dtype_(config.dtype) {
-  if (auto* gemm = std::get_if<GemmWeights>(&weights)) {
-    gemm_ = kernels_.gemm_experts(std::move(*gemm), config.num_local_experts);
-  } else {
+  auto* gemm = std::get_if<GemmWeights>(&weights);
+  if (gemm == nullptr) {
     signs_ = std::move(std::get<ProbeWeights>(weights).signs);
+    return;
   }
+  const ExpertQuantization& own = config.own_quantization;
+  if (own.weights == QuantRecipe::none) {
+    gemm_ = kernels_.gemm_experts(std::move(*gemm), config.num_local_experts);
+    return;
+  }
+  const auto unwatched = make_weight_quantizer(kernels_);
+  WeightQuantizer& quantizer =
+      config.weight_quantizer != nullptr ? *config.weight_quantizer : *unwatched;
+  QuantizedGemmWeights codes =
+      quantizer.quantized(std::move(*gemm), own.weights, config.num_local_experts);
+  codes.a1 = {config.quantization.recipe,
+              static_scale(config.quantization.recipe, config.quantization.scale, kernels_)};
+  codes.a2 = {own.between, static_scale(own.between, own.between_scale, kernels_)};
+  quantized_ = kernels_.quantized_experts(std::move(codes), config.num_local_experts);
 }
 
 Buffer GroupedExperts::operator()(Buffer rows, const Tensor& first_row) {
+  if (quantized_ != nullptr) return quantized_->apply(rows.tensor(), first_row);
   if (gemm_ != nullptr) return gemm_->apply(rows.tensor(), first_row);
   kernels_.probe_experts(rows.tensor(), first_row, signs_.tensor());
   return rows;
 }
 
 Buffer GroupedExperts::operator()(const QuantizedRows& rows, const Tensor& first_row) {
+  if (quantized_ != nullptr) return quantized_->apply_quantized(rows, first_row);
   return (*this)(kernels_.dequantize(rows, dtype_), first_row);
 }
 

@@ -9,6 +9,7 @@
 
 #include "backends/expert_id_map.h"
 #include "backends/moe_layer.h"
+#include "backends/quantized_weights.h"
 #include "backends/row_quantization.h"
 #include "kernels/kernels.h"
 
@@ -31,8 +32,10 @@ struct ExpertsConfig {
   std::vector<int> expert_map;  // of each global expert its slot on this rank, -1 elsewhere
   int num_local_experts = 0;
   RouterWeight router_weight = RouterWeight::on_output;
-  DType dtype = DType::bf16;           // of what experts give back
+  DType dtype = DType::bf16;          // of what experts give back
   RowQuantization quantization = {};  // in which rows come
+  ExpertQuantization own_quantization = {};
+  WeightQuantizer* weight_quantizer = nullptr;  // while experts are made; null: one of their own
 };
 
 // A rank's experts on rows that are grouped by them.
@@ -50,7 +53,8 @@ class GroupedExperts {
   Kernels& kernels_;
   DType dtype_;
   Buffer signs_;
-  std::unique_ptr<GemmExperts> gemm_;  // null: probes
+  std::unique_ptr<GemmExperts> gemm_;                // null: probes, or codes
+  std::unique_ptr<QuantizedGemmExperts> quantized_;  // null: weights are no codes
 };
 
 // id_map: null: one of the config's own.

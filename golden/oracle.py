@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """golden/oracle.py: the exact worlds in numpy, one of the two oracles.
-
 golden/oracle.cc is the other, and sim builds the same worlds for the layer: this docstring is the
 contract of all three. A library; world.py reads scenarios for it, make_golden.py writes goldens.
 
@@ -112,7 +111,7 @@ class Experts(NamedTuple):
     bias: bool = False
     quantization: str = "none"
     widths: tuple = ()        # (hidden, intermediate) of each layer; none: all as above
-    quantisation: tuple | None = None  # requantise.Quantisation; not of shared experts
+    quantisation: tuple | None = None  # requantise.Quantisation
 
     def of_layer(self, layer):
         """These experts with the layer's own widths. Generated layers count from 0."""
@@ -130,7 +129,7 @@ def splitmix64(z):
 
 
 def mix(seed, *indices):
-    """uint64 in the shape to which the indices, numbers or arrays, broadcast."""
+    """uint64 in the shape to which the indices broadcast."""
     with numpy.errstate(over="ignore"):  # numpy warns of scalars that wrap
         z = splitmix64(numpy.uint64(seed))
         for index in indices:
@@ -151,7 +150,7 @@ def hidden_states(experts, layer, tokens):
     columns = numpy.arange(experts.hidden_size)
     u = mix(experts.seed, HIDDEN, layer, tokens[:, None], columns)
     if experts.kernel == "probe" and experts.quantization in surviving.SCHEMES:
-        return surviving.values(u, experts.quantization)
+        return surviving.values(u, experts.quantization, tokens)
     if experts.kernel == "exact_gemm":
         return remainder(u, 3 if experts.scale == 1 else 2)
     largest = 8 if experts.scale == 1 else 2

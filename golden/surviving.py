@@ -4,8 +4,9 @@
 Part of oracle.py's contract: for u = mix(seed, 1, layer, t, column) a probe's input is, with any
 scale, u % 15 - 7, or in four bits the value at that magnitude's place in 0, 1/2, 1, 3/2, 2, 3, 4,
 6, with its sign. The last column of each group that shares a scale (of 128 where more do) and the
-last of all are the largest, 7 or 6, negative where u is odd. So codes lose nothing (numerics.md,
-1). Called by oracle.py and world.py.
+last of all are the largest, 7 or 6, negative where u is odd. Where all rows share a scale, tokens
+with an odd t have half of that. So codes lose nothing (numerics.md, 1). Called by oracle.py and
+world.py.
 """
 
 import numpy
@@ -18,7 +19,7 @@ SCHEMES = {"fp8_static": (WHOLE, 128), "fp8_dynamic": (WHOLE, 128), "fp8_per_tok
            "mxfp4": (FOUR_BITS, 32)}
 
 
-def values(u, scheme):
+def values(u, scheme, tokens):
     """[tokens, hidden] of numbers that the scheme's codes hold, from u of that shape."""
     magnitudes, group = SCHEMES[scheme]
     drawn = (u % numpy.uint64(15)).astype(numpy.int64) - 7
@@ -26,4 +27,5 @@ def values(u, scheme):
     columns = numpy.arange(u.shape[1])
     is_largest = (columns % group == group - 1) | (columns == u.shape[1] - 1)
     sign = 1 - 2 * (u % numpy.uint64(2)).astype(numpy.int64)
-    return numpy.where(is_largest, magnitudes[-1] * sign, found)
+    found = numpy.where(is_largest, magnitudes[-1] * sign, found)
+    return found / (1 + tokens[:, None] % 2) if scheme == "fp8_dynamic" else found

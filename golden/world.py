@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import engine as engines
 import numpy
 import oracle
+import schemes
 import surviving
 import yaml
 from routing_trace import ScenarioError, read_trace, told_by
@@ -169,9 +170,11 @@ def read_model(section, seed, told, is_real=False):
              "weight_on_input": flag("router_weight_on_input"), "bias": flag("bias"),
              "activation": section.take("activation", "silu", ACTIVATIONS.__contains__,
                                         ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
-    schemes = ("none",) if is_real else ("none", *surviving.SCHEMES)
-    forms["quantization"] = section.take("quantization", "none", schemes.__contains__,
-                                         ", ".join(schemes))
+    known = schemes.SCHEMES if is_real else ("none", *surviving.SCHEMES)
+    scheme = section.take("quantization", "none", known.__contains__, ", ".join(known))
+    forms["quantization"] = scheme
+    if is_real and scheme != "none":
+        forms["quantisation"] = schemes.quantisation_of(scheme)
     if kernel == "exact_gemm" and forms["quantization"] in ("nvfp4", "mxfp4"):
         raise ScenarioError(f"{section.where}: exact_gemm does not survive four bits")
     if forms["weight_on_input"] and top_k != 1:

@@ -67,6 +67,7 @@ class BatchedCheck final : public DispatchFindings {
     const DispatchedRows hidden(dispatched, memory);
     const auto tag_of = elements_of<std::int64_t>(tags.tensor());
     const std::vector<ValidRows> valid = valid_rows(dispatched, memory);
+    std::vector<std::int64_t> all;
     for (int local = 0; local < std::ssize(valid); ++local) {
       const auto [first, count] = valid[static_cast<std::size_t>(local)];
       std::vector<std::int64_t> arrived;
@@ -77,10 +78,12 @@ class BatchedCheck final : public DispatchFindings {
         };
         if (!names_a_token(tag, where)) continue;
         arrived.push_back(tag);
+        all.push_back(tag);
         check_payload(hidden, row, tag, where);
       }
       conserved(expert_of_[local], std::move(arrived));
     }
+    check_scale_of_all(hidden, all);
   }
 
  private:

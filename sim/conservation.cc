@@ -131,6 +131,10 @@ class DispatchCheck final : public DispatchFindings {
   void check_payloads(const Dispatched& dispatched, std::span<const std::int64_t> tags,
                       Memory& memory) {
     const DispatchedRows hidden(dispatched, memory);
+    std::vector<std::int64_t> valid;
+    std::ranges::copy_if(tags, std::back_inserter(valid),
+                         [this](std::int64_t tag) { return tokens_.contains(tag); });
+    check_scale_of_all(hidden, valid);
     for (std::size_t row = 0; row < tags.size(); ++row) {
       const bool is_edge = row == 0 || row + 1 == tags.size() ||
                            rank_of_tag(tags[row - 1]) != rank_of_tag(tags[row]) ||

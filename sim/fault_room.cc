@@ -327,12 +327,22 @@ std::string travelling_codes(const Asked& asked) {
 }
 
 std::string scale_of_all_rows(const Asked& asked) {
-  if (asked.scenario.model.quantization.activations != QuantRecipe::fp8_dynamic_tensor) {
-    return "no scale is made of all rows (model.quantization: fp8_dynamic)";
-  }
-  return asked.scenario.values == Values::real
+  return asked.scenario.model.quantization.activations == QuantRecipe::fp8_dynamic_tensor
              ? peer(asked)
-             : "all rows of an exact world have the same largest value (values: real)";
+             : "no scale is made of all rows (model.quantization: fp8_dynamic)";
+}
+
+std::string weight_scales(const Asked& asked) {
+  const ModelSpec& model = asked.scenario.model;
+  if (model.kernel == ExpertKernel::probe || model.quantization.weights == QuantRecipe::none) {
+    return "no weights are codes (model.quantization, model.kernel)";
+  }
+  if (asked.scenario.values != Values::real) {
+    return "an exact world's weights all have the same scale (values: real)";
+  }
+  return model.num_physical_experts() > asked.scenario.world.expert_ranks()
+             ? ""
+             : "no rank has two experts (model.experts)";
 }
 
 struct Need {
@@ -340,48 +350,21 @@ struct Need {
   std::string (*missing)(const Asked& asked);
 };
 
-constexpr std::array<Need, 41> needs = {{
-    {"MF-01", tp_group},
-    {"MF-02", shared_parts},
-    {"MF-03", shared_experts},
-    {"MF-05", shared_experts},
-    {"MF-06", weighting_experts},
-    {"MF-07", scale},
-    {"MF-09", logits},
-    {"MF-10", swizzled_scales},
-    {"MF-11", scale_columns},
-    {"MF-12", uneven_scales},
-    {"MF-13", travelling_codes},
-    {"MF-14", scale_of_all_rows},
-    {"MF-15", translated_ids},
-    {"MF-16", dispatched_ids},
-    {"MF-17", remainder},
-    {"MF-18", two_placements},
-    {"MF-20", received_masks},
-    {"MF-21", masked_choices},
-    {"MF-23", dispatched_ids},
-    {"MF-25", dispatched_ids},
-    {"MF-26", coordination},
-    {"MF-27", more_dispatchers},
-    {"MF-36", shorter_step},
-    {"MF-37", idle_rank},
-    {"MF-38", dummy_batch},
-    {"MF-41", unequal_counts},
-    {"MF-42", all_gather},
-    {"MF-43", gathered_rows},
-    {"MF-45", next_layer},
-    {"MF-46", rearrangement},
-    {"MF-47", rearrangement},
-    {"MF-48", padding},
-    {"MF-50", second_dispatch},
-    {"MF-54", callers_rows},
-    {"MF-55", rearrangement},
-    {"MF-56", rounding_sums},
-    {"MF-58", masked_ranks},
-    {"MF-59", masked_ranks},
-    {"MF-64", replicas},
-    {"stalled_rank", peer},
-    {"untrimmed_width", padded_width},
+constexpr std::array<Need, 42> needs = {{
+    {"MF-01", tp_group},         {"MF-02", shared_parts},      {"MF-03", shared_experts},
+    {"MF-05", shared_experts},   {"MF-06", weighting_experts}, {"MF-07", scale},
+    {"MF-09", logits},           {"MF-10", swizzled_scales},   {"MF-11", scale_columns},
+    {"MF-12", uneven_scales},    {"MF-13", travelling_codes},  {"MF-14", scale_of_all_rows},
+    {"MF-15", translated_ids},   {"MF-16", dispatched_ids},    {"MF-17", remainder},
+    {"MF-18", two_placements},   {"MF-20", received_masks},    {"MF-21", masked_choices},
+    {"MF-23", dispatched_ids},   {"MF-25", dispatched_ids},    {"MF-26", coordination},
+    {"MF-27", more_dispatchers}, {"MF-36", shorter_step},      {"MF-37", idle_rank},
+    {"MF-38", dummy_batch},      {"MF-41", unequal_counts},    {"MF-42", all_gather},
+    {"MF-43", gathered_rows},    {"MF-45", next_layer},        {"MF-46", rearrangement},
+    {"MF-47", rearrangement},    {"MF-48", padding},           {"MF-50", second_dispatch},
+    {"MF-54", callers_rows},     {"MF-55", rearrangement},     {"MF-56", rounding_sums},
+    {"MF-58", masked_ranks},     {"MF-59", masked_ranks},      {"MF-64", replicas},
+    {"MF-66", weight_scales},    {"stalled_rank", peer},       {"untrimmed_width", padded_width},
 }};
 
 }  // namespace

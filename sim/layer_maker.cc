@@ -20,8 +20,20 @@
 #include "sim/placement_faults.h"
 #include "sim/quantization_choice.h"
 #include "sim/rank_program.h"
+#include "sim/weight_watch.h"
 
 namespace moe::sim {
+namespace {
+
+std::unique_ptr<WeightQuantizer> weight_quantizer(const LayerSite& at, int layer) {
+  auto quantizer = make_weight_quantizer(at.kernels);
+  if (find_fault(at.job.faults, "MF-66", at.rank)) {
+    quantizer = with_first_experts_scales(std::move(quantizer), at.kernels);
+  }
+  return watched(std::move(quantizer), {layer, at.rank}, at.memory, at.watch.ledger);
+}
+
+}  // namespace
 
 ExpertWeights LayerMaker::weights_of(int layer) const {
   const RankJob& job = at_.job;
@@ -77,10 +89,13 @@ LayerContract LayerMaker::contract_of(int layer) const {
 // Experts behind their watch and their faults, and inside them the map of ids behind its own.
 std::unique_ptr<Experts> LayerMaker::experts_of(int layer, const LayerContract& contract,
                                                 const FaultSite& site) const {
-  const auto make = [at = at_, contract, site,
-                     weight = router_weight()](ExpertWeights weights) -> std::unique_ptr<Experts> {
+  const auto make = [at = at_, contract, site, layer, weight = router_weight(),
+                     own = expert_quantization(at_.job.scenario)](
+                        ExpertWeights weights) -> std::unique_ptr<Experts> {
+    const auto quantizer = weight_quantizer(at, layer);
     const ExpertsConfig config{at.kernels, contract.local_of, contract.num_local_experts,
-                               weight,     contract.dtype,    contract.facts.quantization};
+                               weight,     contract.dtype,    contract.facts.quantization,
+                               own,        quantizer.get()};
     if (contract.is_batched()) return make_batched_experts(config, std::move(weights));
     auto id_map =
         watched(with_faults(make_expert_id_map(at.kernels, contract.local_of), site, at.job.faults),

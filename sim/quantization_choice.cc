@@ -14,6 +14,15 @@ namespace {
 constexpr double centred_max = 131070;  // of mix.h's centred
 constexpr int headroom = 4;  // of exact worlds: a weight of 2 on the input, doubled by a probe
 
+// Of what stands between the products: twice as large numbers as the rows have, but that exact
+// worlds need no more.
+float between_scale(const Scenario& scenario) {
+  const float scale = activation_scale(scenario);
+  if (scenario.values == Values::integers) return scale;
+  const ScaleRule rule = recipe_row(scenario.model.quantization.activations).scale_rule;
+  return rule == ScaleRule::times_global ? scale / 2 : scale * 2;
+}
+
 }  // namespace
 
 float activation_scale(const Scenario& scenario) {
@@ -37,6 +46,25 @@ RowQuantization row_quantization(const Scenario& scenario, const Capabilities& c
   const auto way = recipe_on_wire(capabilities.quantization, asked);
   MOE_CHECK(way.has_value(), "a backend that does not take the scheme");
   return {way->recipe, way->at, scale, capabilities.quantization.static_scale_by_row};
+}
+
+ExpertQuantization expert_quantization(const Scenario& scenario) {
+  const QuantScheme& scheme = scenario.model.quantization;
+  if (scenario.model.kernel == ExpertKernel::probe) return {};
+  return {scheme.weights, scheme.activations, between_scale(scenario)};
+}
+
+golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1) {
+  const QuantScheme& scheme = scenario.model.quantization;
+  if (scenario.values != Values::real || scheme.weights == QuantRecipe::none) return {};
+  const auto name_of_codes = [](QuantRecipe recipe) {
+    return recipe == QuantRecipe::none ? std::string_view() : recipe_row(recipe).name;
+  };
+  return {.weights = name_of_codes(scheme.weights),
+          .a1 = name_of_codes(a1),
+          .a2 = name_of_codes(scheme.activations),
+          .a1_given = activation_scale(scenario),
+          .a2_given = between_scale(scenario)};
 }
 
 RowQuantization quantization_done(RowQuantization contract, const std::vector<FaultSpec>& faults) {

@@ -3,7 +3,9 @@
 
 #pragma once
 
+#include "backends/quantized_weights.h"
 #include "backends/row_quantization.h"
+#include "golden/oracle.h"
 #include "sim/scenario.h"
 
 namespace moe::sim {
@@ -15,6 +17,12 @@ RowQuantization row_quantization(const Scenario& scenario, const Capabilities& c
 
 // What ranks do, faults included: where it differs, the contract is row_quantization's.
 RowQuantization quantization_done(RowQuantization contract, const std::vector<FaultSpec>& faults);
+
+// How the scenario's experts quantise beside that.
+ExpertQuantization expert_quantization(const Scenario& scenario);
+
+// The same for the judge, with rows in a1's codes: the scheme's own, or a backend's.
+golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1);
 
 // The static scale, or nvfp4's global one, of a scenario's activations; 1 where there is none.
 float activation_scale(const Scenario& scenario);

@@ -277,8 +277,13 @@ class RankProgram {
 
   void judge_cell(golden::Cell cell, const CellInputs& inputs, const Tensor& output) {
     const auto begin = std::chrono::steady_clock::now();
+    // A golden has the scheme's own quantiser; where a dispatch has another one, the oracle judges.
+    const QuantRecipe a1 = facts_.quantization.recipe;
+    const bool is_goldens = job_.scenario.values == Values::integers ||
+                            a1 == job_.scenario.model.quantization.activations;
     const golden::CellJudgement judgement = golden::judge(
-        job_.golden, cell, output, [&] { return job_.inputs.expected(cell.layer, inputs); },
+        is_goldens ? job_.golden : nullptr, cell, output,
+        [&] { return job_.inputs.expected(cell.layer, inputs, a1); },
         num_roundings(job_.scenario, job_.backend.capabilities));
     note_nearest(cell, judgement.comparison.nearest);
     report_.rows += output.rows;
@@ -327,6 +332,7 @@ class RankProgram {
                        .inputs = job_.inputs,
                        .stage = stage_,
                        .world_rank = rank_,
+                       .a1 = facts_.quantization.recipe,
                        .num_roundings = num_roundings(job_.scenario, job_.backend.capabilities)},
                       watch_.ledger};
   bool is_measured_ = false;  // traffic and times are in the report

@@ -4,6 +4,7 @@
 #include "sim/row_choices.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -23,6 +24,16 @@ std::string scale_text(DType dtype, std::span<const std::byte> bytes) {
   }
   const auto code = std::to_integer<std::uint8_t>(bytes.front());
   return text(dtype == DType::e8m0 ? e8m0_value(code) : e4m3fn_value(code));
+}
+
+std::vector<float> floats_of(std::span<const std::byte> row, DType dtype) {
+  std::vector<float> numbers;
+  for_row_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    const std::span all(reinterpret_cast<const T*>(row.data()), row.size() / sizeof(T));
+    for (const T value : all) numbers.push_back(to_float(value));
+  });
+  return numbers;
 }
 
 }  // namespace
@@ -64,21 +75,20 @@ std::vector<int> RowChoices::as_received(std::int64_t tag) const {
   return ids;
 }
 
+std::vector<std::byte> RowChoices::values(Count columns, std::int64_t tag) const {
+  std::vector<std::byte> row(static_cast<std::size_t>(columns * size_of(facts_.inputs.dtype())));
+  if (const auto token = tokens_.token_of(tag)) {
+    facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token, row);
+  }
+  return row;
+}
+
 RowChoices::Payload RowChoices::payload(const DispatchedRows& rows, Count row,
                                         std::int64_t tag) const {
-  const DType dtype = facts_.inputs.dtype();
-  std::vector<std::byte> values(static_cast<std::size_t>(rows.columns() * size_of(dtype)));
-  if (const auto token = tokens_.token_of(tag)) {
-    facts_.inputs.dispatched_row({cell_.step, cell_.layer, token->dp_rank}, token->token, values);
-  }
+  std::vector<std::byte> plain = values(rows.columns(), tag);
   const RowQuantization& quantization = facts_.quantization;
-  if (quantization.at == QuantizedAt::nowhere) return {std::move(values), {}};
-  std::vector<float> numbers;
-  for_row_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    const std::span all(reinterpret_cast<const T*>(values.data()), values.size() / sizeof(T));
-    for (const T value : all) numbers.push_back(to_float(value));
-  });
+  if (quantization.at == QuantizedAt::nowhere) return {std::move(plain), {}};
+  const std::vector<float> numbers = floats_of(plain, facts_.inputs.dtype());
   // The scale of a tensor's largest value is the tensor's: a row's codes follow from it.
   const bool is_of_tensor = quantization.recipe == QuantRecipe::fp8_dynamic_tensor;
   const std::string_view recipe =
@@ -130,6 +140,26 @@ void DispatchFindings::check_payload(const DispatchedRows& rows, Count row, std:
                            ? scale_text(dtype, std::span(expected.scales).subspan(group * width))
                            : "none",
                        " (", layout_text(rows.layout()), ")"));
+}
+
+void DispatchFindings::check_scale_of_all(const DispatchedRows& rows,
+                                          std::span<const std::int64_t> tags) {
+  if (facts_.quantization.recipe != QuantRecipe::fp8_dynamic_tensor || tags.empty()) return;
+  float amax = 0;
+  for (const std::int64_t tag : tags) {
+    const std::vector<std::byte> row = choices_.values(rows.columns(), tag);
+    for (const float value : floats_of(row, facts_.inputs.dtype())) {
+      amax = std::max(amax, std::abs(value));
+    }
+  }
+  const golden::QuantisedBytes made =
+      golden::quantise("fp8_dynamic_tensor", std::span(&amax, 1), {.rows = 1, .columns = 1});
+  const auto expected = std::as_bytes(std::span(made.scales));
+  const std::vector<std::byte> scale = rows.scales(0);
+  if (std::ranges::equal(scale, expected)) return;
+  found("LAYOUT", text("the scale of all rows is ", scale_text(DType::f32, scale),
+                       ", the largest value among them is ", amax, " and makes it ",
+                       scale_text(DType::f32, expected)));
 }
 
 void DispatchFindings::found(std::string_view check, const std::string& what) {

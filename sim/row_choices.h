@@ -36,6 +36,9 @@ class RowChoices {
   };
   Payload payload(const DispatchedRows& rows, Count row, std::int64_t tag) const;
 
+  // The tag's token's row as it is dispatched, `columns` values; of padding zeros.
+  std::vector<std::byte> values(Count columns, std::int64_t tag) const;
+
  private:
   const ConservationFacts& facts_;
   golden::Cell cell_;
@@ -74,6 +77,9 @@ class DispatchFindings {
   using Where = const std::function<std::string()>&;
   bool names_a_token(std::int64_t tag, Where where);
   void check_payload(const DispatchedRows& rows, Count row, std::int64_t tag, Where where);
+
+  // LAYOUT of a scale that all rows share and that follows from them: those of these tags.
+  void check_scale_of_all(const DispatchedRows& rows, std::span<const std::int64_t> tags);
 
   void found(std::string_view check, const std::string& what);
 

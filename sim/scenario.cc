@@ -116,7 +116,10 @@ ExactBound exact_bound(const ModelSpec& model) {
   bound.reached = output(weighted) * weight * model.top_k * std::max(model.scale, 1.0);
   if (model.num_shared_experts > 0) bound.reached += output(input);
   const auto is_whole = [](double x) { return x == std::floor(x); };
-  if (recipe_row(model.quantization.activations).format == NumberFormat::e2m1) bound.unit = 0.5;
+  const QuantRecipe recipe = model.quantization.activations;
+  const bool has_halves =
+      recipe_row(recipe).format == NumberFormat::e2m1 || recipe == QuantRecipe::fp8_dynamic_tensor;
+  if (has_halves && model.kernel == ExpertKernel::probe) bound.unit = 0.5;
   while (!is_whole(model.scale / bound.unit) && bound.unit > smallest_unit) bound.unit /= 2;
   bound.is_exact = is_whole(model.scale / bound.unit) && model.scale > 0;
   return bound;
@@ -176,10 +179,27 @@ void check_exact_world(const Scenario& scenario) {
   }
 }
 
+void check_real_quantization(const Scenario& scenario) {
+  const QuantScheme& scheme = scenario.model.quantization;
+  if (scheme.activations == QuantRecipe::fp8_dynamic_tensor) {
+    refuse(scenario, "model.quantization",
+           text(scheme.name,
+                " has no bound: its scale is of all rows of a rank, and choices decide "
+                "which those are; it needs values: integers"));
+  }
+  if (scheme.activations != QuantRecipe::none && !scenario.world.expert_parallel &&
+      scenario.world.expert_ranks() > 1) {
+    refuse(scenario, "model.quantization",
+           text("experts that are cut over ranks have no bound with ", scheme.name,
+                ": it needs ep: true"));
+  }
+}
+
 void check_real_world(const Scenario& scenario) {
   if (scenario.model.kernel != ExpertKernel::real) {
     refuse(scenario, "model.kernel", "probe and exact_gemm belong to values: integers");
   }
+  check_real_quantization(scenario);
   if (scenario.expect == Expectation::same_bytes && scenario.says("expect")) {
     refuse(scenario, "expect", "real worlds are judged by derived bounds: say derived");
   }

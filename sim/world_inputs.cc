@@ -15,6 +15,7 @@
 #include "kernels/base/mix.h"
 #include "sim/generated_logits.h"
 #include "sim/generated_routing.h"
+#include "sim/quantization_choice.h"
 
 namespace moe::sim {
 namespace {
@@ -28,6 +29,7 @@ struct HiddenValues {
   ExpertKernel kernel;
   int largest;
   QuantRecipe recipe;
+  bool is_odd_token;
 
   // Column h of `columns`.
   float operator()(std::uint64_t mixed, Count h, Count columns) const {
@@ -43,15 +45,17 @@ struct HiddenValues {
   }
 
   // What the recipe's codes hold without loss: whole numbers of [-7, 7], or e2m1's own values; the
-  // last of each group that shares a scale is of the largest ones (numerics.md, 1).
+  // last of each group that shares a scale is of the largest ones (numerics.md, 1). Where all rows
+  // share one, every other token has halves: so ranks differ in their largest.
   float surviving_value(std::uint64_t mixed, Count h, Count columns) const {
     constexpr std::array e2m1 = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
     const RecipeRow& row = recipe_row(recipe);
     const Count group = row.group_columns == 0 ? 128 : row.group_columns;
     const auto most = static_cast<float>(largest);
-    if (h % group == group - 1 || h == columns - 1) return mixed % 2 == 0 ? most : -most;
+    const float part = recipe == QuantRecipe::fp8_dynamic_tensor && is_odd_token ? 0.5F : 1;
+    if (h % group == group - 1 || h == columns - 1) return part * (mixed % 2 == 0 ? most : -most);
     const int drawn = static_cast<int>(mixed % 15) - 7;
-    if (row.format != NumberFormat::e2m1) return static_cast<float>(drawn);
+    if (row.format != NumberFormat::e2m1) return part * static_cast<float>(drawn);
     const float magnitude = e2m1[static_cast<std::size_t>(std::abs(drawn))];
     return drawn < 0 ? -magnitude : magnitude;
   }
@@ -78,6 +82,9 @@ void write_parts(std::uint64_t started, std::span<float> weights) {
   if (weights.size() == 1) sum = 256;
   for (float& weight : weights) weight /= sum;
 }
+
+// The one way in which a backend quantises rows while it sends them (numerics.md, 5).
+constexpr QuantRecipe quantiser_of_dispatch = QuantRecipe::fp8_block128_deepep;
 
 // Whether any expert is computed in parts by the ranks of a group.
 bool is_sharded(const Scenario& scenario) {
@@ -130,7 +137,11 @@ WorldInputs::WorldInputs(const Scenario& scenario)
   }
   if (!recorded_) ids_ = generated_topk_ids(scenario, num_tokens);
   for (int layer = 0; layer < num_layers_; ++layer) {
-    oracles_.push_back(std::make_unique<golden::Oracle>(oracle_model(layer)));
+    const QuantRecipe own = scenario.model.quantization.activations;
+    oracles_.push_back(std::make_unique<golden::Oracle>(oracle_model(layer, own)));
+    if (scenario.values != Values::real || own != QuantRecipe::fp8_block128) continue;
+    oracles_of_dispatch_.push_back(
+        std::make_unique<golden::Oracle>(oracle_model(layer, quantiser_of_dispatch)));
   }
 }
 
@@ -183,11 +194,13 @@ std::uint64_t WorldInputs::hidden_seed(int layer, Count global) const {
 }
 
 void WorldInputs::hidden_row(golden::Cell cell, Count token, std::span<std::byte> row) const {
-  const std::uint64_t started = hidden_seed(cell.layer, global_token(cell.step, cell.rank, token));
+  const Count global = global_token(cell.step, cell.rank, token);
+  const std::uint64_t started = hidden_seed(cell.layer, global);
   for_row_type(scenario_.model.dtype, [&](auto element) {
     const ModelSpec& model = scenario_.model;
     write_row<decltype(element)>(
-        started, {model.kernel, hidden_max(model), model.quantization.activations}, row);
+        started, {model.kernel, hidden_max(model), model.quantization.activations, global % 2 != 0},
+        row);
   });
 }
 
@@ -244,7 +257,14 @@ MadeLayer WorldInputs::made_layer(int layer) const {
   return {scenario_.model, scenario_.model.layer(layer), scenario_.seed, first_layer_ + layer};
 }
 
-golden::OracleModel WorldInputs::oracle_model(int layer) const {
+const golden::Oracle& WorldInputs::oracle(int layer, QuantRecipe a1) const {
+  const bool is_other =
+      a1 == quantiser_of_dispatch && a1 != scenario_.model.quantization.activations;
+  const auto& oracles = is_other && !oracles_of_dispatch_.empty() ? oracles_of_dispatch_ : oracles_;
+  return *oracles[static_cast<std::size_t>(layer)];
+}
+
+golden::OracleModel WorldInputs::oracle_model(int layer, QuantRecipe a1) const {
   const ModelSpec& model = scenario_.model;
   return {.kernel = model.kernel,
           .seed = scenario_.seed,
@@ -257,7 +277,8 @@ golden::OracleModel WorldInputs::oracle_model(int layer) const {
           .has_bias = model.has_bias,
           .scale = model.scale,
           .router_weight_on_input = model.router_weight_on_input,
-          .is_sharded = is_sharded(scenario_)};
+          .is_sharded = is_sharded(scenario_),
+          .quantisation = judged_quantisation(scenario_, a1)};
 }
 
 std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Tensor& rows) const {
@@ -279,24 +300,29 @@ Buffer WorldInputs::answered_ids(const Tensor& topk_ids, Memory& memory) const {
   return ids;
 }
 
-golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs) const {
-  return expected_of(layer, {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(),
-                             inputs.topk_weights.tensor()});
+golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs, QuantRecipe a1) const {
+  return expected_of(
+      layer,
+      {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()}, a1);
 }
 
-golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token) const {
-  return expected_of(layer, {rows_of(inputs.hidden_states.tensor(), token, 1),
-                             rows_of(inputs.topk_ids.tensor(), token, 1),
-                             rows_of(inputs.topk_weights.tensor(), token, 1)});
+golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token,
+                                           QuantRecipe a1) const {
+  return expected_of(layer,
+                     {rows_of(inputs.hidden_states.tensor(), token, 1),
+                      rows_of(inputs.topk_ids.tensor(), token, 1),
+                      rows_of(inputs.topk_weights.tensor(), token, 1)},
+                     a1);
 }
 
-golden::Expected WorldInputs::expected_of(int layer, golden::OracleTokens tokens) const {
-  const golden::Oracle& oracle = *oracles_[static_cast<std::size_t>(layer)];
-  if (scenario_.world.masked_ranks.empty()) return oracle.expected(first_layer_ + layer, tokens);
+golden::Expected WorldInputs::expected_of(int layer, golden::OracleTokens tokens,
+                                          QuantRecipe a1) const {
+  const golden::Oracle& judge = oracle(layer, a1);
+  if (scenario_.world.masked_ranks.empty()) return judge.expected(first_layer_ + layer, tokens);
   const auto host = make_host_memory(Poison::off);
   const Buffer answered = answered_ids(tokens.topk_ids, *host);
   tokens.topk_ids = answered.tensor();
-  return oracle.expected(first_layer_ + layer, tokens);
+  return judge.expected(first_layer_ + layer, tokens);
 }
 
 std::uint64_t WorldInputs::routing_digest(int step) const {

@@ -62,11 +62,12 @@ class WorldInputs {
   // One expert's outputs for rows of hidden states, as the C++ oracle says; -1 is the shared one.
   std::vector<double> expert_outputs(int layer, int expert, const Tensor& rows) const;
 
-  // What the C++ oracle says of a cell's rows (oracle.h).
-  golden::Expected expected(int layer, const CellInputs& inputs) const;
+  // What the C++ oracle says of a cell's rows (oracle.h), which came to the experts in a1's codes.
+  golden::Expected expected(int layer, const CellInputs& inputs, QuantRecipe a1) const;
 
   // The same of one token's row alone.
-  golden::Expected expected_row(int layer, const CellInputs& inputs, Count token) const;
+  golden::Expected expected_row(int layer, const CellInputs& inputs, Count token,
+                                QuantRecipe a1) const;
 
   // xxh64 of a step's topk_ids over all selected layers, as goldens record it.
   std::uint64_t routing_digest(int step) const;
@@ -83,11 +84,12 @@ class WorldInputs {
   std::span<const std::int16_t> ids_of(Count global, int layer) const;
   void write_weights(Count global, int layer, std::span<float> weights) const;
   MadeLayer made_layer(int layer) const;
-  golden::OracleModel oracle_model(int layer) const;
+  golden::OracleModel oracle_model(int layer, QuantRecipe a1) const;
+  const golden::Oracle& oracle(int layer, QuantRecipe a1) const;
   std::uint64_t hidden_seed(int layer, Count global) const;
   // topk_ids as the oracle takes them: -1 for experts of masked ranks.
   Buffer answered_ids(const Tensor& topk_ids, Memory& memory) const;
-  golden::Expected expected_of(int layer, golden::OracleTokens tokens) const;
+  golden::Expected expected_of(int layer, golden::OracleTokens tokens, QuantRecipe a1) const;
 
   const Scenario& scenario_;
   bool recorded_ = false;
@@ -100,6 +102,8 @@ class WorldInputs {
   std::vector<std::int16_t> ids_;
   std::vector<float> weights_;                            // recorded ones, of real worlds
   std::vector<std::unique_ptr<golden::Oracle>> oracles_;  // one a layer
+  // The same where a dispatch has a quantiser of its own; empty: none has.
+  std::vector<std::unique_ptr<golden::Oracle>> oracles_of_dispatch_;
 };
 
 }  // namespace moe::sim

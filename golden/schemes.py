@@ -1,0 +1,33 @@
+#!/usr/bin/python3
+"""golden/schemes.py: what model.quantization means in real worlds, for real.py.
+
+Recipes by their names, and the scales that a checkpoint would bring with them. What survives codes
+in exact worlds is surviving.py. Called by world.py.
+"""
+
+import numpy
+import real
+import requantise
+
+# Of each scheme with real worlds the recipes of weights and of activations.
+SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_tensor"),
+           "fp8_per_token": ("fp8_channel", "fp8_dynamic_token"),
+           "fp8_block128": ("fp8_block128x128", "fp8_block128"),
+           "fp8_block128_deepep": ("fp8_block128x128", "fp8_block128_deepep"),
+           "int8_per_token": ("int8_channel", "int8_dynamic_token"), "nvfp4": ("nvfp4", "nvfp4"),
+           "mxfp4": ("mxfp4_ocp", "mxfp4_cutlass"), "mxfp8": ("mxfp8", "mxfp8"),
+           "fp8_w8a16": ("fp8_channel", ""), "int8_w8a16": ("int8_uint8b128", ""),
+           "int4_w4a16": ("int4_uint4b8", ""), "mxfp4_w4a16": ("mxfp4_ocp", ""),
+           "nvfp4_w4a16": ("nvfp4", "")}
+
+
+def quantisation_of(scheme):
+    """With the given scales of a checkpoint: the largest number of real worlds at the format's end,
+    and twice as large ones between the products."""
+    weights, activations = SCHEMES[scheme]
+    largest = numpy.float32(131070 / real.DEVIATION)
+    if activations == "nvfp4":
+        first = numpy.float32(448 * 6) / largest
+        return requantise.Quantisation(weights, activations, activations, first, first / 2)
+    first = largest / numpy.float32(448) if activations == "fp8_static_tensor" else 1
+    return requantise.Quantisation(weights, activations, activations, first, first * 2)
