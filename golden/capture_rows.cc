@@ -167,6 +167,20 @@ std::string few_columns_text(const DamagedRow& row, const std::vector<Count>& co
               bits, " bits");
 }
 
+// The constant between the row and the one that is due; 0 if there is none.
+float factor_of(const DamagedRow& row) {
+  std::vector<Range> arrived;
+  std::vector<Range> due;
+  for (Count column = 0; column < row.arrived.columns; ++column) {
+    arrived.push_back(
+        rounding_range(bits_at(row.arrived, row.arrived_row, column), row.arrived.dtype));
+    const double value =
+        static_cast<double>(float_of(bits_at(row.shipped, row.due.row, column), row.shipped.dtype));
+    due.push_back({value, value});
+  }
+  return common_factor(arrived, due);
+}
+
 // What happened to a row that is nobody's as it is.
 void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
                       CaptureFinding& finding) {
@@ -186,8 +200,7 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
     return;
   }
   if (!has_many) return;
-  const float factor =
-      common_factor(floats_of(row.arrived, row.arrived_row), floats_of(row.shipped, row.due.row));
+  const float factor = factor_of(row);
   if (factor != 0) {
     finding.fault = CaptureFault::row_scaled;
     finding.cause = text("the row times ", factor);
