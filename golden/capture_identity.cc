@@ -184,6 +184,7 @@ void settle(Judging& judging) {
     if (slots.size() >= 2) settle_labels(judging, place, slots);
     has_labels &= judging.rank(judging.places[place].rank).source_row.has_value();
   }
+  settle_equal_rows(judging);
   if (has_labels || judging.capture.contract.delivery != Delivery::experts) return;
   const WrongTokens tokens = wrong_tokens(judging);
   for (std::size_t place = 0; place < judging.places.size(); ++place) {

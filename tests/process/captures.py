@@ -188,7 +188,8 @@ def metadata(rank, **world):
 
 def made(seed, **world):
     """A right capture: backend, format, tokens (of each rank), experts, top_k, hidden, dtype; also
-    placement, space, tp, quantised, masked (a share), labels (source_row and source_range)."""
+    placement, space, tp, quantised, masked (a share), labels (source_row and source_range),
+    own_outputs (batched: equal rows have different ones)."""
     draw = numpy.random.default_rng(seed)
     dtype, hidden = world.get("dtype", "BF16"), world["hidden"]
     ranks = []
@@ -322,7 +323,10 @@ def fill_batched(capture, draw, world):
                     place[s, t, k] = (number, local, slot)
                     counts[local] += 1
         factor = (numpy.array(experts, "<f4").reshape(-1, 1, 1) + 1) / 8
-        rank["expert_output"] = (dtype, stored(rows * factor, dtype))
+        outputs = rows * factor
+        if world.get("own_outputs"):
+            outputs = draw.standard_normal(rows.shape).astype("<f4")
+        rank["expert_output"] = (dtype, stored(outputs, dtype))
         put_rows(rank, rows, dtype, world)
         rank["expert_num_tokens"] = ("I32", counts)
         if world.get("labels"):

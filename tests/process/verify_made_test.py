@@ -102,6 +102,15 @@ WORLDS = {
     "low latency whose experts weighted": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
         hidden=64, labels=True, weighted=True),
+    "pplx, nine equal rows with outputs of their own at every expert": dict(
+        backend="pplx", format=BATCHED, tokens=[3, 9], experts=2, top_k=2, hidden=64, masked=0,
+        rows_equal=True, own_outputs=True),
+    "pplx, TP peers, equal rows with outputs of their own": dict(
+        backend="pplx", format=BATCHED, tokens=[5, 5, 4, 4], tp=2, tp_equal=True, experts=4,
+        top_k=2, hidden=64, rows_equal=True, own_outputs=True),
+    "nixl without labels, equal rows with outputs of their own": dict(
+        backend="nixl_ep", format=BATCHED, tokens=[6, 4], experts=4, top_k=3, hidden=64,
+        rows_equal=True, own_outputs=True),
     "nobody has a token": dict(backend="deepep_high_throughput", format=STANDARD, tokens=[0, 0],
                                experts=4, top_k=3, hidden=64),
     "nobody has a token, batched": dict(backend="deepep_low_latency", format=BATCHED,
@@ -129,6 +138,21 @@ class MadeCaptures(Verifying):
             tokens = sum(WORLDS[name]["tokens"])
             self.assertEqual(judged["rows_combined"] + judged["rows_bounded"], tokens, name)
             self.assertEqual(judged["rows_delivered"] > 0, tokens > 0, name)
+
+    def test_a_bit_in_a_sum_of_equal_rows_is_found_where_it_is(self):
+        for name in WORLDS:
+            if "outputs of their own" not in name:
+                continue
+            capture = made(len(name), **WORLDS[name])
+            damaged = []
+            for row in range(len(capture[1]["combined"])):
+                copy = capture.with_own(1, "combined")
+                copy[1]["combined"][row, 7] ^= 1
+                damaged.append(copy)
+            for row, judged in enumerate(self.verify(damaged)):
+                found = [(one["tensor"], one["rank"], one["row"], one["column"], one["elements"])
+                         for one in judged["findings"]]
+                self.assertEqual(found, [("combined", 1, row, 7, 1)], name)
 
     def test_a_scaled_sum_is_named_although_it_holds_what_is_no_number(self):
         capture = made(4, **WORLDS["naive in f32"])
