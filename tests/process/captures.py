@@ -47,7 +47,7 @@ def e4m3(values):
 
 def quantised(rows):
     """Codes and scales of float32 rows whose width is a multiple of 128."""
-    groups = rows.reshape(len(rows), -1, 128)
+    groups = rows.reshape(len(rows), rows.shape[1] // 128, 128)
     most = numpy.maximum(numpy.abs(groups).max(axis=2), numpy.float32(1e-4))
     factor = numpy.float32(448) / most
     codes = e4m3((groups * factor[..., None]).reshape(rows.shape))
@@ -292,7 +292,7 @@ def put_rows(rank, rows, dtype, world):
     if world.get("quantised"):
         codes, scales = quantised(rows.reshape(-1, world["hidden"]))
         rank["dispatched_hidden_states"] = ("F8_E4M3", codes.reshape(rows.shape))
-        rank["dispatched_scales"] = ("F32", scales.reshape(*rows.shape[:-1], -1))
+        rank["dispatched_scales"] = ("F32", scales.reshape(*rows.shape[:-1], scales.shape[1]))
         return
     rank["dispatched_hidden_states"] = (dtype, stored(rows, dtype))
 

@@ -181,7 +181,7 @@ class Zeros(Verifying):
         for backend, is_free in (("deepep_low_latency", False), ("deepep_high_throughput", False),
                                  ("allgather_reducescatter", True)):
             kind = "batched_experts" if backend == "deepep_low_latency" else "standard"
-            capture = made(5, backend=backend, format=kind, tokens=[3, 5], experts=8, top_k=2,
+            capture = made(5, backend=backend, format=kind, tokens=[3, 6], experts=8, top_k=2,
                            hidden=2048, masked=0)
             for rank in capture.ranks:
                 rank["expert_output"] = ("BF16", numpy.full_like(rank["expert_output"], 0x8000))

@@ -180,11 +180,36 @@ class Refused(Verifying):
                 self.refused(capture, f"bad.rank{rank}.safetensors", key)
 
     def test_batched_metadata(self):
-        for value, part in (("4", "5 to"), ("7", "x senders"), ("-1", "integer")):
+        for value, part in (("4", "5 to"), ("12", "x senders"), ("-1", "integer")):
             capture = made(1, **self.BATCHED)
             for rank in capture.ranks:
                 rank.metadata["max_num_tokens_per_rank"] = value
             self.refused(capture, "bad.rank0.safetensors", part)
+
+    def test_worlds_that_the_backend_cannot_have(self):
+        low = dict(backend="deepep_low_latency", format="batched_experts", tokens=[3, 4],
+                   experts=8, top_k=2, hidden=2048)
+        high = dict(backend="deepep_high_throughput", format="standard", tokens=[3, 4], experts=8,
+                    top_k=2, hidden=64)
+        cases = [
+            ({**high, "backend": "no_ep"}, "moves nothing between DP ranks and needs dp_size 1"),
+            ({**low, "backend": "pplx", "placement": "round_robin"}, "needs the placement linear"),
+            ({**low, "experts": 7}, "as many experts on every rank: 7 do not divide by 2"),
+            ({**low, "backend": "nixl_ep", "hidden": 96},
+             "sends rows of 2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192 columns, not of 96"),
+            ({**low, "hidden": 8448}, "at most 8192 columns, not 8448"),
+            ({**low, "dtype": "F16"}, "rows of bf16, not of f16"),
+            ({**low, "dtype": "F32"}, "rows of bf16, not of f32"),
+            ({**low, "experts": 24, "top_k": 12}, "at most top-11, not 12"),
+            ({**low, "tokens": [3, 1]}, "a multiple of 4, not 3 x 2"),
+            ({**low, "tokens": [512, 1], "hidden": 2048, "more_room": 0}, "at most 511 tokens"),
+            ({**high, "tokens": [1, 2, 3]}, "not on 3"),
+            ({**high, "dtype": "F16"}, "rows of bf16, not of f16"),
+            ({**high, "backend": "mori", "experts": 9}, "9 do not divide by 2"),
+            ({**high, "backend": "flashinfer_nvlink_one_sided", "dtype": "F32"},
+             "rows of bf16, not of f32")]
+        for world, part in cases:
+            self.refused(made(1, **world), "metadata 'backend' is ", part)
 
     def test_backends_that_cannot_be_judged(self):
         for name in ("deepep_v2", "skeleton"):
