@@ -108,7 +108,8 @@ float shortest_in(const Range& range) {
 
 }  // namespace
 
-float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due) {
+float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due,
+                    Count votes_min) {
   Range factors{-std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
   Count votes = 0;
   for (std::size_t i = 0; i < due.size(); ++i) {
@@ -118,7 +119,7 @@ float common_factor(const std::vector<Range>& arrived, const std::vector<Range>&
     if (factors.low > factors.high) return 0;
     ++votes;
   }
-  if (votes < 4 || votes * 4 < std::ssize(due)) return 0;
+  if (votes < votes_min || votes * 4 < std::ssize(due)) return 0;
   if (has(factors, 0) || has(factors, 1)) return 0;
   const float factor = shortest_in(factors);
   for (std::size_t i = 0; i < due.size(); ++i) {

@@ -35,9 +35,10 @@ struct Range {
 Range rounding_range(std::uint32_t bits, DType dtype);
 
 // The one factor that brings every due value into its arrived one's range, the shortest such
-// number; 0 if there is none, or where 1 is one. What is not finite on either side has no vote, and
-// at least a quarter of the columns must have one.
-float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due);
+// number; 0 if there is none, or where 1 is one. What is not finite on either side has no vote; at
+// least a quarter of the columns must have one, and at least that many.
+float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due,
+                    Count votes_min = 4);
 
 // "0.5 (0x3f00)"
 std::string value_text(std::uint32_t bits, DType dtype);

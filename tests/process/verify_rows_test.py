@@ -119,5 +119,109 @@ class Rows(Changed):
         self.assertEqual(finding["fault"], "value changed", finding["message"])
 
 
+class Labels(Changed):
+    """Ids, weights, scales and ranges: one sentence where one explains a whole row."""
+
+    def test_the_row_s_own_in_another_order(self):
+        for name in (HIGH_THROUGHPUT, ALL_GATHER):
+            for tensor, fault in (("dispatched_topk_ids", "id changed"),
+                                  ("dispatched_topk_weights", "weight changed")):
+                table = real()[name][1][tensor]
+                row = next(i for i, one in enumerate(table) if len(set(one.tolist())) == 4)
+                def change(table):
+                    table[row] = numpy.roll(table[row], 1)
+                finding, = self.findings(name, 1, tensor, change).values()
+                self.assertEqual((finding["row"], finding["fault"]), (row, fault))
+                self.assertEqual(finding["elements"], 4)
+                self.assertIn("the row's own in another order: that of choice 3 in slot 0, that "
+                              "of choice 0 in slot 1", finding["message"])
+
+    def test_an_id_out_of_range_and_one_of_another_choice(self):
+        ids = real()[ALL_GATHER][1]["dispatched_topk_ids"]
+        self.assertTrue((ids[3] >= 0).all())
+        for value, part in ((99, "out of range: ids are -1 to 31 here"),
+                            (-7, "out of range: ids are -1 to 31 here"),
+                            (int(ids[3, 2]), "the id of the token's choice 2"),
+                            (-1, f"the choice of expert {ids[3, 0]} is masked")):
+            def change(table):
+                table[3, 0] = value
+            finding, = self.findings(ALL_GATHER, 1, "dispatched_topk_ids", change).values()
+            self.assertEqual((finding["row"], finding["slot"], finding["fault"]),
+                             (3, 0, "id changed"))
+            self.assertIn(part, finding["message"])
+
+    def test_a_masked_choice_that_became_an_id(self):
+        for name in (HIGH_THROUGHPUT, ALL_GATHER):
+            capture = real()[name]
+            ids = capture[0]["dispatched_topk_ids"]
+            row, slot = next((int(r), int(s)) for r, s in zip(*numpy.nonzero(ids == -1)))
+            def change(table):
+                table[row, slot] = 0
+            finding, = self.findings(name, 0, "dispatched_topk_ids", change).values()
+            self.assertEqual((finding["row"], finding["slot"], finding["fault"]),
+                             (row, slot, "id changed"))
+            source, token = capture.due(0)[row]
+            expert = capture[source]["topk_ids"][token, slot]
+            self.assertIn("the token's choice is masked" if expert < 0 else
+                          f"the token's choice is expert {expert}, which is not one of rank 0's",
+                          finding["message"])
+
+    def test_weights_times_two(self):
+        for name in (HIGH_THROUGHPUT, ALL_GATHER):
+            weights = real()[name][1]["dispatched_topk_weights"]
+            row = next(i for i, one in enumerate(weights) if (one != 0).sum() > 1)
+            def all_of_them(table):
+                table[row] *= 2
+            finding, = self.findings(name, 1, "dispatched_topk_weights", all_of_them).values()
+            self.assertEqual((finding["row"], finding["fault"]), (row, "weight changed"))
+            self.assertIn("every weight of the row times 2", finding["message"])
+
+            def one_by_three(table):
+                table[row, int(numpy.flatnonzero(table[row])[0])] *= 3
+            finding, = self.findings(name, 1, "dispatched_topk_weights", one_by_three).values()
+            self.assertTrue(finding["message"].endswith(": times 3"), finding["message"])
+
+    def scales(self, change):
+        name = "deepep_low_latency-uneven-fp8"
+        capture = real()[name].with_own(0, "dispatched_scales")
+        expert = int(capture[0]["expert_num_tokens"].argmax())
+        row = capture[0]["dispatched_scales"][expert, 1]
+        row[:] = change(row)
+        judged, = self.verify([capture])
+        finding, = judged["findings"]
+        self.assertEqual((finding["fault"], finding["expert"], finding["slot"]),
+                         ("scale changed", expert, 1))
+        return finding
+
+    def test_scales_that_moved_or_all_changed(self):
+        for by in (1, 3, -2):
+            finding = self.scales(lambda row: numpy.roll(row, by))
+            self.assertIn(f"the row's scales moved by {by} groups", finding["message"])
+            self.assertGreater(finding["elements"], 10)
+        finding = self.scales(lambda row: row * numpy.float32(1.5))
+        self.assertIn("every scale of the row times 1.5", finding["message"])
+        self.assertEqual(finding["elements"], 16)
+
+    def test_a_source_s_range(self):
+        name = "deepep_low_latency-uneven"
+        ranges = real()[name][0]["source_range"]
+        expert, source = next((int(e), int(s)) for e, s in zip(*numpy.nonzero(
+            ranges & 0xFFFFFFFF == 0)) if (ranges[e] & 0xFFFFFFFF).any())
+        count = int((ranges[expert] & 0xFFFFFFFF).max())
+        for begin, is_right in ((0, True), (count, True), (count + 1, False)):
+            capture = real()[name].with_own(0, "source_range")
+            capture[0]["source_range"][expert, source] = begin << 32
+            judged, = self.verify([capture])
+            if is_right:
+                self.assertEqual(judged["findings"], [])
+                continue
+            finding, = judged["findings"]
+            self.assertEqual((finding["tensor"], finding["expert"], finding["source_rank"]),
+                             ("source_range", expert, source))
+            self.assertIsNone(finding["slot"])
+            self.assertIn(f"source rank {source}: begin {begin} count 0, expected begin 0 or "
+                          f"{count} count 0", finding["message"])
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0]])

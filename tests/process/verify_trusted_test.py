@@ -4,12 +4,15 @@ from it, and only there; files that are no capture are refused with the reason.
 """
 
 import json
+import shutil
 import struct
+import subprocess
 import sys
 import unittest
 
 import numpy
 from captures import floats, fma, made, quantised, stored
+from program import MOEBIUS
 from verify_made_test import WORLDS
 from verify_test import real
 from verifying import Verifying
@@ -240,6 +243,12 @@ class Refused(Verifying):
         capture[3]["surprise"] = ("F32", numpy.zeros(3, "<f4"))
         self.refused(capture, "bad.rank3.safetensors", "surprise", "nothing judges it")
 
+    def test_a_type_is_offered_once(self):
+        capture = made(1, **self.WORLD)
+        for rank in capture.ranks:
+            rank["expert_output"] = ("F16", rank["expert_output"].view("<f2"))
+        self.refused(capture, "expert_output is F16, it must be BF16 or F32")
+
     def test_files_that_are_cut_or_broken(self):
         whole = made(1, **self.WORLD)[1].data()
         header = struct.unpack("<Q", whole[:8])[0]
@@ -271,6 +280,14 @@ class Refused(Verifying):
         for tensor in ("hidden_states", "dispatched_hidden_states", "expert_output", "combined"):
             capture[2][tensor] = ("F16", capture[2][tensor].view("<f2"))
         self.refused(capture, "bad.rank2.safetensors", "f16", "bf16")
+
+    def test_the_project_s_data_is_not_needed(self):
+        shutil.copy(MOEBIUS, self.folder / "alone")
+        good = made(1, **self.WORLD).write(self.folder, "good")
+        ended = subprocess.run([self.folder / "alone", "verify", good], capture_output=True,
+                               text=True, timeout=60, cwd=self.folder)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertTrue(ended.stdout.startswith("PASS  good"), ended.stdout)
 
     def test_a_bad_one_does_not_hide_the_others(self):
         good = made(1, **self.WORLD).write(self.folder, "good")
