@@ -74,7 +74,8 @@ std::string weight_cause(const Judging& judging, const DueRow& due, const Choice
       std::bit_cast<std::uint32_t>(actual) ^ std::bit_cast<std::uint32_t>(choice.weight);
   const int count = std::popcount(bits);
   const float factor = factor_between({actual}, {choice.weight});
-  if (count > 1 && factor * 1000 == std::nearbyint(factor * 1000)) return text("times ", factor);
+  if (count > 1 && factor != 0 && factor * 1000 == std::nearbyint(factor * 1000))
+    return text("times ", factor);
   return text(count, count == 1 ? " bit differs" : " bits differ");
 }
 

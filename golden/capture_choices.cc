@@ -213,8 +213,16 @@ bool find_other_row(Judging& judging, std::size_t place, Count row, const LabelR
   const bool is_swapped = there == labels.expected[at];
   CaptureFinding finding = finding_of_row(judging, place, row, labels);
   if (!is_swapped && finding.elements < 2) return false;
-  finding.fault = is_swapped ? CaptureFault::row_swapped : CaptureFault::row_doubled;
-  finding.cause = text(is_swapped ? "swapped with those of row " : "those of row ", owner);
+  const bool is_home = there == labels.expected[static_cast<std::size_t>(owner)];
+  const bool is_moved =
+      !is_home && std::ranges::find(labels.actual, labels.expected[at]) != labels.actual.end();
+  finding.fault = is_swapped ? CaptureFault::row_swapped
+                  : is_moved ? CaptureFault::order_broken
+                             : CaptureFault::row_doubled;
+  finding.cause = text(is_swapped ? "swapped with those of row " : "those of row ", owner,
+                       is_moved  ? ": rows have changed places"
+                       : is_home ? ", which has them too"
+                                 : "");
   judging.result.findings.push_back(finding);
   return true;
 }

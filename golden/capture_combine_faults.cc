@@ -115,7 +115,8 @@ void name_combined(const WrongRow& row, CaptureFinding& finding) {
     finding.cause += text("; the row times ", factor);
     return;
   }
-  finding.cause += text("; none of the known faults explains it", deviation_text(row));
+  finding.cause +=
+      text("; none of the known faults explains it", likeness_text(row), deviation_text(row));
 }
 
 }  // namespace moe::golden

@@ -43,6 +43,7 @@ class EqualRows {
   explicit EqualRows(Judging& judging) : judging_(judging) {}
 
   void settle() {
+    if (!has_wrong_row()) return;
     find_groups();
     std::vector<std::size_t> wrong;
     for (std::size_t token = 0; token < tokens_.size(); ++token) {
@@ -65,6 +66,15 @@ class EqualRows {
   }
 
  private:
+  bool has_wrong_row() const {
+    for (int rank = 0; rank < judging_.capture.ep_size(); ++rank) {
+      for (Count row = 0; row < judging_.rank(rank).combined.rows; ++row) {
+        if (is_wrong(judging_, {rank, row})) return true;
+      }
+    }
+    return false;
+  }
+
   void find_groups() {
     for (std::size_t place = 0; place < judging_.places.size(); ++place) {
       const ArrivedRows rows = judging_.rows_at(place);

@@ -48,4 +48,8 @@ enum class OtherTokens { changed_places, any };
 // RETURNS whether the row is one.
 bool name_other_token(const WrongRow& row, OtherTokens which, CaptureFinding& finding);
 
+// Of a row that nothing makes: whose sum it holds in all of the wrong columns, or nearly
+// everywhere; empty if nobody's.
+std::string likeness_text(const WrongRow& row);
+
 }  // namespace moe::golden

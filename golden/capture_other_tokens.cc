@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "golden/capture_hypotheses.h"
+#include "golden/capture_values.h"
 #include "kernels/base/text.h"
 
 namespace moe::golden {
@@ -60,7 +61,43 @@ std::optional<DueRow> place_of_own(const WrongRow& row) {
   return place;
 }
 
+constexpr Count likened_max = 512;  // other tokens
+
+constexpr Count torn_min = 8;  // columns that cannot be another's by chance
+
+// Whether all of the wrong columns are what the sum makes.
+bool holds_there(const WrongRow& row, const Sum& sum) {
+  return std::ranges::all_of(row.columns, [&](Count column) {
+    return is_right(element_of(sum, column), bits_at(combined_of(row), row.token.row, column),
+                    sum.dtype);
+  });
+}
+
 }  // namespace
+
+std::string likeness_text(const WrongRow& row) {
+  const Count columns = combined_of(row).columns;
+  const Count few = columns / 4;
+  std::string words;
+  Count least = few + 1;
+  Count tried = 0;
+  for_others(row, [&](const DueRow& token) {
+    const DeclaredSum declared = declared_sum(row.judging, token);
+    if (!declared.is_whole || declared.sum.terms.empty()) return false;
+    if (std::ssize(row.columns) >= torn_min && holds_there(row, declared.sum)) {
+      words = text("; there it is the sum of ", row_text(token));
+      return true;
+    }
+    const auto wrong = wrong_columns(declared.sum, combined_of(row), row.token.row, least);
+    if (!wrong.empty() && std::ssize(wrong) < std::min(least, std::ssize(row.columns))) {
+      least = std::ssize(wrong);
+      words = text("; it is the sum of ", row_text(token), " but for ", least, " of ", columns,
+                   " elements, from column ", wrong.front(), " on");
+    }
+    return ++tried == likened_max;
+  });
+  return words;
+}
 
 bool name_other_token(const WrongRow& row, OtherTokens which, CaptureFinding& finding) {
   const std::optional<OtherSum> other = other_sum(row);

@@ -166,6 +166,29 @@ class Labels(Changed):
                           f"the token's choice is expert {expert}, which is not one of rank 0's",
                           finding["message"])
 
+    def test_rows_of_labels_that_only_changed_places(self):
+        for tensor in ("dispatched_topk_ids", "dispatched_topk_weights"):
+            table = real()[ALL_GATHER][1][tensor]
+            self.assertEqual(len({row.tobytes() for row in table[:3]}), 3)
+            def change(table):
+                table[:3] = numpy.roll(table[:3], 1, axis=0)
+            for row, finding in self.findings(ALL_GATHER, 1, tensor, change).items():
+                self.assertEqual(finding["fault"], "order broken")
+                self.assertIn(f"those of row {(row - 1) % 3}: rows have changed places",
+                              finding["message"])
+
+            def copy(table):
+                table[2] = table[5]
+            finding, = self.findings(ALL_GATHER, 1, tensor, copy).values()
+            self.assertEqual(finding["fault"], "row doubled")
+            self.assertIn("those of row 5, which has them too", finding["message"])
+
+    def test_a_weight_that_is_no_number(self):
+        def change(table):
+            table[3, 1] = numpy.nan
+        finding, = self.findings(ALL_GATHER, 1, "dispatched_topk_weights", change).values()
+        self.assertIn("bits differ", finding["message"])
+
     def test_weights_times_two(self):
         for name in (HIGH_THROUGHPUT, ALL_GATHER):
             weights = real()[name][1]["dispatched_topk_weights"]

@@ -154,6 +154,21 @@ class Places(Verifying):
             for word in ("doubled", "lost"):
                 self.assertNotIn(word, finding["message"])
 
+    def test_torn_and_nearly_another(self):
+        capture = real()[LOW_LATENCY].with_own(1, "combined")
+        table = capture[1]["combined"]
+        table[2, 512:1024] = table[3, 512:1024]
+        table[6] = table[5]
+        table[6, 77] ^= 1
+        judged, = self.verify([capture])
+        torn, near = judged["findings"]
+        self.assertEqual((torn["row"], near["row"]), (2, 6))
+        for finding, part in ((torn, "; there it is the sum of row 3 of rank 1;"),
+                              (near, "; it is the sum of row 5 of rank 1 but for 1 of 2048 "
+                                     "elements, from column 77 on;")):
+            self.assertEqual(finding["fault"], "value changed")
+            self.assertIn("none of the known faults explains it" + part, finding["message"])
+
     def test_two_swapped(self):
         for row, finding in self.findings([0, 5, 2, 3, 4, 1, 6, 7, 8]).items():
             self.assertEqual(finding["fault"], "row swapped")
