@@ -30,8 +30,9 @@ std::string cause_of_all(std::span<const float> scales, std::span<const float> e
     const Count last = std::ssize(scales) - by;
     if (std::equal(scales.begin() + by, scales.end(), expected.begin()) &&
         std::equal(scales.begin(), scales.begin() + by, expected.begin() + last)) {
-      return last < by ? text("the row's scales moved by ", -last, " groups")
-                       : text("the row's scales moved by ", by, " groups");
+      const Count moved = last < by ? -last : by;
+      return text("the row's scales moved by ", moved,
+                  moved == 1 || moved == -1 ? " group" : " groups");
     }
   }
   std::vector<Range> arrived;

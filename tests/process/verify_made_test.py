@@ -163,6 +163,16 @@ class MadeCaptures(Verifying):
                          for one in judged["findings"]]
                 self.assertEqual(found, [("combined", 1, row, 7, 1)], name)
 
+    def test_rows_that_no_ep_gathered_are_not_due(self):
+        world = dict(backend="no_ep", format=STANDARD, tokens=[3, 4], tp=2, experts=4, top_k=2,
+                     hidden=64)
+        judged, = self.verify([made(1, **world)])
+        found = {(one["rank"], one["source_rank"]) for one in judged["findings"]
+                 if one["tensor"] == "dispatched_hidden_states"}
+        self.assertEqual(found, {(0, 1), (1, 0)})
+        self.assertEqual({one["fault"] for one in judged["findings"]},
+                         {"row not due here", "value changed"})
+
     def test_a_scaled_sum_is_named_although_it_holds_what_is_no_number(self):
         capture = made(4, **WORLDS["naive in f32"])
         total = capture[1]["combined"]

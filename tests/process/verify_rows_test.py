@@ -219,7 +219,8 @@ class Labels(Changed):
     def test_scales_that_moved_or_all_changed(self):
         for by in (1, 3, -2):
             finding = self.scales(lambda row: numpy.roll(row, by))
-            self.assertIn(f"the row's scales moved by {by} groups", finding["message"])
+            groups = "group" if by == 1 else "groups"
+            self.assertIn(f"the row's scales moved by {by} {groups}", finding["message"])
             self.assertGreater(finding["elements"], 10)
         finding = self.scales(lambda row: row * numpy.float32(1.5))
         self.assertIn("every scale of the row times 1.5", finding["message"])
