@@ -52,6 +52,7 @@ struct CaptureContract {
   bool may_pad = false;        // rows without an id may stand between those that arrived
   bool sums_in_any_order = false;      // a collective that promises no order of additions
   bool gathers_over_dp = false;        // TP peers that hold the same rows gather apart
+  bool moves_nothing = false;          // each rank keeps its own rows, TP peers' sums are partial
   bool tp_peers_send_once = false;     // of TP peers that hold the same rows one sends
   bool has_capacity_per_peer = false;  // an expert's capacity is M times the number of senders
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "golden/capture_choice_faults.h"
 #include "golden/capture_judging.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
@@ -22,13 +23,6 @@ enum class ForeignWeight { zero, as_given };
 struct Conventions {
   ForeignId id = ForeignId::minus_one;
   ForeignWeight weight = ForeignWeight::zero;
-};
-
-struct Choice {
-  int expert = -1;
-  bool is_local = false;
-  std::int64_t id = 0;
-  float weight = 0;
 };
 
 class Choices {
@@ -82,10 +76,6 @@ float weight_at(const Judging& judging, const Place& place, Count row, int slot)
       .dispatched_topk_weights[static_cast<std::size_t>(row * judging.capture.top_k + slot)];
 }
 
-bool is_same(float one, float other) {
-  return std::bit_cast<std::uint32_t>(one) == std::bit_cast<std::uint32_t>(other);
-}
-
 // Calls look(place, row, due, slot) for every choice of every row that arrived.
 template <typename Look>
 void for_choices(const Judging& judging, Look&& look) {
@@ -134,10 +124,10 @@ Conventions conventions_of(const Judging& judging) {
   return possible[static_cast<std::size_t>(std::ranges::max_element(kept) - kept.begin())];
 }
 
-// A whole row of labels as it stands in the capture, and as it should.
-using Labels = std::vector<std::string>;
-
+// Labels as they stand in the capture, and as they should.
 struct LabelRows {
+  const char* tensor = "";
+  CaptureFault fault = CaptureFault::id_changed;
   std::vector<Labels> actual;
   std::vector<Labels> expected;
 };
@@ -156,65 +146,34 @@ Count owner_of_labels(const LabelRows& labels, Count row) {
   return owner;
 }
 
-std::string id_cause(const Judging& judging, const Place& place, const Choice& choice,
-                     std::int64_t actual) {
-  const std::int64_t distance = actual - choice.id;
-  const bool is_local = judging.capture.id_space == IdSpace::local;
-  if (choice.is_local && is_local && actual == choice.expert) return "the global id, not the local";
-  if (choice.is_local && !is_local &&
-      actual == judging.experts.local_of[static_cast<std::size_t>(choice.expert)]) {
-    return "the local id, not the global";
-  }
-  if (distance == 1 || distance == -1) return text("shifted by ", distance);
-  if (actual == -1) return text("the choice of expert ", choice.expert, " is masked");
-  if (!choice.is_local) {
-    return text("the choice is not one of rank ", place.rank, "'s experts");
-  }
-  return text("another expert than the token's choice, ", choice.expert);
-}
-
 bool is_shift(const std::string& cause) {
   return cause.starts_with("shifted") || cause.starts_with("the global") ||
          cause.starts_with("the local");
 }
 
-std::string weight_cause(const Judging& judging, const DueRow& due, const Choice& choice,
-                         float actual) {
-  if (!choice.is_local && choice.weight == 0) {
-    return "the choice of another rank's expert must weigh nothing here";
-  }
-  if (actual == 0) return "the weight is lost";
-  if (is_same(actual, 1)) return "the weight is 1: never applied, or lost";
-  if (is_same(actual, choice.weight * choice.weight)) return "the weight twice";
-  for (int slot = 0; slot < judging.capture.top_k; ++slot) {
-    const auto given = static_cast<std::size_t>(due.row * judging.capture.top_k + slot);
-    if (is_same(actual, judging.rank(due.source).topk_weights[given])) {
-      return text("the weight of the token's choice ", slot);
-    }
-  }
-  const std::uint32_t bits =
-      std::bit_cast<std::uint32_t>(actual) ^ std::bit_cast<std::uint32_t>(choice.weight);
-  const int count = std::popcount(bits);
-  return text(count, count == 1 ? " bit differs" : " bits differ");
-}
+struct ExpectedChoice {
+  int slot = 0;
+  Choice choice;
+  std::span<const std::string> row_ids;  // of all the row's choices
+};
 
 void find_id(Judging& judging, const Place& place, Count row, const DueRow& due,
-             const std::pair<int, Choice>& at) {
-  const auto& [slot, choice] = at;
+             const ExpectedChoice& at) {
+  const auto& [slot, choice, row_ids] = at;
   const std::int64_t actual = id_at(judging, place, row, slot);
   if (actual == choice.id) return;
   CaptureFinding finding = finding_at(place, row, &due, ids_tensor);
   finding.slot = slot;
   finding.value = text(actual);
   finding.expected = text(choice.id);
-  finding.cause = id_cause(judging, place, choice, actual);
+  finding.cause = id_cause(judging, place, choice, actual, row_ids);
   finding.fault = is_shift(finding.cause) ? CaptureFault::id_shifted : CaptureFault::id_changed;
   judging.result.findings.push_back(finding);
 }
 
 void find_weight(Judging& judging, const Place& place, Count row, const DueRow& due,
-                 const std::pair<int, Choice>& at) {
-  const auto& [slot, choice] = at;
+                 const ExpectedChoice& at) {
+  const auto& [slot, choice, row_ids] = at;
   const float actual = weight_at(judging, place, row, slot);
   if (is_same(actual, choice.weight)) return;
   CaptureFinding finding = finding_at(place, row, &due, weights_tensor);
@@ -226,39 +185,68 @@ void find_weight(Judging& judging, const Place& place, Count row, const DueRow& 
   judging.result.findings.push_back(finding);
 }
 
+// Of all the row's labels that differ, at the first of them. REQUIRES that one does.
+CaptureFinding finding_of_row(const Judging& judging, std::size_t place, Count row,
+                              const LabelRows& labels) {
+  const Labels& actual = labels.actual[static_cast<std::size_t>(row)];
+  const Labels& expected = labels.expected[static_cast<std::size_t>(row)];
+  CaptureFinding finding =
+      finding_at(judging.places[place], row, judging.due_at(place, row), labels.tensor);
+  finding.fault = labels.fault;
+  finding.elements = 0;
+  for (std::size_t slot = 0; slot < actual.size(); ++slot) {
+    if (actual[slot] == expected[slot] || finding.elements++ > 0) continue;
+    finding.slot = static_cast<Count>(slot);
+    finding.value = actual[slot];
+    finding.expected = expected[slot];
+  }
+  return finding;
+}
+
 // A row whose labels are all another row's: one finding. RETURNS whether it was one.
-bool find_other_row(Judging& judging, std::size_t place, Count row, const LabelRows& labels,
-                    const char* tensor) {
+bool find_other_row(Judging& judging, std::size_t place, Count row, const LabelRows& labels) {
   const auto at = static_cast<std::size_t>(row);
   if (labels.actual[at] == labels.expected[at]) return false;
   const Count owner = owner_of_labels(labels, row);
   if (owner < 0) return false;
   const Labels& there = labels.actual[static_cast<std::size_t>(owner)];
   const bool is_swapped = there == labels.expected[at];
-  Count differing = 0;
-  Count first = -1;
-  for (std::size_t slot = 0; slot < labels.actual[at].size(); ++slot) {
-    if (labels.actual[at][slot] == labels.expected[at][slot]) continue;
-    ++differing;
-    if (first < 0) first = static_cast<Count>(slot);
-  }
-  if (!is_swapped && differing < 2) return false;
-  CaptureFinding finding =
-      finding_at(judging.places[place], row, judging.due_at(place, row), tensor);
-  finding.fault = is_swapped ? CaptureFault::row_swapped : CaptureFault::row_doubled;
-  finding.slot = first;
-  finding.elements = differing;
-  finding.value = labels.actual[at][static_cast<std::size_t>(first)];
-  finding.expected = labels.expected[at][static_cast<std::size_t>(first)];
-  finding.cause = text(is_swapped ? "swapped with those of row " : "those of row ", owner);
+  CaptureFinding finding = finding_of_row(judging, place, row, labels);
+  if (!is_swapped && finding.elements < 2) return false;
+  const bool is_home = there == labels.expected[static_cast<std::size_t>(owner)];
+  const bool is_moved =
+      !is_home && std::ranges::find(labels.actual, labels.expected[at]) != labels.actual.end();
+  finding.fault = is_swapped ? CaptureFault::row_swapped
+                  : is_moved ? CaptureFault::order_broken
+                             : CaptureFault::row_doubled;
+  finding.cause = text(is_swapped ? "swapped with those of row " : "those of row ", owner,
+                       is_moved  ? ": rows have changed places"
+                       : is_home ? ", which has them too"
+                                 : "");
   judging.result.findings.push_back(finding);
   return true;
 }
 
 struct PlaceLabels {
-  LabelRows ids;
-  LabelRows weights;
+  LabelRows ids = {.tensor = ids_tensor, .fault = CaptureFault::id_changed};
+  LabelRows weights = {.tensor = weights_tensor, .fault = CaptureFault::weight_changed};
 };
+
+// The row's labels, explained together: another row's, its own in another order, or all weights
+// times a constant. RETURNS whether they were, with one finding.
+bool find_row(Judging& judging, std::size_t place, Count row, const LabelRows& labels,
+              const std::string& scaled) {
+  const Labels& actual = labels.actual[static_cast<std::size_t>(row)];
+  const Labels& expected = labels.expected[static_cast<std::size_t>(row)];
+  if (actual == expected) return false;
+  if (find_other_row(judging, place, row, labels)) return true;
+  const std::string order = order_text(actual, expected);
+  if (order.empty() && scaled.empty()) return false;
+  CaptureFinding finding = finding_of_row(judging, place, row, labels);
+  finding.cause = order.empty() ? scaled : text("the row's own in another order: ", order);
+  judging.result.findings.push_back(finding);
+  return true;
+}
 
 PlaceLabels labels_of(const Judging& judging, std::size_t at, Conventions conventions) {
   const Choices choices(judging, at);
@@ -294,13 +282,21 @@ void judge_choices(Judging& judging) {
     for (Count row = 0; row < place.size; ++row) {
       const DueRow* due = judging.due_at(at, row);
       if (due == nullptr) continue;
-      const bool has_other_ids = find_other_row(judging, at, row, labels.ids, ids_tensor);
-      const bool has_other_weights =
-          find_other_row(judging, at, row, labels.weights, weights_tensor);
+      std::vector<ExpectedChoice> expected;
+      std::vector<float> weights;
+      std::vector<float> due_weights;
       for (int slot = 0; slot < judging.capture.top_k; ++slot) {
-        const std::pair<int, Choice> choice{slot, choices.expected(*due, slot, conventions)};
-        if (!has_other_ids) find_id(judging, place, row, *due, choice);
-        if (!has_other_weights) find_weight(judging, place, row, *due, choice);
+        expected.push_back({slot, choices.expected(*due, slot, conventions),
+                            labels.ids.expected[static_cast<std::size_t>(row)]});
+        weights.push_back(weight_at(judging, place, row, slot));
+        due_weights.push_back(expected.back().choice.weight);
+      }
+      const bool has_ids = find_row(judging, at, row, labels.ids, "");
+      const bool has_weights =
+          find_row(judging, at, row, labels.weights, scaled_text(weights, due_weights));
+      for (const ExpectedChoice& choice : expected) {
+        if (!has_ids) find_id(judging, place, row, *due, choice);
+        if (!has_weights) find_weight(judging, place, row, *due, choice);
       }
     }
   }

@@ -100,7 +100,9 @@ DeclaredSum declared_sum(const Judging& judging, DueRow token) {
 }
 
 SumElement element_of(const Sum& sum, Count column) {
-  SumElement element{.has_free_zero_sign = !sum.terms.empty()};
+  // Declared sums begin at +0, so that terms of -0 make +0. A collective may add them to each
+  // other, as NCCL does (-0), or to a +0, as ours do.
+  SumElement element{.has_free_zero_sign = sum.reduction.in_any_order && !sum.terms.empty()};
   Count num_nonzero = 0;
   for (std::size_t i = 0; i < sum.terms.size(); ++i) {
     const Term& term = sum.terms[sum.reduction.is_reversed ? sum.terms.size() - 1 - i : i];

@@ -52,7 +52,7 @@ struct SumElement {
   double bound = 0;
   double exact = 0;
   double magnitude = 0;             // the sum of absolute terms
-  bool has_free_zero_sign = false;  // every term is -0
+  bool has_free_zero_sign = false;  // every term is -0, and nobody says what a sum begins at
 };
 SumElement element_of(const Sum& sum, Count column);
 

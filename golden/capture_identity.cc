@@ -79,14 +79,12 @@ bool choices_claim(const Judging& judging, const Place& place, Count slot, const
   return true;
 }
 
-// Slots that hold another row of this place than their labels say.
+// Slots that stand for another row of this place than their labels say.
 std::vector<Count> contradicted_slots(const Judging& judging, std::size_t place) {
   std::vector<Count> slots;
   for (Count slot = 0; slot < judging.places[place].size; ++slot) {
     const DueRow* due = judging.due_at(place, slot);
-    if (due == nullptr || !judging.arrivals[place].is_whole[static_cast<std::size_t>(slot)])
-      continue;
-    if (!labels_claim(judging, place, slot, *due)) slots.push_back(slot);
+    if (due != nullptr && !labels_claim(judging, place, slot, *due)) slots.push_back(slot);
   }
   return slots;
 }
@@ -108,7 +106,10 @@ std::optional<Arrival> labelled_arrival(const Judging& judging, std::size_t plac
     if (claimed == dues.end()) return std::nullopt;
     arrival.due_of[static_cast<std::size_t>(slot)] = *claimed;
     arrival.slot_of[static_cast<std::size_t>(*claimed)] = slot;
-    arrival.is_whole[static_cast<std::size_t>(slot)] = false;
+    const DueRow& row = judging.places[place].due[static_cast<std::size_t>(*claimed)];
+    const ArrivedRows rows = judging.rows_at(place);
+    arrival.is_whole[static_cast<std::size_t>(slot)] =
+        key_of(rows.content(slot)) == key_of(rows.content_of(row));
     dues.erase(claimed);
   }
   return arrival;
@@ -184,6 +185,7 @@ void settle(Judging& judging) {
     if (slots.size() >= 2) settle_labels(judging, place, slots);
     has_labels &= judging.rank(judging.places[place].rank).source_row.has_value();
   }
+  settle_equal_rows(judging);
   if (has_labels || judging.capture.contract.delivery != Delivery::experts) return;
   const WrongTokens tokens = wrong_tokens(judging);
   for (std::size_t place = 0; place < judging.places.size(); ++place) {

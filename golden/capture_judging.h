@@ -55,6 +55,9 @@ std::string row_text(const DueRow& row);
 // any, else ids and weights of the choices that this rank owns.
 bool labels_claim(const Judging& judging, std::size_t place, Count slot, const DueRow& due);
 
+// Gives slots with equal contents to the rows whose sums they make.
+void settle_equal_rows(Judging& judging);
+
 Locations locations_of(const Judging& judging);
 
 void judge_inputs(Judging& judging);    // ids that no router gives

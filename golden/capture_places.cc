@@ -62,6 +62,7 @@ bool gathers_in_columns(const Capture& capture) {
 }
 
 std::vector<int> sources_of(const Capture& capture, int rank, bool in_columns) {
+  if (capture.contract.moves_nothing) return {rank};
   if (in_columns) return column_of(capture, rank);
   std::vector<int> ranks;
   for (const int source : all_ranks(capture)) {

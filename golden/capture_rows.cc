@@ -1,13 +1,9 @@
-// Whether the rows that arrived are those that were due, and what happened to those that are not:
-// each likely fault is tried against the data.
+// Whether the rows that arrived are those that were due; runs of rows that moved together are one
+// finding.
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
-#include <map>
 
-#include "golden/capture_judging.h"
-#include "golden/capture_quantiser.h"
+#include "golden/capture_rows.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
 
@@ -15,16 +11,6 @@ namespace moe::golden {
 namespace {
 
 constexpr const char* rows_tensor = "dispatched_hidden_states";
-
-constexpr Count likened_max = 100;  // findings, before rows are no more compared with all others
-
-struct SlotAt {
-  std::size_t place = 0;
-  Count slot = 0;
-};
-
-// Slots that hold another content than the row they stand for, by the content that is due there.
-using DamagedSlots = std::map<std::string_view, std::vector<SlotAt>>;
 
 DamagedSlots damaged_slots(const Judging& judging) {
   DamagedSlots damaged;
@@ -38,174 +24,6 @@ DamagedSlots damaged_slots(const Judging& judging) {
     }
   }
   return damaged;
-}
-
-std::string place_text(const Place& place, Count slot) {
-  if (place.local_expert < 0) return text("row ", slot, " of rank ", place.rank);
-  return text("slot ", slot, " of rank ", place.rank, "'s expert ", place.local_expert);
-}
-
-// Columns whose bits differ.
-std::vector<Count> differing_columns(const CapturedRows& one, Count row, const CapturedRows& other,
-                                     Count other_row) {
-  std::vector<Count> columns;
-  for (Count column = 0; column < one.columns; ++column) {
-    if (bits_at(one, row, column) != bits_at(other, other_row, column)) columns.push_back(column);
-  }
-  return columns;
-}
-
-// One damaged slot: where it is, what is in it and what should be.
-struct DamagedRow {
-  const Judging& judging;
-  SlotAt at;
-  const Place& place;
-  const CapturedRows& arrived;
-  Count arrived_row;
-  const DueRow& due;
-  const CapturedRows& shipped;
-};
-
-bool is_all(const DamagedRow& row, bool (*test)(float)) {
-  return std::ranges::all_of(floats_of(row.arrived, row.arrived_row), test);
-}
-
-// A content that some rank did send: swapped, doubled, or gone astray.
-void name_known_row(const DamagedRow& row, const std::vector<DueRow>& known,
-                    const DamagedSlots& damaged, CaptureFinding& finding) {
-  const auto content = row.arrived.row(row.arrived_row);
-  const ArrivedRows here = row.judging.rows_at(row.at.place);
-  const auto wanted_elsewhere = damaged.find(key_of(content));
-  if (wanted_elsewhere != damaged.end()) {
-    for (const SlotAt& other : wanted_elsewhere->second) {
-      const ArrivedRows there = row.judging.rows_at(other.place);
-      if (key_of(there.content(other.slot)) != key_of(here.content_of(row.due))) continue;
-      finding.fault = CaptureFault::row_swapped;
-      finding.cause = text("holds what is due in ", place_text(there.place, other.slot),
-                           ", which holds this one's: the two are swapped");
-      return;
-    }
-  }
-  const DueRow& found = known.front();
-  const std::string holds = text("holds ", row_text(found), " whole, where ", row_text(row.due));
-  for (const DueRow& one : known) {
-    if (!is_due_in(row.place, one)) continue;
-    finding.fault = CaptureFault::row_doubled;
-    finding.cause = text("holds ", row_text(one),
-                         ", which is due in another slot here: that row "
-                         "is doubled, ",
-                         row_text(row.due), " is lost");
-    return;
-  }
-  const bool has_number = std::ranges::any_of(known, [&](const DueRow& one) {
-    return one.row == row.due.row && one.source != row.due.source;
-  });
-  finding.fault = has_number || found.source != row.due.source ? CaptureFault::row_from_wrong_rank
-                                                               : CaptureFault::row_not_due;
-  finding.cause = text(holds, " is due: ",
-                       has_number ? "the right number from the wrong rank"
-                                  : "a token that did not choose this place");
-}
-
-// The sent row that agrees with the damaged one in most columns.
-struct Likeness {
-  DueRow row;
-  Count equal = -1;
-};
-
-Likeness most_alike(const DamagedRow& row) {
-  Likeness best;
-  for (int rank = 0; rank < std::ssize(row.judging.shipped); ++rank) {
-    const CapturedRows& rows = row.judging.shipped[static_cast<std::size_t>(rank)].rows;
-    for (Count other = 0; other < rows.rows; ++other) {
-      const Count equal =
-          rows.columns - std::ssize(differing_columns(row.arrived, row.arrived_row, rows, other));
-      if (equal > best.equal) best = {{rank, other}, equal};
-    }
-  }
-  return best;
-}
-
-// By how many columns the row moved; 0 if it did not.
-Count column_shift(const DamagedRow& row) {
-  const Count columns = row.arrived.columns;
-  for (const Count shift : {1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64, 128, -128}) {
-    if (std::abs(shift) * 2 > columns) continue;
-    Count equal = 0;
-    for (Count column = 0; column < columns; ++column) {
-      const Count from = (column - shift + columns) % columns;
-      equal += static_cast<Count>(bits_at(row.arrived, row.arrived_row, column) ==
-                                  bits_at(row.shipped, row.due.row, from));
-    }
-    if (equal >= columns - std::abs(shift)) return shift;
-  }
-  return 0;
-}
-
-// The way in which a row was quantised, if it is another than the declared one.
-const char* other_quantiser(const DamagedRow& row) {
-  if (row.shipped.dtype != DType::f8e4m3) return nullptr;
-  const std::vector<float> values =
-      floats_of(row.judging.rank(row.due.source).hidden_states, row.due.row);
-  for (const auto& [form, name] :
-       {std::pair(QuantiserForm::division, "codes of x / scale, not of x times 448 / amax"),
-        std::pair(QuantiserForm::power_of_two, "codes under scales rounded up to powers of two")}) {
-    const QuantisedRow other = quantised_block128(values, form);
-    if (key_of(other.codes) == key_of(row.arrived.row(row.arrived_row))) return name;
-  }
-  return nullptr;
-}
-
-std::string few_columns_text(const DamagedRow& row, const std::vector<Count>& columns) {
-  int bits = 0;
-  for (const Count column : columns) {
-    bits += std::popcount(bits_at(row.arrived, row.arrived_row, column) ^
-                          bits_at(row.shipped, row.due.row, column));
-  }
-  if (columns.size() == 1) return text("one element, ", bits, bits == 1 ? " bit" : " bits");
-  return text(columns.size(), " elements, columns ", columns.front(), " to ", columns.back(), ", ",
-              bits, " bits");
-}
-
-// What happened to a row that is nobody's as it is.
-void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
-                      CaptureFinding& finding) {
-  const bool has_many = std::ssize(columns) * 4 > row.arrived.columns;
-  finding.fault = CaptureFault::value_changed;
-  finding.cause = few_columns_text(row, columns);
-  if (columns.size() == 1) return;
-  if (is_all(row, [](float value) { return value == 0; }) ||
-      is_all(row, [](float value) { return std::isnan(value); })) {
-    finding.fault = CaptureFault::row_unwritten;
-    finding.cause = "every element is the same zero or NaN: the row was never written";
-    return;
-  }
-  if (const char* quantiser = other_quantiser(row)) {
-    finding.fault = CaptureFault::quantiser_differs;
-    finding.cause = quantiser;
-    return;
-  }
-  if (!has_many) return;
-  const float factor =
-      common_factor(floats_of(row.arrived, row.arrived_row), floats_of(row.shipped, row.due.row));
-  if (factor != 0) {
-    finding.fault = CaptureFault::row_scaled;
-    finding.cause = text("the row times ", factor);
-    return;
-  }
-  if (const Count shift = column_shift(row)) {
-    finding.fault = CaptureFault::row_shifted;
-    finding.cause = text("the row moved by ", shift, " columns");
-    return;
-  }
-  finding.cause += "; no rank sent such a row: stale, torn or overwritten";
-  if (std::ssize(row.judging.result.findings) > likened_max) return;
-  const Likeness alike = most_alike(row);
-  if (alike.equal * 2 > row.arrived.columns) {
-    finding.fault = CaptureFault::row_not_due;
-    finding.cause = text("agrees with ", row_text(alike.row), " in ", alike.equal, " of ",
-                         row.arrived.columns, " columns: torn, stale, or damaged too");
-  }
 }
 
 void judge_row(Judging& judging, SlotAt at, const DamagedSlots& damaged) {
@@ -226,12 +44,7 @@ void judge_row(Judging& judging, SlotAt at, const DamagedSlots& damaged) {
   finding.value =
       value_text(bits_at(row.arrived, row.arrived_row, finding.column), row.arrived.dtype);
   finding.expected = value_text(bits_at(row.shipped, due.row, finding.column), row.shipped.dtype);
-  const auto known = judging.index.find(key_of(row.arrived.row(row.arrived_row)));
-  if (known != judging.index.end()) {
-    name_known_row(row, known->second, damaged, finding);
-  } else {
-    name_unknown_row(row, columns, finding);
-  }
+  name_row(row, damaged, columns, finding);
   judging.result.findings.push_back(finding);
 }
 
@@ -292,6 +105,30 @@ bool is_permutation(const Judging& judging, SlotAt begin, Count end) {
   return held == due;
 }
 
+struct Run {
+  std::size_t place = 0;
+  Count begin = 0;
+  Count end = 0;
+};
+
+// Slots whose rows are each the one before (by 1) or after (by -1).
+void name_moved_run(const Judging& judging, const Run& run, Count by, CaptureFinding& finding) {
+  const ArrivedRows rows = judging.rows_at(run.place);
+  const Count last = run.end - 1;
+  const DueRow& pushed_out = *judging.due_at(run.place, by > 0 ? last : run.begin);
+  const DueRow& let_in = *judging.due_at(run.place, by > 0 ? run.begin - 1 : run.end);
+  const bool is_doubled = surplus_of(rows, key_of(rows.content_of(let_in))) > 0;
+  const bool is_lost = surplus_of(rows, key_of(rows.content_of(pushed_out))) < 0;
+  finding.fault = is_doubled && by > 0 ? CaptureFault::row_doubled
+                  : is_lost            ? CaptureFault::row_lost
+                  : is_doubled         ? CaptureFault::row_doubled
+                                       : CaptureFault::order_broken;
+  finding.cause = text("rows ", run.begin, " to ", last, " are each the one ",
+                       by > 0 ? "before: " : "after: ", row_text(pushed_out),
+                       is_lost ? " is lost" : " stands elsewhere",
+                       is_doubled ? text(", ", row_text(let_in), " stands twice") : "");
+}
+
 // A run of slots whose rows are each other's, or their neighbours': one finding for all of it.
 // RETURNS the first slot after it, or begin where there is no such run.
 Count judge_run(Judging& judging, SlotAt begin, Count end) {
@@ -317,17 +154,10 @@ Count judge_run(Judging& judging, SlotAt begin, Count end) {
     Count stop = begin.slot;
     while (stop < end && is_moved(stop, by)) ++stop;
     if (stop - begin.slot < 2) continue;
-    const Count last = stop - 1;
     CaptureFinding finding =
         finding_at(rows.place, begin.slot, judging.due_at(begin.place, begin.slot), rows_tensor);
-    finding.fault = by > 0 ? CaptureFault::row_doubled : CaptureFault::row_lost;
+    name_moved_run(judging, {begin.place, begin.slot, stop}, by, finding);
     finding.elements = stop - begin.slot;
-    finding.cause = by > 0 ? text("rows ", begin.slot, " to ", last, " are each the one before: ",
-                                  row_text(*judging.due_at(begin.place, begin.slot - 1)),
-                                  " stands twice, or another row was put before, and ",
-                                  row_text(*judging.due_at(begin.place, last)), " is lost")
-                           : text("rows ", begin.slot, " to ", last, " are each the one after: ",
-                                  row_text(*judging.due_at(begin.place, begin.slot)), " is lost");
     judging.result.findings.push_back(finding);
     return stop;
   }

@@ -24,6 +24,29 @@ std::optional<DueRow> owner_of_scales(const Judging& judging, std::span<const fl
   return std::nullopt;
 }
 
+// What one sentence says of all scales of a slot, or nothing.
+std::string cause_of_all(std::span<const float> scales, std::span<const float> expected) {
+  for (Count by = 1; by < std::ssize(scales); ++by) {
+    const Count last = std::ssize(scales) - by;
+    if (std::equal(scales.begin() + by, scales.end(), expected.begin()) &&
+        std::equal(scales.begin(), scales.begin() + by, expected.begin() + last)) {
+      const Count moved = last < by ? -last : by;
+      return text("the row's scales moved by ", moved,
+                  moved == 1 || moved == -1 ? " group" : " groups");
+    }
+  }
+  std::vector<Range> arrived;
+  std::vector<Range> due;
+  for (std::size_t group = 0; group < scales.size(); ++group) {
+    arrived.push_back(rounding_range(std::bit_cast<std::uint32_t>(scales[group]), DType::f32));
+    const auto value = static_cast<double>(expected[group]);
+    due.push_back({value, value});
+  }
+  const bool has_factor = std::ranges::none_of(scales, [](float one) { return one == 0; });
+  const float factor = has_factor ? common_factor(arrived, due) : 0;
+  return factor == 0 ? "" : text("every scale of the row times ", factor);
+}
+
 void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
   const Place& place = judging.places[at];
   const DueRow& due = *judging.due_at(at, slot);
@@ -46,6 +69,8 @@ void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
                              key_of(rows.content(slot)) == key_of(rows.content_of(*owner)) &&
                              !judging.arrivals[at].is_whole[static_cast<std::size_t>(slot)];
   if (came_with_row) return;
+  const std::string of_all =
+      owner ? text("these are the scales of ", row_text(*owner)) : cause_of_all(scales, expected);
   for (std::size_t group = first; group < scales.size(); ++group) {
     if (is_right(group)) continue;
     CaptureFinding finding = finding_at(place, slot, &due, "dispatched_scales");
@@ -53,10 +78,12 @@ void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
     finding.column = static_cast<Count>(group);
     finding.value = value_text(scales[group]);
     finding.expected = value_text(expected[group]);
-    finding.cause = owner ? text("these are the scales of ", row_text(*owner))
-                          : text("times ", scales[group] / expected[group]);
+    finding.cause = of_all.empty() ? text("times ", scales[group] / expected[group]) : of_all;
+    for (std::size_t other = group + 1; other < scales.size() && !of_all.empty(); ++other) {
+      finding.elements += static_cast<Count>(!is_right(other));
+    }
     judging.result.findings.push_back(finding);
-    if (owner) return;
+    if (!of_all.empty()) return;
   }
 }
 

@@ -2,6 +2,7 @@
 // from.
 
 #include <algorithm>
+#include <set>
 
 #include "golden/capture_judging.h"
 #include "kernels/base/text.h"
@@ -131,11 +132,20 @@ std::string range_text(std::int64_t range) {
   return text("begin ", range >> 32, " count ", range & count_mask);
 }
 
-// A source without rows has begun where another's block begins or ends.
-bool is_edge(const std::vector<Block>& blocks, Count begin) {
-  return begin == 0 || std::ranges::any_of(blocks, [&](const Block& block) {
-           return block.count > 0 && (block.begin == begin || block.end == begin);
-         });
+// A source without rows has begun at 0 or where another's block begins or ends.
+std::set<Count> edges_of(const std::vector<Block>& blocks) {
+  std::set<Count> edges = {0};
+  for (const Block& block : blocks) {
+    if (block.count > 0) edges.insert({block.begin, block.end});
+  }
+  return edges;
+}
+
+// What a source's range may be. A source of which nothing arrived may begin at any edge.
+std::string due_range_text(const std::vector<Block>& blocks, int source, Count due) {
+  const Block& block = blocks[static_cast<std::size_t>(source)];
+  if (block.count > 0) return range_text((block.begin << 32) | due);
+  return text("begin ", joined(edges_of(blocks), " or "), " count ", due);
 }
 
 void find_range(Judging& judging, const Place& place, const std::vector<Block>& blocks, int source,
@@ -145,18 +155,19 @@ void find_range(Judging& judging, const Place& place, const std::vector<Block>& 
       std::ranges::count_if(place.due, [&](const DueRow& row) { return row.source == source; });
   const Count begin = range >> 32;
   const Count count = range & count_mask;
-  const bool begins = block.count > 0 ? begin == block.begin : is_edge(blocks, begin);
+  const bool begins = block.count > 0 ? begin == block.begin : edges_of(blocks).contains(begin);
   if (begins && count == due) return;
   CaptureFinding finding{.fault = CaptureFault::source_range_changed,
                          .tensor = "source_range",
                          .rank = place.rank,
                          .expert = place.local_expert,
-                         .slot = source,
                          .source_rank = source,
                          .value = range_text(range),
-                         .expected = range_text((block.begin << 32) | due)};
+                         .expected = due_range_text(blocks, source, due)};
   if (count != due) {
     finding.cause = text("rank ", source, " has ", due, " rows for this expert");
+  } else if (block.count == 0) {
+    finding.cause = text("rank ", source, " has no rows here, and no block begins or ends there");
   } else {
     finding.cause = text("the rows of rank ", source, " do not begin there");
   }

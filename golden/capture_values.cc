@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "golden/capture_quantiser.h"
 #include "kernels/base/bits.h"
@@ -62,20 +63,70 @@ bool is_same_value(std::uint32_t one, std::uint32_t other, DType dtype) {
   return one == other || (std::isnan(float_of(one, dtype)) && std::isnan(float_of(other, dtype)));
 }
 
-float common_factor(const std::vector<float>& arrived, const std::vector<float>& due) {
-  std::vector<float> factors;
-  for (std::size_t i = 0; i < due.size(); ++i) {
-    if (due[i] == 0 || !std::isfinite(due[i])) continue;
-    const float factor = arrived[i] / due[i];
-    if (std::isfinite(factor)) factors.push_back(factor);  // a NaN has no place in their order
+Range rounding_range(std::uint32_t bits, DType dtype) {
+  const double value = static_cast<double>(float_of(bits, dtype));
+  const double size = std::fabs(value);
+  const std::uint32_t sign = 1U << static_cast<std::uint32_t>(8 * size_of(dtype) - 1);
+  const std::uint32_t magnitude = bits & ~sign;
+  const auto at = [&](std::uint32_t other) { return static_cast<double>(float_of(other, dtype)); };
+  const double below = magnitude == 0 ? -at(1) : at(magnitude - 1);
+  const double next = at(magnitude + 1);
+  const double above = std::isfinite(next) ? next : 2 * size - below;
+  const Range range{(size + below) / 2, (size + above) / 2};
+  return value < 0 ? Range{-range.high, -range.low} : range;
+}
+
+namespace {
+
+bool is_finite(const Range& range) { return std::isfinite(range.low) && std::isfinite(range.high); }
+
+bool has(const Range& range, double value) { return range.low <= value && value <= range.high; }
+
+// Every quotient of a value of one by one of the other. REQUIRES that the other has no 0.
+Range quotient(const Range& one, const Range& other) {
+  const auto [low, high] = std::minmax(
+      {one.low / other.low, one.low / other.high, one.high / other.low, one.high / other.high});
+  return {low, high};
+}
+
+bool reaches(double factor, const Range& due, const Range& arrived) {
+  const auto [low, high] = std::minmax({factor * due.low, factor * due.high});
+  return low <= arrived.high && arrived.low <= high;
+}
+
+// The decimal number with the fewest digits.
+float shortest_in(const Range& range) {
+  const double middle = (range.low + range.high) / 2;
+  const int digits_before = static_cast<int>(std::floor(std::log10(std::fabs(middle)))) + 1;
+  for (int digits = 1; digits < 9; ++digits) {
+    const double unit = std::pow(10.0, digits_before - digits);
+    const double rounded = std::nearbyint(middle / unit) * unit;
+    if (has(range, rounded)) return static_cast<float>(rounded);
   }
-  if (factors.size() < 4 || factors.size() * 4 < due.size()) return 0;
-  std::ranges::nth_element(factors, factors.begin() + std::ssize(factors) / 2);
-  const float factor = factors[factors.size() / 2];
-  if (factor == 0 || factor == 1) return 0;
-  const auto near = std::ranges::count_if(
-      factors, [&](float one) { return std::fabs(one - factor) <= 0x1p-6F * std::fabs(factor); });
-  return near * 10 >= std::ssize(factors) * 9 ? factor : 0;
+  return static_cast<float>(middle);
+}
+
+}  // namespace
+
+float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due,
+                    Count votes_min) {
+  Range factors{-std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  Count votes = 0;
+  for (std::size_t i = 0; i < due.size(); ++i) {
+    if (!is_finite(arrived[i]) || !is_finite(due[i]) || has(due[i], 0)) continue;
+    const Range one = quotient(arrived[i], due[i]);
+    factors = {std::max(factors.low, one.low), std::min(factors.high, one.high)};
+    if (factors.low > factors.high) return 0;
+    ++votes;
+  }
+  if (votes < votes_min || votes * 4 < std::ssize(due)) return 0;
+  if (has(factors, 0) || has(factors, 1)) return 0;
+  const float factor = shortest_in(factors);
+  for (std::size_t i = 0; i < due.size(); ++i) {
+    if (!is_finite(arrived[i]) || !is_finite(due[i]) || !has(due[i], 0)) continue;
+    if (!reaches(static_cast<double>(factor), due[i], arrived[i])) return 0;
+  }
+  return factor;
 }
 
 std::string value_text(std::uint32_t bits, DType dtype) {

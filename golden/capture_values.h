@@ -25,9 +25,20 @@ float float_of(std::uint32_t bits, DType dtype);
 // Equal bits, or both NaN: payloads of NaNs are the hardware's.
 bool is_same_value(std::uint32_t one, std::uint32_t other, DType dtype);
 
-// The factor between two rows that (nearly) all columns agree on, whatever NaNs and infinities
-// stand in them; 0 if there is none.
-float common_factor(const std::vector<float>& arrived, const std::vector<float>& due);
+// Where a value may lie.
+struct Range {
+  double low = 0;
+  double high = 0;
+};
+
+// What rounds to the element: half a step around it. Not finite where the element is not.
+Range rounding_range(std::uint32_t bits, DType dtype);
+
+// The one factor that brings every due value into its arrived one's range, the shortest such
+// number; 0 if there is none, or where 1 is one. What is not finite on either side has no vote; at
+// least a quarter of the columns must have one, and at least that many.
+float common_factor(const std::vector<Range>& arrived, const std::vector<Range>& due,
+                    Count votes_min = 4);
 
 // "0.5 (0x3f00)"
 std::string value_text(std::uint32_t bits, DType dtype);

@@ -16,6 +16,8 @@ constexpr CaptureContract gathers = {.delivery = Delivery::every_rank,
                                      .order = ReceiveOrder::by_source,
                                      .sums_in_any_order = true,
                                      .gathers_over_dp = true};
+constexpr CaptureContract stays = {
+    .delivery = Delivery::every_rank, .order = ReceiveOrder::by_source, .moves_nothing = true};
 constexpr CaptureContract high_throughput = {.delivery = Delivery::owner_ranks,
                                              .order = ReceiveOrder::by_source};
 constexpr CaptureContract low_latency = {.delivery = Delivery::experts,
@@ -39,7 +41,7 @@ constexpr CaptureContract nvlink_one_sided = {
     .delivery = Delivery::owner_ranks, .order = ReceiveOrder::source_blocks, .may_pad = true};
 
 constexpr std::array rows = {
-    CaptureContractRow{"no_ep", "", gathers},
+    CaptureContractRow{"no_ep", "", stays},
     CaptureContractRow{"skeleton", "is the file to copy for a backend, nobody else has it"},
     CaptureContractRow{"allgather_reducescatter", "", gathers},
     CaptureContractRow{"naive", "", gathers},

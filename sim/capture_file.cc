@@ -88,7 +88,9 @@ class RankReader {
     const Shape arrived = arrived_shape(capacity);
     const bool is_quantised = capture.quantization != golden::Quantization::none;
     read.dispatched = rows("dispatched_hidden_states", arrived, {is_quantised ? "F8_E4M3" : input});
-    read.expert_output = rows("expert_output", arrived, {input, "BF16", "F32"});
+    std::vector<std::string> outputs = {"BF16", "F32"};
+    if (std::ranges::find(outputs, input) == outputs.end()) outputs.insert(outputs.begin(), input);
+    read.expert_output = rows("expert_output", arrived, outputs);
     if (is_quantised) {
       Shape scales = arrived;
       scales.back() = golden::num_quantised_groups(capture.hidden_size);

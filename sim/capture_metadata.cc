@@ -5,11 +5,13 @@
 
 #include <algorithm>
 
+#include "backends/profile.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/capture_contracts.h"
 #include "sim/json_document.h"
 #include "sim/metadata_words.h"
+#include "sim/registry.h"
 
 namespace moe::sim {
 namespace {
@@ -95,6 +97,42 @@ void take_words(CaptureMetadata& taken, const MetadataWords& metadata) {
   }
 }
 
+// Why the backend cannot have made a capture of such a world, as a run line of it is refused; a
+// capture holds rows as they travel, so that their width is one that the backend has. Empty: it
+// can.
+std::string world_refusal(const CaptureMetadata& taken, DType dtype) {
+  const golden::Capture& capture = taken.capture;
+  const auto row = std::ranges::find(registry(), emulation_of(capture.backend), &RegistryRow::name);
+  if (row == registry().end()) return "";
+  const Capabilities& capabilities = row->backend->capabilities;
+  if (!capabilities.moves_between_dp_ranks && capture.dp_size > 1) {
+    return text("moves nothing between DP ranks and needs dp_size 1, not ", capture.dp_size);
+  }
+  const std::string refusal =
+      refusal_of(capabilities, {.num_ranks = taken.ep_size,
+                                .hidden_size = capture.hidden_size,
+                                .dtype = dtype,
+                                .top_k = capture.top_k,
+                                .num_experts = capture.num_experts,
+                                .is_linear = capture.placement == golden::Placement::linear,
+                                .max_num_tokens = taken.max_num_tokens_per_rank});
+  if (!refusal.empty()) return refusal;
+  const std::vector<Count>& sizes = capabilities.limits.hidden_sizes;
+  if (sizes.empty() || std::ranges::find(sizes, capture.hidden_size) != sizes.end()) return "";
+  return text("sends rows of ", joined(sizes), " columns, not of ", capture.hidden_size);
+}
+
+void check_world(const CaptureMetadata& taken, const SafetensorsHeader& header,
+                 const MetadataWords& metadata) {
+  const auto rows = header.tensors.find("hidden_states");
+  if (rows == header.tensors.end()) return;  // its absence is refused where tensors are read
+  const std::string& word = rows->second.dtype;
+  if (word != "BF16" && word != "F16" && word != "F32") return;  // and so is its type
+  const DType dtype = word == "BF16" ? DType::bf16 : word == "F16" ? DType::f16 : DType::f32;
+  const std::string refusal = world_refusal(taken, dtype);
+  if (!refusal.empty()) metadata.refuse("backend", refusal);
+}
+
 }  // namespace
 
 void check_rank(const SafetensorsHeader& header, int rank) {
@@ -118,6 +156,7 @@ CaptureMetadata capture_from_metadata(const SafetensorsHeader& header, int rank)
     const Count most = std::max<Count>(1, *std::ranges::max_element(taken.num_tokens));
     taken.max_num_tokens_per_rank = metadata.count("max_num_tokens_per_rank", most, Count{1} << 40);
   }
+  check_world(taken, header, metadata);
   return taken;
 }
 

@@ -23,6 +23,9 @@ std::string place_text(const golden::CaptureFinding& finding) {
     indices.push_back(text("local expert ", finding.expert, " (", finding.global_expert, ")"));
   }
   if (finding.slot >= 0) indices.push_back(text("slot ", finding.slot));
+  if (finding.source_rank >= 0 && finding.source_row < 0) {
+    indices.push_back(text("source rank ", finding.source_rank));
+  }
   if (finding.column >= 0) indices.push_back(text("column ", finding.column));
   return indices.empty() ? "" : text(" ", joined(indices));
 }

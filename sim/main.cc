@@ -62,9 +62,9 @@ Environment environment_words() {
 }
 
 int do_command(const Command& command) {
-  const auto surroundings = [] {
+  const auto surroundings_with = [](const DataFolders& folders) {
     const char* no_color = std::getenv("NO_COLOR");
-    return Surroundings{data_folders(),
+    return Surroundings{folders,
                         own_file(),
                         isatty(STDOUT_FILENO) == 1,
                         isatty(STDERR_FILENO) == 1,
@@ -72,6 +72,7 @@ int do_command(const Command& command) {
                         environment_words(),
                         stop_requested};
   };
+  const auto surroundings = [&] { return surroundings_with(data_folders()); };
   return std::visit(
       Cases{
           [](const PrintCommand& print) {
@@ -81,7 +82,9 @@ int do_command(const Command& command) {
           [&](const RunCommand& run) { return run_command(run, surroundings()); },
           [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
           [&](const ListCommand& list) { return list_command(list, surroundings()); },
-          [&](const VerifyCommand& verify) { return verify_command(verify, surroundings()); },
+          [&](const VerifyCommand& verify) {
+            return verify_command(verify, surroundings_with({}));  // needs none of the data
+          },
           [&](const BenchCommand& bench) { return bench_command(bench, surroundings()); },
           [](const BenchRankPlace& at) { return bench_rank_process(at.store, at.token, at.rank); },
           [](const RankPlace& place) { return rank_process(place, stop_requested); }},

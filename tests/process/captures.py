@@ -47,7 +47,7 @@ def e4m3(values):
 
 def quantised(rows):
     """Codes and scales of float32 rows whose width is a multiple of 128."""
-    groups = rows.reshape(len(rows), -1, 128)
+    groups = rows.reshape(len(rows), rows.shape[1] // 128, 128)
     most = numpy.maximum(numpy.abs(groups).max(axis=2), numpy.float32(1e-4))
     factor = numpy.float32(448) / most
     codes = e4m3((groups * factor[..., None]).reshape(rows.shape))
@@ -188,7 +188,8 @@ def metadata(rank, **world):
 
 def made(seed, **world):
     """A right capture: backend, format, tokens (of each rank), experts, top_k, hidden, dtype; also
-    placement, space, tp, quantised, masked (a share), labels (source_row and source_range)."""
+    placement, space, tp, quantised, masked (a share), labels (source_row and source_range),
+    own_outputs (batched: equal rows have different ones)."""
     draw = numpy.random.default_rng(seed)
     dtype, hidden = world.get("dtype", "BF16"), world["hidden"]
     ranks = []
@@ -291,7 +292,7 @@ def put_rows(rank, rows, dtype, world):
     if world.get("quantised"):
         codes, scales = quantised(rows.reshape(-1, world["hidden"]))
         rank["dispatched_hidden_states"] = ("F8_E4M3", codes.reshape(rows.shape))
-        rank["dispatched_scales"] = ("F32", scales.reshape(*rows.shape[:-1], -1))
+        rank["dispatched_scales"] = ("F32", scales.reshape(*rows.shape[:-1], scales.shape[1]))
         return
     rank["dispatched_hidden_states"] = (dtype, stored(rows, dtype))
 
@@ -322,7 +323,10 @@ def fill_batched(capture, draw, world):
                     place[s, t, k] = (number, local, slot)
                     counts[local] += 1
         factor = (numpy.array(experts, "<f4").reshape(-1, 1, 1) + 1) / 8
-        rank["expert_output"] = (dtype, stored(rows * factor, dtype))
+        outputs = rows * factor
+        if world.get("own_outputs"):
+            outputs = draw.standard_normal(rows.shape).astype("<f4")
+        rank["expert_output"] = (dtype, stored(outputs, dtype))
         put_rows(rank, rows, dtype, world)
         rank["expert_num_tokens"] = ("I32", counts)
         if world.get("labels"):

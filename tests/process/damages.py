@@ -230,12 +230,12 @@ def sources(capture, number, draw):
     ranges = capture[number]["source_range"]
     for expert, source in numpy.ndindex(ranges.shape):
         damage = Damage(capture, f"range count {expert} {source}", "source_range", number,
-                        "source range changed", expert=expert, slot=source)
+                        "source range changed", expert=expert, source_rank=source)
         damage["source_range"][expert, source] += 1
         yield damage
         if ranges[expert, source] & 0xFFFFFFFF:
             damage = Damage(capture, f"range begin {expert} {source}", "source_range", number,
-                            "source range changed", expert=expert, slot=source)
+                            "source range changed", expert=expert, source_rank=source)
             damage["source_range"][expert, source] += 1 << 32
             yield damage
 
@@ -311,6 +311,8 @@ def flipped_place(capture, name, index):
         return {"row": index[0], "column": index[1]}
     if name == "expert_num_tokens":
         return {"expert": index[0]}
-    if name in ("source_row", "source_range"):
+    if name == "source_row":
         return {"expert": index[0], "slot": index[1]}
+    if name == "source_range":
+        return {"expert": index[0], "source_rank": index[1]}
     return {**at(capture, index), "column": index[-1]}

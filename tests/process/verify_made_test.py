@@ -18,43 +18,51 @@ WORLDS = {
         top_k=3, hidden=96),
     "naive in f32": dict(backend="naive", format=STANDARD, tokens=[2, 3], experts=4, top_k=2,
                          hidden=40, dtype="F32"),
+    "no rows move, two TP ranks": dict(
+        backend="no_ep", format=STANDARD, tokens=[5, 5], tp=2, tp_equal=True, experts=5, top_k=3,
+        hidden=64, due=lambda capture, rank: [(rank, t) for t in range(5)]),
     "one rank": dict(backend="no_ep", format=STANDARD, tokens=[6], experts=5, top_k=2, hidden=33),
     "high throughput, four ranks, local ids, counts": dict(
         backend="deepep_high_throughput", format=STANDARD, tokens=[7, 0, 1, 6], experts=10,
         top_k=4, hidden=64, space="local", counts=True),
-    "high throughput, eight ranks, top-8, f16": dict(
+    "high throughput, eight ranks, top-8": dict(
         backend="deepep_high_throughput", format=STANDARD, tokens=[3, 2, 0, 4, 1, 5, 2, 3],
-        experts=64, top_k=8, hidden=128, dtype="F16"),
+        experts=64, top_k=8, hidden=128),
     "high throughput, top-1, fp8": dict(
-        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3], experts=6, top_k=1,
+        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3, 1], experts=6, top_k=1,
         hidden=256, quantised=True, space="local"),
     "high throughput, f32 contributions": dict(
-        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3], experts=6, top_k=3,
+        backend="deepep_high_throughput", format=STANDARD, tokens=[4, 5, 3, 2], experts=6, top_k=3,
         hidden=64, output="F32"),
+    "all-gather in f16": dict(
+        backend="allgather_reducescatter", format=STANDARD, tokens=[4, 5, 3], experts=6, top_k=3,
+        hidden=64, dtype="F16"),
     "mori leaves foreign choices as they were": dict(
         backend="mori", format=STANDARD, tokens=[4, 2, 3], experts=9, top_k=3, hidden=64,
         foreign="as_given"),
     "mori, round robin": dict(
-        backend="mori_high_throughput", format=STANDARD, tokens=[4, 2, 3], experts=10, top_k=2,
+        backend="mori_high_throughput", format=STANDARD, tokens=[4, 2, 3], experts=12, top_k=2,
         hidden=64, placement="round_robin"),
     "flashinfer, one-sided": dict(
         backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[3, 4], experts=4, top_k=2,
         hidden=64),
     "low latency, four ranks, round robin": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[5, 0, 3, 4], experts=8, top_k=3,
-        hidden=128, placement="round_robin", labels=True, more_room=3),
+        hidden=2048, placement="round_robin", labels=True, more_room=3),
     "low latency, fp8, three ranks": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[5, 2, 3], experts=6, top_k=2,
-        hidden=256, quantised=True, labels=True),
-    "nixl without labels, f16": dict(
-        backend="nixl_ep", format=BATCHED, tokens=[4, 1, 2, 3], experts=12, top_k=8, hidden=64,
+        hidden=2560, quantised=True, labels=True, more_room=3),
+    "nixl without labels": dict(
+        backend="nixl_ep", format=BATCHED, tokens=[4, 1, 2, 3], experts=12, top_k=8, hidden=2048),
+    "pplx, f16": dict(
+        backend="pplx", format=BATCHED, tokens=[4, 1, 2, 3], experts=12, top_k=8, hidden=64,
         dtype="F16"),
     "pplx, top-1, f32": dict(
         backend="pplx", format=BATCHED, tokens=[3, 0, 6], experts=7, top_k=1, hidden=32,
         dtype="F32"),
-    "low latency in f32, where the last bit shows an fma": dict(
-        backend="deepep_low_latency", format=BATCHED, tokens=[6, 9], experts=6, top_k=4,
-        hidden=128, dtype="F32", labels=True),
+    "pplx in f32, where the last bit shows an fma": dict(
+        backend="pplx", format=BATCHED, tokens=[6, 9], experts=6, top_k=4, hidden=128,
+        dtype="F32", labels=True),
     "pplx, two TP peers send once": dict(
         backend="pplx", format=BATCHED, tokens=[3, 3, 4, 4], tp=2, tp_equal=True, experts=8,
         top_k=2, hidden=64),
@@ -72,10 +80,10 @@ WORLDS = {
         peers_equal=True, experts=8, top_k=2, hidden=64, space="local"),
     "low latency, TP peers with equal rows": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[5, 5, 4, 4], tp=2,
-        peers_equal=True, experts=8, top_k=3, hidden=64, labels=True),
+        peers_equal=True, experts=8, top_k=3, hidden=2048, labels=True),
     "nixl without labels, TP peers with equal rows": dict(
         backend="nixl_ep", format=BATCHED, tokens=[5, 5, 4, 4], tp=2, peers_equal=True,
-        experts=4, top_k=3, hidden=64),
+        experts=4, top_k=3, hidden=2048),
     "flashinfer, padded parts, TP peers with equal rows": dict(
         backend="flashinfer_nvlink_one_sided", format=STANDARD, tokens=[5, 5, 4, 4], tp=2,
         peers_equal=True, experts=4, top_k=2, hidden=64, padded=True),
@@ -98,14 +106,24 @@ WORLDS = {
         hidden=64, masked=0, first_equal=True, padded=True, more_rows=1, last_first=True),
     "low latency, all rows of a rank equal": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
-        hidden=64, labels=True, rows_equal=True),
+        hidden=2048, labels=True, rows_equal=True),
     "low latency whose experts weighted": dict(
         backend="deepep_low_latency", format=BATCHED, tokens=[6, 5], experts=4, top_k=3,
-        hidden=64, labels=True, weighted=True),
+        hidden=2048, labels=True, weighted=True),
+    "pplx, nine equal rows with outputs of their own at every expert": dict(
+        backend="pplx", format=BATCHED, tokens=[3, 9], experts=2, top_k=2, hidden=64, masked=0,
+        rows_equal=True, own_outputs=True),
+    "pplx, TP peers, equal rows with outputs of their own": dict(
+        backend="pplx", format=BATCHED, tokens=[5, 5, 4, 4], tp=2, tp_equal=True, experts=4,
+        top_k=2, hidden=64, rows_equal=True, own_outputs=True),
+    "nixl without labels, equal rows with outputs of their own": dict(
+        backend="nixl_ep", format=BATCHED, tokens=[6, 4], experts=4, top_k=3, hidden=2048,
+        rows_equal=True, own_outputs=True),
     "nobody has a token": dict(backend="deepep_high_throughput", format=STANDARD, tokens=[0, 0],
                                experts=4, top_k=3, hidden=64),
     "nobody has a token, batched": dict(backend="deepep_low_latency", format=BATCHED,
-                                        tokens=[0, 0], experts=4, top_k=3, hidden=64, labels=True),
+                                        tokens=[0, 0], experts=4, top_k=3, hidden=2048, labels=True,
+                                        more_room=1),
     "every choice is masked": dict(backend="allgather_reducescatter", format=STANDARD,
                                    tokens=[2, 3], experts=4, top_k=3, hidden=64, masked=1.0),
     "all-gather among four SP ranks": dict(
@@ -129,6 +147,31 @@ class MadeCaptures(Verifying):
             tokens = sum(WORLDS[name]["tokens"])
             self.assertEqual(judged["rows_combined"] + judged["rows_bounded"], tokens, name)
             self.assertEqual(judged["rows_delivered"] > 0, tokens > 0, name)
+
+    def test_a_bit_in_a_sum_of_equal_rows_is_found_where_it_is(self):
+        for name in WORLDS:
+            if "outputs of their own" not in name:
+                continue
+            capture = made(len(name), **WORLDS[name])
+            damaged = []
+            for row in range(len(capture[1]["combined"])):
+                copy = capture.with_own(1, "combined")
+                copy[1]["combined"][row, 7] ^= 1
+                damaged.append(copy)
+            for row, judged in enumerate(self.verify(damaged)):
+                found = [(one["tensor"], one["rank"], one["row"], one["column"], one["elements"])
+                         for one in judged["findings"]]
+                self.assertEqual(found, [("combined", 1, row, 7, 1)], name)
+
+    def test_rows_that_no_ep_gathered_are_not_due(self):
+        world = dict(backend="no_ep", format=STANDARD, tokens=[3, 4], tp=2, experts=4, top_k=2,
+                     hidden=64)
+        judged, = self.verify([made(1, **world)])
+        found = {(one["rank"], one["source_rank"]) for one in judged["findings"]
+                 if one["tensor"] == "dispatched_hidden_states"}
+        self.assertEqual(found, {(0, 1), (1, 0)})
+        self.assertEqual({one["fault"] for one in judged["findings"]},
+                         {"row not due here", "value changed"})
 
     def test_a_scaled_sum_is_named_although_it_holds_what_is_no_number(self):
         capture = made(4, **WORLDS["naive in f32"])

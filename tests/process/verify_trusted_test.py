@@ -4,12 +4,15 @@ from it, and only there; files that are no capture are refused with the reason.
 """
 
 import json
+import shutil
 import struct
+import subprocess
 import sys
 import unittest
 
 import numpy
 from captures import floats, fma, made, quantised, stored
+from program import MOEBIUS
 from verify_made_test import WORLDS
 from verify_test import real
 from verifying import Verifying
@@ -180,11 +183,36 @@ class Refused(Verifying):
                 self.refused(capture, f"bad.rank{rank}.safetensors", key)
 
     def test_batched_metadata(self):
-        for value, part in (("4", "5 to"), ("7", "x senders"), ("-1", "integer")):
+        for value, part in (("4", "5 to"), ("12", "x senders"), ("-1", "integer")):
             capture = made(1, **self.BATCHED)
             for rank in capture.ranks:
                 rank.metadata["max_num_tokens_per_rank"] = value
             self.refused(capture, "bad.rank0.safetensors", part)
+
+    def test_worlds_that_the_backend_cannot_have(self):
+        low = dict(backend="deepep_low_latency", format="batched_experts", tokens=[3, 4],
+                   experts=8, top_k=2, hidden=2048)
+        high = dict(backend="deepep_high_throughput", format="standard", tokens=[3, 4], experts=8,
+                    top_k=2, hidden=64)
+        cases = [
+            ({**high, "backend": "no_ep"}, "moves nothing between DP ranks and needs dp_size 1"),
+            ({**low, "backend": "pplx", "placement": "round_robin"}, "needs the placement linear"),
+            ({**low, "experts": 7}, "as many experts on every rank: 7 do not divide by 2"),
+            ({**low, "backend": "nixl_ep", "hidden": 96},
+             "sends rows of 2048, 2560, 3072, 4096, 5120, 6144, 7168, 8192 columns, not of 96"),
+            ({**low, "hidden": 8448}, "at most 8192 columns, not 8448"),
+            ({**low, "dtype": "F16"}, "rows of bf16, not of f16"),
+            ({**low, "dtype": "F32"}, "rows of bf16, not of f32"),
+            ({**low, "experts": 24, "top_k": 12}, "at most top-11, not 12"),
+            ({**low, "tokens": [3, 1]}, "a multiple of 4, not 3 x 2"),
+            ({**low, "tokens": [512, 1], "hidden": 2048, "more_room": 0}, "at most 511 tokens"),
+            ({**high, "tokens": [1, 2, 3]}, "not on 3"),
+            ({**high, "dtype": "F16"}, "rows of bf16, not of f16"),
+            ({**high, "backend": "mori", "experts": 9}, "9 do not divide by 2"),
+            ({**high, "backend": "flashinfer_nvlink_one_sided", "dtype": "F32"},
+             "rows of bf16, not of f32")]
+        for world, part in cases:
+            self.refused(made(1, **world), "metadata 'backend' is ", part)
 
     def test_backends_that_cannot_be_judged(self):
         for name in ("deepep_v2", "skeleton"):
@@ -214,6 +242,12 @@ class Refused(Verifying):
         capture = made(1, **self.WORLD)
         capture[3]["surprise"] = ("F32", numpy.zeros(3, "<f4"))
         self.refused(capture, "bad.rank3.safetensors", "surprise", "nothing judges it")
+
+    def test_a_type_is_offered_once(self):
+        capture = made(1, **self.WORLD)
+        for rank in capture.ranks:
+            rank["expert_output"] = ("F16", rank["expert_output"].view("<f2"))
+        self.refused(capture, "expert_output is F16, it must be BF16 or F32")
 
     def test_files_that_are_cut_or_broken(self):
         whole = made(1, **self.WORLD)[1].data()
@@ -246,6 +280,14 @@ class Refused(Verifying):
         for tensor in ("hidden_states", "dispatched_hidden_states", "expert_output", "combined"):
             capture[2][tensor] = ("F16", capture[2][tensor].view("<f2"))
         self.refused(capture, "bad.rank2.safetensors", "f16", "bf16")
+
+    def test_the_project_s_data_is_not_needed(self):
+        shutil.copy(MOEBIUS, self.folder / "alone")
+        good = made(1, **self.WORLD).write(self.folder, "good")
+        ended = subprocess.run([self.folder / "alone", "verify", good], capture_output=True,
+                               text=True, timeout=60, cwd=self.folder)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertTrue(ended.stdout.startswith("PASS  good"), ended.stdout)
 
     def test_a_bad_one_does_not_hide_the_others(self):
         good = made(1, **self.WORLD).write(self.folder, "good")
