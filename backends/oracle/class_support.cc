@@ -69,15 +69,6 @@ constexpr std::array all_limits = {ParallelLimit::no_flashinfer_nvlink,
                                    ParallelLimit::no_eplb,
                                    ParallelLimit::dp_size_1};
 
-std::vector<std::string_view> broken_limits(const ExpertsClass& experts,
-                                            const ParallelTraits& parallel) {
-  std::vector<std::string_view> broken;
-  for (const ParallelLimit limit : all_limits) {
-    if (experts.parallel.has(limit) && !keeps(limit, parallel)) broken.push_back(name_of(limit));
-  }
-  return broken;
-}
-
 bool keeps_limits(const ExpertsClass& experts, const ParallelTraits& parallel) {
   return std::ranges::all_of(all_limits, [&](ParallelLimit limit) {
     return !experts.parallel.has(limit) || keeps(limit, parallel);
@@ -197,6 +188,15 @@ std::vector<Predicate> all_predicates() {
     all.push_back(static_cast<Predicate>(i));
   }
   return all;
+}
+
+std::vector<std::string_view> broken_limits(const ExpertsClass& experts,
+                                            const ParallelTraits& parallel) {
+  std::vector<std::string_view> broken;
+  for (const ParallelLimit limit : all_limits) {
+    if (experts.parallel.has(limit) && !keeps(limit, parallel)) broken.push_back(name_of(limit));
+  }
+  return broken;
 }
 
 std::optional<Refusal> refusal_of(const ExpertsClass& experts, const SupportQuestion& question) {

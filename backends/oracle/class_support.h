@@ -51,6 +51,10 @@ struct Refusal {
 };
 std::optional<Refusal> refusal_of(const ExpertsClass& experts, const SupportQuestion& question);
 
+// Which of its limits a parallel configuration breaks. REQUIRES a class without parts.
+std::vector<std::string_view> broken_limits(const ExpertsClass& experts,
+                                            const ParallelTraits& parallel);
+
 // As vLLM says it: "kernel does not support quantization scheme NonexNone".
 std::string reason_text(const Refusal& refusal, const SupportQuestion& question);
 // What the class would have taken, which vLLM does not say.
