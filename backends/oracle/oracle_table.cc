@@ -16,6 +16,7 @@ struct DeviceValue {
   std::string_view name;
   OraclePlatform platform;
   DeviceCapability capability = {};
+  bool with_aiter = false;  // VLLM_ROCM_USE_AITER=1
 };
 constexpr std::array devices = {DeviceValue{"cuda-7.5", OraclePlatform::cuda, {7, 5}},
                                 DeviceValue{"cuda-8.0", OraclePlatform::cuda, {8, 0}},
@@ -25,12 +26,15 @@ constexpr std::array devices = {DeviceValue{"cuda-7.5", OraclePlatform::cuda, {7
                                 DeviceValue{"cuda-11.0", OraclePlatform::cuda, {11, 0}},
                                 DeviceValue{"cuda-12.0", OraclePlatform::cuda, {12, 0}},
                                 DeviceValue{"rocm-9.4", OraclePlatform::rocm, {9, 4}},
+                                DeviceValue{"rocm-9.4-aiter", OraclePlatform::rocm, {9, 4}, true},
                                 DeviceValue{"rocm-9.5", OraclePlatform::rocm, {9, 5}},
+                                DeviceValue{"rocm-9.5-aiter", OraclePlatform::rocm, {9, 5}, true},
                                 DeviceValue{"xpu", OraclePlatform::xpu},
                                 DeviceValue{"cpu", OraclePlatform::cpu},
                                 DeviceValue{"tpu", OraclePlatform::tpu},
                                 DeviceValue{"out_of_tree", OraclePlatform::out_of_tree}};
 
+// Under the name of its all2all backend: DP 4 with EP.
 struct LayoutValue {
   std::string_view name;
   int dp = 1;
@@ -42,30 +46,39 @@ constexpr std::array layouts = {
     LayoutValue{"tp4", 1, 4},
     LayoutValue{"dp4", 4, 1},
     LayoutValue{"tp4-ep", 1, 4, true},
-    LayoutValue{"dp4-ep-naive", 4, 1, true, "naive"},
-    LayoutValue{"dp4-ep-allgather_reducescatter", 4, 1, true},
-    LayoutValue{"dp4-ep-deepep_high_throughput", 4, 1, true, "deepep_high_throughput"},
-    LayoutValue{"dp4-ep-deepep_low_latency", 4, 1, true, "deepep_low_latency"},
-    LayoutValue{"dp4-ep-deepep_v2", 4, 1, true, "deepep_v2"},
-    LayoutValue{"dp4-ep-nixl_ep", 4, 1, true, "nixl_ep"},
-    LayoutValue{"dp4-ep-mori", 4, 1, true, "mori"},
-    LayoutValue{"dp4-ep-mori_high_throughput", 4, 1, true, "mori_high_throughput"},
-    LayoutValue{"dp4-ep-flashinfer_nvlink_two_sided", 4, 1, true, "flashinfer_nvlink_two_sided"},
-    LayoutValue{"dp4-ep-flashinfer_nvlink_one_sided", 4, 1, true, "flashinfer_nvlink_one_sided"}};
+    LayoutValue{"naive", 4, 1, true, "naive"},
+    LayoutValue{"allgather_reducescatter", 4, 1, true},
+    LayoutValue{"deepep_high_throughput", 4, 1, true, "deepep_high_throughput"},
+    LayoutValue{"deepep_low_latency", 4, 1, true, "deepep_low_latency"},
+    LayoutValue{"deepep_v2", 4, 1, true, "deepep_v2"},
+    LayoutValue{"nixl_ep", 4, 1, true, "nixl_ep"},
+    LayoutValue{"mori", 4, 1, true, "mori"},
+    LayoutValue{"mori_high_throughput", 4, 1, true, "mori_high_throughput"},
+    LayoutValue{"flashinfer_nvlink_two_sided", 4, 1, true, "flashinfer_nvlink_two_sided"},
+    LayoutValue{"flashinfer_nvlink_one_sided", 4, 1, true, "flashinfer_nvlink_one_sided"}};
 
-constexpr std::array library_sets = {"usual", "none"};
+constexpr std::array library_sets = {"usual", "none", "all"};
 constexpr std::array activations = {MoEActivation::silu, MoEActivation::gelu,
                                     MoEActivation::swigluoai, MoEActivation::relu2_no_mul};
 constexpr std::array routers = {RouterKind::softmax_renormalize, RouterKind::softmax,
                                 RouterKind::sigmoid_bias_groups, RouterKind::sigmoid_renormalize};
-constexpr std::array<std::string_view, 4> extras = {"plain", "eplb", "lora", "batch_invariant"};
-constexpr std::array<std::string_view, 2> aiter = {"unset", "1"};
+constexpr std::array<std::string_view, 5> extras = {"plain", "eplb", "lora", "batch_invariant",
+                                                    "without_vllm_cutlass"};
 
 void set_device(ExpertsDeployment& deployment, int value) {
   const DeviceValue& device = devices[static_cast<std::size_t>(value)];
   deployment.platform = device.platform;
   deployment.capability = device.capability;
   deployment.libraries = usual_libraries(device.platform);
+  if (device.with_aiter) deployment.environment.set("VLLM_ROCM_USE_AITER", "1");
+}
+
+// The usual ones and those that a user installs beside.
+LibrarySet every_library(OraclePlatform platform) {
+  const bool is_cuda = platform == OraclePlatform::cuda;
+  return usual_libraries(platform).with(
+      is_cuda ? LibrarySet{Library::humming, Library::hpc, Library::flashinfer_b12x}
+              : LibrarySet{});
 }
 
 void set_layout(ExpertsDeployment& deployment, int value) {
@@ -80,6 +93,7 @@ void set_extra(ExpertsDeployment& deployment, int value) {
   deployment.enable_eplb = value == 1;
   deployment.enable_lora = value == 2;
   deployment.batch_invariant = value == 3;
+  deployment.allow_vllm_cutlass = value != 4;
 }
 
 template <typename Row>
@@ -108,11 +122,7 @@ std::vector<OracleAxis> made_axes() {
           {"libraries", names_in(library_sets),
            [](ExpertsDeployment& d, int value) {
              if (value == 1) d.libraries = {};
-           }},
-          {"VLLM_ROCM_USE_AITER", names_in(aiter),
-           [](ExpertsDeployment& d, int value) {
-             const bool is_asked = value == 1 && d.platform == OraclePlatform::rocm;
-             if (is_asked) d.environment.set("VLLM_ROCM_USE_AITER", "1");
+             if (value == 2) d.libraries = every_library(d.platform);
            }},
           {"extra", names_in(extras), set_extra},
           {"activation", names_in(activations),
@@ -158,8 +168,7 @@ class TreeNodes {
 
 class TreeMaker {
  public:
-  TreeMaker(const OracleAnswer& answer, const std::function<bool(std::string_view)>& shows)
-      : answer_(answer), shows_(shows) {}
+  TreeMaker(const AnswerMaker& answer, SilentCell silent) : answer_(answer), silent_(silent) {}
 
   OracleTree make() {
     const int root = grown({}, 0);
@@ -171,10 +180,11 @@ class TreeMaker {
   // deployment: with the axes above already set. ORDER: axes are set from the outermost in.
   int grown(const ExpertsDeployment& deployment, std::size_t axis) {
     if (axis == oracle_axes().size()) {
-      const std::string words = answer_(deployment);
       ++tree_.num_cells;
-      if (shows_(words)) ++tree_.num_shown;
-      return nodes_.answer(words);
+      const OracleAnswer said = answer_(deployment);
+      if (said.decided.empty()) return nodes_.answer("");
+      ++tree_.num_shown;
+      return nodes_.answer(text(said.decided, numbered(said.refused)));
     }
     const OracleAxis& here = oracle_axes()[axis];
     std::vector<int> children;
@@ -186,9 +196,24 @@ class TreeMaker {
     return nodes_.node(children);
   }
 
+  // "" where nobody was refused. Each beginning of a list has a number, so that lists share them.
+  std::string numbered(const std::vector<std::string>& refused) {
+    int number = -1;
+    for (const std::string& one : refused) {
+      const auto [place, is_fresh] =
+          numbers_.try_emplace({number, one}, static_cast<int>(tree_.refusals.size()));
+      if (is_fresh) {
+        const std::string before = number < 0 ? "" : text("[", number, "], ");
+        tree_.refusals.push_back(text("[", place->second, "] ", before, one));
+      }
+      number = place->second;
+    }
+    return number < 0 ? "" : text(" [", number, "]");
+  }
+
   // Whether anything below is shown.
   bool is_shown(int node, std::size_t axis) {
-    if (axis == oracle_axes().size()) return shows_(nodes_.words_of(node));
+    if (axis == oracle_axes().size()) return !nodes_.words_of(node).empty();
     const auto known = shown_.find({axis, node});
     if (known != shown_.end()) return known->second;
     const bool any = std::ranges::any_of(nodes_.children_of(node),
@@ -219,14 +244,24 @@ class TreeMaker {
     }
     for (const int child : distinct) {
       if (!is_shown(child, axis + 1)) continue;
-      std::vector<std::string_view> values;
-      for (std::size_t i = 0; i < children.size(); ++i) {
-        if (children[i] == child) values.push_back(oracle_axes()[axis].values[i]);
-      }
-      add(text(oracle_axes()[axis].name, " ", joined(values)), depth);
+      add(text(oracle_axes()[axis].name, " ", values_text(children, child, axis)), depth);
       print(child, axis + 1, depth + 1);
       join_answer();
     }
+  }
+
+  // The values with that child, or all but the others where that is shorter.
+  std::string values_text(const std::vector<int>& children, int child, std::size_t axis) {
+    std::vector<std::string_view> values;
+    std::vector<std::string_view> others;
+    for (std::size_t i = 0; i < children.size(); ++i) {
+      if (silent_ == SilentCell::is_none && !is_shown(children[i], axis + 1)) continue;
+      (children[i] == child ? values : others).push_back(oracle_axes()[axis].values[i]);
+    }
+    if (others.empty()) return "any";
+    const std::string those = joined(values);
+    const std::string rest = "all but " + joined(others);
+    return values.size() > 2 && rest.size() < those.size() ? rest : those;
   }
 
   // A value whose cells have one answer stands in one line with it.
@@ -243,8 +278,9 @@ class TreeMaker {
     tree_.lines.back() = both;
   }
 
-  const OracleAnswer& answer_;
-  const std::function<bool(std::string_view)>& shows_;
+  const AnswerMaker& answer_;
+  SilentCell silent_;
+  std::map<std::pair<int, std::string>, int> numbers_;  // a list's number and one more
   TreeNodes nodes_;
   std::map<std::pair<std::size_t, int>, bool> shown_;
   OracleTree tree_;
@@ -265,44 +301,48 @@ ExpertsDeployment deployment_of(const OracleCell& cell) {
   return deployment;
 }
 
-std::string answer_line(const Profile& profile, const ExpertsDeployment& deployment,
-                        const OracleSources& sources) {
+OracleAnswer answer_of(const Profile& profile, const ExpertsDeployment& deployment,
+                       const OracleSources& sources) {
   const std::string_view all2all = configured_backend(profile, deployment.all2all_backend);
-  if (std::ranges::count(backends_in(profile), all2all) == 0) return "-";
+  if (std::ranges::count(backends_in(profile), all2all) == 0) return {};
   const ExpertsDecision decision = select_experts_backend(profile, deployment, sources);
-  std::string words = decision.error != OracleError::none ? std::string(name_of(decision.error))
-                      : decision.experts == nullptr
-                          ? std::string(decision.backend->name)
-                          : text(decision.backend->name, " ", decision.experts->name);
-  if (decision.is_unchecked) words += " unasked";
-  std::string_view separator = " | ";
+  OracleAnswer answer;
+  if (decision.error != OracleError::none) {
+    answer.decided = name_of(decision.error);
+  } else {
+    answer.decided = decision.backend->name;
+    if (decision.experts != nullptr) answer.decided += text(" ", decision.experts->name);
+    if (decision.is_unchecked) answer.decided += " unasked";
+  }
   for (const Candidate& one : decision.trace) {
     if (!one.refusal) continue;
-    words += text(separator, one.experts->name, " ", name_of(one.refusal->predicate));
-    separator = ", ";
+    answer.refused.push_back(text(one.experts->name, " ", name_of(one.refusal->predicate)));
   }
-  return words;
+  return answer;
 }
 
-OracleTree oracle_tree(const OracleAnswer& answer,
-                       const std::function<bool(std::string_view answer)>& shows) {
-  return TreeMaker(answer, shows).make();
+OracleTree oracle_tree(const AnswerMaker& answer, SilentCell silent) {
+  return TreeMaker(answer, silent).make();
 }
 
 OracleTree oracle_table(const Profile& profile, const OracleSources& sources) {
-  const OracleAnswer answer = [&](const ExpertsDeployment& deployment) {
-    return answer_line(profile, deployment, sources);
-  };
-  return oracle_tree(answer, [](std::string_view words) { return words != "-"; });
+  return oracle_tree(
+      [&](const ExpertsDeployment& deployment) { return answer_of(profile, deployment, sources); },
+      SilentCell::is_none);
 }
 
 OracleTree oracle_difference(const Profile& from, const Profile& to) {
-  const OracleAnswer answer = [&](const ExpertsDeployment& deployment) -> std::string {
-    const std::string before = answer_line(from, deployment);
-    const std::string after = answer_line(to, deployment);
-    return before == after ? "" : text(before, " => ", after);
+  const auto decided = [](const Profile& profile, const ExpertsDeployment& deployment) {
+    const std::string words = answer_of(profile, deployment).decided;
+    return words.empty() ? std::string("no such all2all backend") : words;
   };
-  return oracle_tree(answer, [](std::string_view words) { return !words.empty(); });
+  return oracle_tree(
+      [&](const ExpertsDeployment& deployment) -> OracleAnswer {
+        const std::string before = decided(from, deployment);
+        const std::string after = decided(to, deployment);
+        return {before == after ? "" : text(before, " => ", after)};
+      },
+      SilentCell::has_no_line);
 }
 
 }  // namespace moe

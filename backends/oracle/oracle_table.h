@@ -26,26 +26,35 @@ const std::vector<OracleAxis>& oracle_axes();
 using OracleCell = std::vector<int>;
 ExpertsDeployment deployment_of(const OracleCell& cell);
 
-// What a cell is answered, in one line: backend and class or the error, then who was refused by
-// which predicate: "TRITON TritonExperts | FLASHINFER_TRTLLM device". "-": the profile has no
-// such all2all backend.
-using OracleAnswer = std::function<std::string(const ExpertsDeployment& deployment)>;
-std::string answer_line(const Profile& profile, const ExpertsDeployment& deployment,
-                        const OracleSources& sources = {});
+// What a cell is answered. decided: "TRITON TritonExperts", or the error's name; empty where the
+// profile has no such all2all backend. refused: who was refused before, by which predicate:
+// "FlashInferExperts device".
+struct OracleAnswer {
+  std::string decided;
+  std::vector<std::string> refused = {};
+};
+using AnswerMaker = std::function<OracleAnswer(const ExpertsDeployment& deployment)>;
+OracleAnswer answer_of(const Profile& profile, const ExpertsDeployment& deployment,
+                       const OracleSources& sources = {});
+
+// What a cell without a decision is: none at all, so that nobody misses it in "all but", or one
+// that has no line.
+enum class SilentCell { is_none, has_no_line };
 
 // A tree's lines, indented: "quant fp8_tensor, fp8_tensor_dynamic" above its deeper axes, and at
-// the end of a line "-> " with what all cells below are answered. shows: whether an answer is
-// printed; what is not shown has no line.
+// the end of a line "-> " with what all cells below are answered and "[7]", the number of what
+// refused before. refusals has a line for each number: "[7] [3], TritonExperts device" is 3's and
+// one more.
 struct OracleTree {
   std::vector<std::string> lines;
+  std::vector<std::string> refusals;
   Count num_cells = 0;
   Count num_shown = 0;
 };
-OracleTree oracle_tree(const OracleAnswer& answer,
-                       const std::function<bool(std::string_view answer)>& shows);
+OracleTree oracle_tree(const AnswerMaker& answer, SilentCell silent);
 
 OracleTree oracle_table(const Profile& profile, const OracleSources& sources = {});
-// "A => B" for the cells whose answers differ, and nothing of the others.
+// "A => B" for the cells whose decisions differ, and nothing of the others.
 OracleTree oracle_difference(const Profile& from, const Profile& to);
 
 }  // namespace moe
