@@ -82,6 +82,7 @@ int do_command(const Command& command) {
           [&](const ExplainCommand& explain) { return explain_command(explain, surroundings()); },
           [&](const ListCommand& list) { return list_command(list, surroundings()); },
           [&](const VerifyCommand& verify) { return verify_command(verify, surroundings()); },
+          [](const OracleCommand& oracle) { return oracle_command(oracle); },
           [&](const BenchCommand& bench) { return bench_command(bench, surroundings()); },
           [](const BenchRankPlace& at) { return bench_rank_process(at.store, at.token, at.rank); },
           [](const RankPlace& place) { return rank_process(place, stop_requested); }},

@@ -273,4 +273,28 @@ std::string taken_text(const Refusal& refusal, const SupportQuestion& question) 
   return "";
 }
 
+std::string capabilities_text(const ExpertsClass& experts) {
+  std::vector<std::string> words = {text(name_of(experts.format), " format, ",
+                                         experts.is_monolithic ? "monolithic" : "modular",
+                                         ", reduces: ", name_of(experts.reduce))};
+  if (experts.is_composite()) {
+    words.push_back(text("what both ", joined(experts.parts, " and "), " can"));
+    return joined(words, "; ");
+  }
+  words.push_back(devices_text(experts.devices));
+  words.push_back(schemes_text(experts));
+  words.push_back(names_in(experts.activations, all_moe_activations()));
+  for (const ParallelLimit limit : all_limits) {
+    if (experts.parallel.has(limit)) words.emplace_back(name_of(limit));
+  }
+  if (experts.hidden_multiple > 1) {
+    words.push_back(text("hidden sizes in multiples of ", experts.hidden_multiple));
+  }
+  if (experts.no_act_and_mul) words.emplace_back("also not gated");
+  if (experts.expert_map) words.emplace_back("takes an expert map");
+  if (experts.batch_invariant) words.emplace_back("batch invariant");
+  if (!experts.takes_bias) words.emplace_back("no biases");
+  return joined(words, "; ");
+}
+
 }  // namespace moe

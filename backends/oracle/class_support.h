@@ -60,4 +60,7 @@ std::string reason_text(const Refusal& refusal, const SupportQuestion& question)
 // What the class would have taken, which vLLM does not say.
 std::string taken_text(const Refusal& refusal, const SupportQuestion& question);
 
+// All that the row says, in one line. Of a composite class that it is what its parts are.
+std::string capabilities_text(const ExpertsClass& experts);
+
 }  // namespace moe
