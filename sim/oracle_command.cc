@@ -226,28 +226,38 @@ void print_tree(const OracleTree& tree) {
 }
 
 void tell_table(const OracleQuery& query, bool is_quiet, JsonLines& json) {
-  const OracleTree tree = oracle_table(profile_named(query.profile));
-  json.write(JsonObject{{"profile", query.profile},
-                        {"cells", tree.num_shown},
-                        {"lines", array_of(tree.lines)},
-                        {"refusals", array_of(tree.refusals)}});
-  if (json.is_on_standard_output()) return;
-  if (!is_quiet) print_tree(tree);
-  std::cout << tree.num_shown << " deployments under " << query.profile << "\n";
+  const Profile& profile = profile_named(query.profile);
+  for (const bool of_choices : {false, true}) {
+    const OracleTree tree = of_choices ? choice_table(profile) : oracle_table(profile);
+    json.write(JsonObject{{"profile", query.profile},
+                          {"axes", of_choices ? "choices" : "deployments"},
+                          {"cells", tree.num_shown},
+                          {"lines", array_of(tree.lines)},
+                          {"refusals", array_of(tree.refusals)}});
+    if (json.is_on_standard_output()) continue;
+    if (!is_quiet) print_tree(tree);
+    std::cout << tree.num_shown << (of_choices ? " choices change an answer" : " deployments")
+              << " under " << query.profile << "\n";
+  }
 }
 
 void tell_difference(const OracleQuery& query, bool is_quiet, JsonLines& json) {
-  const OracleTree tree =
-      oracle_difference(profile_named(query.diff_from), profile_named(query.diff_to));
-  json.write(JsonObject{{"from", query.diff_from},
-                        {"to", query.diff_to},
-                        {"cells", tree.num_cells},
-                        {"flipped", tree.num_shown},
-                        {"lines", array_of(tree.lines)}});
-  if (json.is_on_standard_output()) return;
-  if (!is_quiet) print_tree(tree);
-  std::cout << tree.num_shown << " of " << tree.num_cells << " deployments are answered otherwise ("
-            << query.diff_from << " => " << query.diff_to << ")\n";
+  const Profile& from = profile_named(query.diff_from);
+  const Profile& to = profile_named(query.diff_to);
+  for (const bool of_choices : {false, true}) {
+    const OracleTree tree = oracle_difference(from, to, of_choices ? choice_axes() : oracle_axes());
+    json.write(JsonObject{{"from", query.diff_from},
+                          {"to", query.diff_to},
+                          {"axes", of_choices ? "choices" : "deployments"},
+                          {"cells", tree.num_cells},
+                          {"flipped", tree.num_shown},
+                          {"lines", array_of(tree.lines)}});
+    if (json.is_on_standard_output()) continue;
+    if (!is_quiet) print_tree(tree);
+    std::cout << tree.num_shown << " of " << tree.num_cells
+              << (of_choices ? " choices" : " deployments") << " are answered otherwise ("
+              << query.diff_from << " => " << query.diff_to << ")\n";
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The axes as data, and the tree: each node is a list of the children's nodes, and equal nodes are
-// one, so that comparing two is comparing two numbers.
+// The tree: each node is a list of the children's nodes, and equal nodes are one, so that comparing
+// two is comparing two numbers. Its axes are oracle_axes.cc.
 
 #include "backends/oracle/oracle_table.h"
 
@@ -11,129 +11,6 @@
 
 namespace moe {
 namespace {
-
-struct DeviceValue {
-  std::string_view name;
-  OraclePlatform platform;
-  DeviceCapability capability = {};
-  bool with_aiter = false;  // VLLM_ROCM_USE_AITER=1
-};
-constexpr std::array devices = {DeviceValue{"cuda-7.5", OraclePlatform::cuda, {7, 5}},
-                                DeviceValue{"cuda-8.0", OraclePlatform::cuda, {8, 0}},
-                                DeviceValue{"cuda-8.9", OraclePlatform::cuda, {8, 9}},
-                                DeviceValue{"cuda-9.0", OraclePlatform::cuda, {9, 0}},
-                                DeviceValue{"cuda-10.0", OraclePlatform::cuda, {10, 0}},
-                                DeviceValue{"cuda-11.0", OraclePlatform::cuda, {11, 0}},
-                                DeviceValue{"cuda-12.0", OraclePlatform::cuda, {12, 0}},
-                                DeviceValue{"rocm-9.4", OraclePlatform::rocm, {9, 4}},
-                                DeviceValue{"rocm-9.4-aiter", OraclePlatform::rocm, {9, 4}, true},
-                                DeviceValue{"rocm-9.5", OraclePlatform::rocm, {9, 5}},
-                                DeviceValue{"rocm-9.5-aiter", OraclePlatform::rocm, {9, 5}, true},
-                                DeviceValue{"xpu", OraclePlatform::xpu},
-                                DeviceValue{"cpu", OraclePlatform::cpu},
-                                DeviceValue{"tpu", OraclePlatform::tpu},
-                                DeviceValue{"out_of_tree", OraclePlatform::out_of_tree}};
-
-// Under the name of its all2all backend: DP 4 with EP.
-struct LayoutValue {
-  std::string_view name;
-  int dp = 1;
-  int tp = 1;
-  bool ep = false;
-  std::string_view all2all = "allgather_reducescatter";
-};
-constexpr std::array layouts = {
-    LayoutValue{"tp4", 1, 4},
-    LayoutValue{"dp4", 4, 1},
-    LayoutValue{"tp4-ep", 1, 4, true},
-    LayoutValue{"naive", 4, 1, true, "naive"},
-    LayoutValue{"allgather_reducescatter", 4, 1, true},
-    LayoutValue{"deepep_high_throughput", 4, 1, true, "deepep_high_throughput"},
-    LayoutValue{"deepep_low_latency", 4, 1, true, "deepep_low_latency"},
-    LayoutValue{"deepep_v2", 4, 1, true, "deepep_v2"},
-    LayoutValue{"nixl_ep", 4, 1, true, "nixl_ep"},
-    LayoutValue{"mori", 4, 1, true, "mori"},
-    LayoutValue{"mori_high_throughput", 4, 1, true, "mori_high_throughput"},
-    LayoutValue{"flashinfer_nvlink_two_sided", 4, 1, true, "flashinfer_nvlink_two_sided"},
-    LayoutValue{"flashinfer_nvlink_one_sided", 4, 1, true, "flashinfer_nvlink_one_sided"}};
-
-constexpr std::array library_sets = {"usual", "none", "all"};
-constexpr std::array activations = {MoEActivation::silu, MoEActivation::gelu,
-                                    MoEActivation::swigluoai, MoEActivation::relu2_no_mul};
-constexpr std::array routers = {RouterKind::softmax_renormalize, RouterKind::softmax,
-                                RouterKind::sigmoid_bias_groups, RouterKind::sigmoid_renormalize};
-constexpr std::array<std::string_view, 5> extras = {"plain", "eplb", "lora", "batch_invariant",
-                                                    "without_vllm_cutlass"};
-
-void set_device(ExpertsDeployment& deployment, int value) {
-  const DeviceValue& device = devices[static_cast<std::size_t>(value)];
-  deployment.platform = device.platform;
-  deployment.capability = device.capability;
-  deployment.libraries = usual_libraries(device.platform);
-  if (device.with_aiter) deployment.environment.set("VLLM_ROCM_USE_AITER", "1");
-}
-
-// The usual ones and those that a user installs beside.
-LibrarySet every_library(OraclePlatform platform) {
-  const bool is_cuda = platform == OraclePlatform::cuda;
-  return usual_libraries(platform).with(
-      is_cuda ? LibrarySet{Library::humming, Library::hpc, Library::flashinfer_b12x}
-              : LibrarySet{});
-}
-
-void set_layout(ExpertsDeployment& deployment, int value) {
-  const LayoutValue& layout = layouts[static_cast<std::size_t>(value)];
-  deployment.sizes.dp = layout.dp;
-  deployment.sizes.tp = layout.tp;
-  deployment.enable_expert_parallel = layout.ep;
-  deployment.all2all_backend = layout.all2all;
-}
-
-void set_extra(ExpertsDeployment& deployment, int value) {
-  deployment.enable_eplb = value == 1;
-  deployment.enable_lora = value == 2;
-  deployment.batch_invariant = value == 3;
-  deployment.allow_vllm_cutlass = value != 4;
-}
-
-template <typename Row>
-std::string named(const Row& row) {
-  if constexpr (requires { name_of(row); }) {
-    return std::string(name_of(row));
-  } else if constexpr (requires { row.name; }) {
-    return std::string(row.name);
-  } else {
-    return std::string(row);
-  }
-}
-
-template <typename Rows>
-std::vector<std::string> names_in(const Rows& rows) {
-  std::vector<std::string> names;
-  for (const auto& row : rows) names.push_back(named(row));
-  return names;
-}
-
-std::vector<OracleAxis> made_axes() {
-  const auto at = [](const auto& rows, int value) { return rows[static_cast<std::size_t>(value)]; };
-  return {{"quant", names_in(all_quant_schemes()),
-           [at](ExpertsDeployment& d, int value) { d.quant = at(all_quant_schemes(), value); }},
-          {"device", names_in(devices), set_device},
-          {"libraries", names_in(library_sets),
-           [](ExpertsDeployment& d, int value) {
-             if (value == 1) d.libraries = {};
-             if (value == 2) d.libraries = every_library(d.platform);
-           }},
-          {"extra", names_in(extras), set_extra},
-          {"activation", names_in(activations),
-           [at](ExpertsDeployment& d, int value) { d.activation = at(activations, value); }},
-          {"layout", names_in(layouts), set_layout},
-          {"router", names_in(routers),
-           [at](ExpertsDeployment& d, int value) { d.router = at(routers, value); }},
-          {"router_logits", {"bf16", "f32"}, [](ExpertsDeployment& d, int value) {
-             d.router_logits_dtype = value == 0 ? DType::bf16 : DType::f32;
-           }}};
-}
 
 // Numbers of equal subtrees and of answers. An answer's node has no children.
 class TreeNodes {
@@ -168,7 +45,8 @@ class TreeNodes {
 
 class TreeMaker {
  public:
-  TreeMaker(const AnswerMaker& answer, SilentCell silent) : answer_(answer), silent_(silent) {}
+  TreeMaker(const OracleAxes& axes, const AnswerMaker& answer, SilentCell silent)
+      : axes_(axes), answer_(answer), silent_(silent) {}
 
   OracleTree make() {
     const int root = grown({}, 0);
@@ -179,14 +57,14 @@ class TreeMaker {
  private:
   // deployment: with the axes above already set. ORDER: axes are set from the outermost in.
   int grown(const ExpertsDeployment& deployment, std::size_t axis) {
-    if (axis == oracle_axes().size()) {
+    if (axis == axes_.size()) {
       ++tree_.num_cells;
       const OracleAnswer said = answer_(deployment);
       if (said.decided.empty()) return nodes_.answer("");
       ++tree_.num_shown;
       return nodes_.answer(text(said.decided, numbered(said.refused)));
     }
-    const OracleAxis& here = oracle_axes()[axis];
+    const OracleAxis& here = axes_[axis];
     std::vector<int> children;
     for (int value = 0; value < static_cast<int>(here.values.size()); ++value) {
       ExpertsDeployment deeper = deployment;
@@ -213,7 +91,7 @@ class TreeMaker {
 
   // Whether anything below is shown.
   bool is_shown(int node, std::size_t axis) {
-    if (axis == oracle_axes().size()) return !nodes_.words_of(node).empty();
+    if (axis == axes_.size()) return !nodes_.words_of(node).empty();
     const auto known = shown_.find({axis, node});
     if (known != shown_.end()) return known->second;
     const bool any = std::ranges::any_of(nodes_.children_of(node),
@@ -228,7 +106,7 @@ class TreeMaker {
 
   void print(int node, std::size_t axis, std::size_t depth) {
     if (!is_shown(node, axis)) return;
-    if (axis == oracle_axes().size()) {
+    if (axis == axes_.size()) {
       add(text("-> ", nodes_.words_of(node)), depth);
       return;
     }
@@ -244,7 +122,7 @@ class TreeMaker {
     }
     for (const int child : distinct) {
       if (!is_shown(child, axis + 1)) continue;
-      add(text(oracle_axes()[axis].name, " ", values_text(children, child, axis)), depth);
+      add(text(axes_[axis].name, " ", values_text(children, child, axis)), depth);
       print(child, axis + 1, depth + 1);
       join_answer();
     }
@@ -256,7 +134,7 @@ class TreeMaker {
     std::vector<std::string_view> others;
     for (std::size_t i = 0; i < children.size(); ++i) {
       if (silent_ == SilentCell::is_none && !is_shown(children[i], axis + 1)) continue;
-      (children[i] == child ? values : others).push_back(oracle_axes()[axis].values[i]);
+      (children[i] == child ? values : others).push_back(axes_[axis].values[i]);
     }
     if (others.empty()) return "any";
     const std::string those = joined(values);
@@ -278,6 +156,7 @@ class TreeMaker {
     tree_.lines.back() = both;
   }
 
+  const OracleAxes& axes_;
   const AnswerMaker& answer_;
   SilentCell silent_;
   std::map<std::pair<int, std::string>, int> numbers_;  // a list's number and one more
@@ -288,23 +167,12 @@ class TreeMaker {
 
 }  // namespace
 
-const std::vector<OracleAxis>& oracle_axes() {
-  static const std::vector<OracleAxis> axes = made_axes();
-  return axes;
-}
-
-ExpertsDeployment deployment_of(const OracleCell& cell) {
-  ExpertsDeployment deployment;
-  for (std::size_t axis = 0; axis < cell.size(); ++axis) {
-    oracle_axes()[axis].set(deployment, cell[axis]);
-  }
-  return deployment;
-}
-
 OracleAnswer answer_of(const Profile& profile, const ExpertsDeployment& deployment,
                        const OracleSources& sources) {
   const std::string_view all2all = configured_backend(profile, deployment.all2all_backend);
   if (std::ranges::count(backends_in(profile), all2all) == 0) return {};
+  const auto words = moe_backend_words(profile);
+  if (std::ranges::count(words, deployment.moe_backend) == 0) return {};
   const ExpertsDecision decision = select_experts_backend(profile, deployment, sources);
   OracleAnswer answer;
   if (decision.error != OracleError::none) {
@@ -321,22 +189,39 @@ OracleAnswer answer_of(const Profile& profile, const ExpertsDeployment& deployme
   return answer;
 }
 
-OracleTree oracle_tree(const AnswerMaker& answer, SilentCell silent) {
-  return TreeMaker(answer, silent).make();
+OracleTree oracle_tree(const OracleAxes& axes, const AnswerMaker& answer, SilentCell silent) {
+  return TreeMaker(axes, answer, silent).make();
 }
 
-OracleTree oracle_table(const Profile& profile, const OracleSources& sources) {
+OracleTree oracle_table(const Profile& profile) {
   return oracle_tree(
-      [&](const ExpertsDeployment& deployment) { return answer_of(profile, deployment, sources); },
+      oracle_axes(),
+      [&](const ExpertsDeployment& deployment) { return answer_of(profile, deployment); },
       SilentCell::is_none);
 }
 
-OracleTree oracle_difference(const Profile& from, const Profile& to) {
+OracleTree choice_table(const Profile& profile) {
+  return oracle_tree(
+      choice_axes(),
+      [&](const ExpertsDeployment& deployment) -> OracleAnswer {
+        ExpertsDeployment without = deployment;
+        without.moe_backend = "auto";
+        without.environment = {};
+        const std::string before = answer_of(profile, without).decided;
+        const std::string after = answer_of(profile, deployment).decided;
+        const bool is_silent = after.empty() || before == after;
+        return {is_silent ? "" : text(before, " => ", after)};
+      },
+      SilentCell::has_no_line);
+}
+
+OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes) {
   const auto decided = [](const Profile& profile, const ExpertsDeployment& deployment) {
     const std::string words = answer_of(profile, deployment).decided;
     return words.empty() ? std::string("no such all2all backend") : words;
   };
   return oracle_tree(
+      axes,
       [&](const ExpertsDeployment& deployment) -> OracleAnswer {
         const std::string before = decided(from, deployment);
         const std::string after = decided(to, deployment);

@@ -19,15 +19,18 @@ struct OracleAxis {
   std::vector<std::string> values;
   std::function<void(ExpertsDeployment& deployment, int value)> set;
 };
-// ORDER: outermost first. Layouts have a backend that some profile lacks: cells_of says which.
-const std::vector<OracleAxis>& oracle_axes();
+using OracleAxes = std::vector<OracleAxis>;
+// ORDER: outermost first. What a deployment is: device, model, layout.
+const OracleAxes& oracle_axes();
+// What a user asks for beside a few of these: each word of moe_backend, each value of a variable.
+const OracleAxes& choice_axes();
 
 // A value of each axis.
 using OracleCell = std::vector<int>;
-ExpertsDeployment deployment_of(const OracleCell& cell);
+ExpertsDeployment deployment_of(const OracleAxes& axes, const OracleCell& cell);
 
 // What a cell is answered. decided: "TRITON TritonExperts", or the error's name; empty where the
-// profile has no such all2all backend. refused: who was refused before, by which predicate:
+// profile has no such all2all backend or word. refused: who was refused before, by which predicate:
 // "FlashInferExperts device".
 struct OracleAnswer {
   std::string decided;
@@ -51,10 +54,14 @@ struct OracleTree {
   Count num_cells = 0;
   Count num_shown = 0;
 };
-OracleTree oracle_tree(const AnswerMaker& answer, SilentCell silent);
+OracleTree oracle_tree(const OracleAxes& axes, const AnswerMaker& answer, SilentCell silent);
 
-OracleTree oracle_table(const Profile& profile, const OracleSources& sources = {});
+// Of oracle_axes.
+OracleTree oracle_table(const Profile& profile);
+// Of choice_axes: "A => B" where a choice changes what the deployment gets without it.
+OracleTree choice_table(const Profile& profile);
 // "A => B" for the cells whose decisions differ, and nothing of the others.
-OracleTree oracle_difference(const Profile& from, const Profile& to);
+// Of oracle_axes or choice_axes.
+OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes);
 
 }  // namespace moe

@@ -126,10 +126,11 @@ class Oracle(Program):
     def test_the_cross_product_and_its_differences(self):
         code, out, _ = self.run_it("oracle", "--all", "--json", "-")
         self.assertEqual(code, 0)
-        table = json.loads(out)
-        self.assertEqual(table["cells"], 1267200)
+        table, choices = map(json.loads, out.splitlines())
+        self.assertEqual((table["axes"], table["cells"]), ("deployments", 1267200))
+        self.assertEqual(choices["axes"], "choices")
         code, out, _ = self.run_it("oracle", "--diff", "post-36294", "post-36286", "--json", "-")
-        flips = json.loads(out)
+        flips = json.loads(out.splitlines()[0])
         self.assertEqual((code, flips["from"], flips["flipped"]), (0, "post-36294", 5808))
         self.assertEqual(flips["lines"][0], "quant none")
 

@@ -33,6 +33,7 @@ std::string path_of(const ProfilePair& pair) {
   return text(folder, "oracle_diff_", pair.from, "_", pair.to, ".golden");
 }
 const std::string table_path = folder + "oracle_table.golden";
+const std::string choices_path = folder + "oracle_choices.golden";
 
 std::vector<std::string> lines_of(const OracleTree& tree) {
   std::vector<std::string> lines = tree.lines;
@@ -154,13 +155,13 @@ std::vector<ReadLine> read_lines(const OracleTree& tree) {
 void check_difference(const ProfilePair& pair) {
   const Profile& from = profile_named(pair.from);
   const Profile& to = profile_named(pair.to);
-  const OracleTree tree = oracle_difference(from, to);
+  const OracleTree tree = oracle_difference(from, to, oracle_axes());
   CHECK(difference(path_of(pair), tree) == "");
   const std::vector<ReadLine> lines = read_lines(tree);
   int num_flipped = 0;
   for (const OracleCell& cell : some_cells(5000)) {
-    const std::string before = answer_of(from, deployment_of(cell)).decided;
-    const std::string after = answer_of(to, deployment_of(cell)).decided;
+    const std::string before = answer_of(from, deployment_of(oracle_axes(), cell)).decided;
+    const std::string after = answer_of(to, deployment_of(oracle_axes(), cell)).decided;
     const std::string said = said_of(lines, cell);
     num_flipped += before == after ? 0 : 1;
     const bool is_absent = before.empty() != after.empty();
@@ -194,9 +195,13 @@ TEST_CASE("oracle table: the cross product of the default profile is the golden'
   CHECK(difference(table_path, tree) == "");
   const std::vector<ReadLine> lines = read_lines(tree);
   for (const OracleCell& cell : some_cells(500)) {
-    const std::string decided = answer_of(profile, deployment_of(cell)).decided;
+    const std::string decided = answer_of(profile, deployment_of(oracle_axes(), cell)).decided;
     if (!decided.empty()) CHECK(without_number(said_of(lines, cell)) == decided);
   }
+}
+
+TEST_CASE("oracle table: what requests and variables get is the golden's") {
+  CHECK(difference(choices_path, choice_table(profile_named(default_profile))) == "");
 }
 
 TEST_CASE("oracle table: what #36286 changed is the golden's") { check_difference(pairs[0]); }
@@ -205,7 +210,7 @@ TEST_CASE("oracle table: what changed by late 2026 is the golden's") { check_dif
 
 TEST_CASE("oracle table: profiles without a change of the oracles between them answer alike") {
   for (const OracleCell& cell : some_cells(2000)) {
-    const ExpertsDeployment deployment = deployment_of(cell);
+    const ExpertsDeployment deployment = deployment_of(oracle_axes(), cell);
     const std::string before = answer_of(profile_named("post-36286"), deployment).decided;
     CHECK(answer_of(profile_named("post-33728"), deployment).decided == before);
   }
@@ -214,10 +219,12 @@ TEST_CASE("oracle table: profiles without a change of the oracles between them a
 TEST_CASE("oracle table: writes its goldens", "[.]") {
   write(table_path, "Every deployment of oracle_axes under post-40412 (experts-and-oracles.md, 7).",
         oracle_table(profile_named(default_profile)));
+  write(choices_path, "What words of moe_backend and values of variables change under post-40412.",
+        choice_table(profile_named(default_profile)));
   for (const ProfilePair& pair : pairs) {
     write(path_of(pair),
           text("What the oracles answer otherwise under ", pair.to, " than under ", pair.from, "."),
-          oracle_difference(profile_named(pair.from), profile_named(pair.to)));
+          oracle_difference(profile_named(pair.from), profile_named(pair.to), oracle_axes()));
   }
 }
 
@@ -226,7 +233,7 @@ TEST_CASE("oracle laws: the taken one is the first not refused, all before it ha
   for (const auto profile_name : oracle_profiles()) {
     const Profile& profile = profile_named(profile_name);
     for (const OracleCell& cell : some_cells(2000)) {
-      const ExpertsDeployment deployment = deployment_of(cell);
+      const ExpertsDeployment deployment = deployment_of(oracle_axes(), cell);
       if (answer_of(profile, deployment).decided.empty()) continue;
       const ExpertsDecision decision = select_experts_backend(profile, deployment);
       const auto& trace = decision.trace;
@@ -250,7 +257,7 @@ TEST_CASE("oracle laws: the taken one is the first not refused, all before it ha
 TEST_CASE("oracle laws: candidates are asked in the order of the list, each of its classes once") {
   const Profile& profile = profile_named(default_profile);
   for (const OracleCell& cell : some_cells(2000)) {
-    const ExpertsDeployment deployment = deployment_of(cell);
+    const ExpertsDeployment deployment = deployment_of(oracle_axes(), cell);
     if (answer_of(profile, deployment).decided.empty()) continue;
     const ExpertsDecision decision = select_experts_backend(profile, deployment);
     std::vector<std::pair<std::string_view, std::string_view>> due;
