@@ -32,6 +32,7 @@ int explain_command(const ExplainCommand& command, const Surroundings& surroundi
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings);
 int verify_command(const VerifyCommand& command, const Surroundings& surroundings);
 int oracle_command(const OracleCommand& command);
+int oracle_fault_command(const OracleCommand& command);  // oracle --fault
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

@@ -7,6 +7,7 @@
 #include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
 #include "backends/oracle/class_support.h"
+#include "backends/oracle/faulty_oracle.h"
 #include "backends/oracle/oracle_family.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
@@ -186,6 +187,10 @@ std::vector<Item> checks() {
     items.push_back({std::string(row.name),
                      text(row.invariant, always ? "" : text(" (", row.only_where, ")")), ""});
   }
+  items.push_back({"ORACLE",
+                   "an oracle answers every deployment and every request as its table does "
+                   "(moebius oracle)",
+                   ""});
   return items;
 }
 
@@ -201,6 +206,12 @@ std::vector<Item> faults() {
     items.push_back({std::string(row.name),
                      text(row.lie, "; caught by ", joined(row.killed_by), "; as in ", row.upstream,
                           "; parameters: ", has),
+                     ""});
+  }
+  for (const OracleFaultRow& row : all_oracle_faults()) {
+    items.push_back({std::string(row.name),
+                     text(row.lie, "; of moebius oracle; caught by ORACLE; as in ", row.upstream,
+                          "; parameters: ", row.parameters),
                      ""});
   }
   return items;

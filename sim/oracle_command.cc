@@ -264,6 +264,7 @@ void tell_difference(const OracleQuery& query, bool is_quiet, JsonLines& json) {
 
 int oracle_command(const OracleCommand& command) {
   const OracleQuery& query = command.query;
+  if (!query.fault.name.empty()) return oracle_fault_command(command);
   JsonLines json(command.report.json);
   if (query.all) {
     tell_table(query, command.report.quiet, json);

@@ -26,7 +26,8 @@ constexpr const char* usage =
     "Nothing runs and no GPU is needed. --why-not answers for a backend or class that was not\n"
     "taken. --all prints the cross product of deployments as a decision tree, --diff the cells\n"
     "that two profiles answer differently.\n\n"
-    "exit: 0 answered, an error of vLLM's included; 2 bad usage\n\noptions";
+    "exit: 0 answered, an error of vLLM's included; 1 a seeded fault was caught or survived;\n"
+    "2 bad usage\n\noptions";
 
 OptionTable deployment_table() {
   using enum OptionKind;
@@ -67,6 +68,8 @@ OptionTable table() {
   rows.push_back({"profile", OptionKind::word, "NAME", "whose rules: post-40412 (default), …"});
   rows.push_back({"all", OptionKind::flag, "", "every deployment of the cross product"});
   rows.push_back({"diff", OptionKind::word, "P1 P2", "what two profiles answer differently"});
+  rows.push_back({"fault", OptionKind::word, "NAME[:key=value,…]",
+                  "seed a fault of the oracles; ORACLE holds its answers against the table"});
   add_report_options(rows);
   return rows;
 }
@@ -257,15 +260,24 @@ void refuse_deployment_options(const GivenOptions& given, const std::string& opt
   }
 }
 
+// --all, or --fault over the same deployments.
+OracleQuery one_table(const GivenOptions& given) {
+  OracleQuery query{.profile = given.word("profile").value_or(std::string(default_profile))};
+  described_profile("--profile", query.profile);
+  query.all = given.has("all");
+  if (const auto words = given.word("fault")) {
+    query.fault = parsed_oracle_fault(*words, query.profile);
+  }
+  return query;
+}
+
 OracleQuery cross_product(const GivenOptions& given) {
   const bool is_diff = given.has("diff");
+  const bool is_fault = given.has("fault");
   const Words names = given.free_words();
-  refuse_deployment_options(given, is_diff ? "diff" : "all");
-  if (!is_diff) {
-    const std::string profile = given.word("profile").value_or(std::string(default_profile));
-    described_profile("--profile", profile);
-    return {.profile = profile, .deployment = {}, .why_not = {}, .all = true};
-  }
+  refuse_deployment_options(given, is_diff ? "diff" : is_fault ? "fault" : "all");
+  if (is_diff && is_fault) throw ScenarioError("--diff and --fault: one of both");
+  if (!is_diff) return one_table(given);
   if (given.has("all") || given.has("profile")) {
     throw ScenarioError(
         "--diff P1 P2 has its own profiles and goes over all: without --all and "
@@ -283,15 +295,12 @@ OracleQuery cross_product(const GivenOptions& given) {
 }
 
 OracleQuery query_of(const GivenOptions& given) {
-  if (given.has("all") && !given.has("diff") && !given.free_words().empty()) {
-    throw ScenarioError(
-        text("oracle --all: '", given.free_words().front(), "' belongs to no option"));
-  }
-  if (given.has("all") || given.has("diff")) return cross_product(given);
-  if (!given.free_words().empty()) {
+  const bool is_table = given.has("all") || given.has("fault");
+  if (!given.has("diff") && !given.free_words().empty()) {
     throw ScenarioError(text("oracle: '", given.free_words().front(),
                              "' belongs to no option (moebius oracle --help)"));
   }
+  if (is_table || given.has("diff")) return cross_product(given);
   OracleQuery query{.profile = given.word("profile").value_or(std::string(default_profile))};
   const Profile& profile = described_profile("--profile", query.profile);
   set_device(given, query.deployment);

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace moe {
 // What is held against the deployment. Faults put others in their place.
 struct OracleSources {
   std::span<const ExpertsClass> classes = all_experts_classes();
-  ParallelTraits (*parallel)(const Profile&, const ExpertsDeployment&) = parallel_traits_of;
+  std::function<ParallelTraits(const Profile&, const ExpertsDeployment&)> parallel =
+      parallel_traits_of;
 };
 
 // A backend's class that was asked. Not refused: it was chosen.

@@ -215,6 +215,19 @@ OracleTree choice_table(const Profile& profile) {
       SilentCell::has_no_line);
 }
 
+OracleTree disagreement(const OracleAxes& axes, const AnswerMaker& before,
+                        const AnswerMaker& after) {
+  return oracle_tree(
+      axes,
+      [&](const ExpertsDeployment& deployment) -> OracleAnswer {
+        const OracleAnswer one = before(deployment);
+        const OracleAnswer other = after(deployment);
+        if (one.decided != other.decided) return {text(one.decided, " => ", other.decided)};
+        return {one.refused == other.refused ? "" : text(one.decided, ", others refused")};
+      },
+      SilentCell::has_no_line);
+}
+
 OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes) {
   const auto decided = [](const Profile& profile, const ExpertsDeployment& deployment) {
     const std::string words = answer_of(profile, deployment).decided;

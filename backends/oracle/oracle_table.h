@@ -61,6 +61,9 @@ OracleTree oracle_table(const Profile& profile);
 // Of choice_axes: "A => B" where a choice changes what the deployment gets without it.
 OracleTree choice_table(const Profile& profile);
 // "A => B" for the cells whose decisions differ, and nothing of the others.
+// "A => B" for the cells where two answers differ, also if only in who was refused.
+OracleTree disagreement(const OracleAxes& axes, const AnswerMaker& before,
+                        const AnswerMaker& after);
 // Of oracle_axes or choice_axes.
 OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes);
 

@@ -134,6 +134,23 @@ class Oracle(Program):
         self.assertEqual((code, flips["from"], flips["flipped"]), (0, "post-36294", 5808))
         self.assertEqual(flips["lines"][0], "quant none")
 
+    def test_a_fault_is_caught_or_survives(self):
+        code, out, _ = self.run_it("oracle", "--fault", "MF-30", "--json", "-")
+        said = json.loads(out)
+        self.assertEqual((code, said["caught"]), (1, True))
+        self.assertIn("ORACLE caught MF-30", said["reason"])
+        code, out, _ = self.run_it("oracle", "--quiet", "--fault",
+                                   "MF-29:experts=XPUExperts,bit=activation swiglustep")
+        self.assertEqual(code, 1)
+        self.assertTrue(out.startswith("SURVIVED: MF-29"), out)
+        for words, valid in (("MF-99", "MF-31"), ("MF-29", "TritonExperts"),
+                             ("MF-29:experts=XPUExperts", "activation gelu"),
+                             ("MF-31", "use_ag_rs_all2all_kernels"), ("MF-30:bit=x", "none")):
+            self.assertIn(valid, self.refused("--fault", words))
+        self.assertIn("describes one", self.refused("--fault", "MF-30", "--quant", "none"))
+        code, out, _ = self.run_it("list", "faults")
+        self.assertIn("MF-31: ", out)
+
     def test_list_experts(self):
         code, out, err = self.run_it("list", "experts", "--json", "-")
         self.assertEqual(code, 0, err)
