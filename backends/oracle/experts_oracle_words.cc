@@ -195,6 +195,12 @@ std::vector<std::string> notes_on(const Profile& profile, const ExpertsDeploymen
   if (is_plain && !decision.is_monolithic()) {
     notes.emplace_back("swigluoai runs as plain SwiGLU here: no alpha, no limit, no + 1");
   }
+  const bool is_probed_loosely = decision.family == OracleFamilyName::unquantized &&
+                                 decision.is_monolithic() && era_of(profile) < Era::late_2026;
+  if (is_probed_loosely) {
+    notes.emplace_back(
+        "the library is looked for, not its bf16 kernel: an older one may be chosen without it");
+  }
   if (decision.is_monolithic()) {
     notes.emplace_back(
         "monolithic: router logits travel, no shared experts inside, no EPLB load, no capture");

@@ -53,6 +53,16 @@ TEST_CASE("unquantised oracle: B200 takes TRTLLM, monolithic, where it can route
   CHECK(refusals(deployment) == "FLASHINFER_TRTLLM parallel_config");
 }
 
+TEST_CASE("unquantised oracle: TRTLLM is probed by its library, which is told with the answer") {
+  const Profile& profile = profile_named(default_profile);
+  const auto told = [&](const ExpertsDeployment& deployment) {
+    const auto notes = notes_on(profile, deployment, select_unquantized(profile, deployment));
+    return joined(notes).find("not its bf16 kernel") != std::string::npos;
+  };
+  CHECK(told(on_b200()));
+  CHECK_FALSE(told(on_h100()));
+}
+
 TEST_CASE("unquantised oracle: platforms with one answer, and LoRA, which asks nobody") {
   CHECK(answer(on(OraclePlatform::cpu)) == "CPU");
   CHECK(answer(on(OraclePlatform::tpu)) == "TPU");
