@@ -23,8 +23,9 @@ constexpr const char* overview =
     "  run [PATH…]   run scenarios, judge their outputs, print verdicts\n"
     "  explain PATH  one token's way and one step's traffic, with real numbers, for students\n"
     "  list WHAT     what exists and what this build lacks: backends, communicators, devices,\n"
-    "                profiles, checks, faults, scenarios\n"
+    "                profiles, checks, faults, scenarios, experts\n"
     "  verify FILE…  judge captures of what other implementations did\n"
+    "  oracle        which experts backend vLLM takes for a deployment, and why no other\n"
     "  bench         measure dispatch, experts, combine and the layer, beside their limits\n"
     "\n"
     "  moebius COMMAND --help    the options of a command\n"
@@ -54,7 +55,8 @@ OptionTable explain_table() {
 
 constexpr const char* list_usage =
     "usage: moebius list WHAT [options]\n\n"
-    "WHAT: backends, communicators, devices, profiles, checks, faults, scenarios.\n\noptions";
+    "WHAT: backends, communicators, devices, profiles, checks, faults, scenarios, experts.\n\n"
+    "options";
 
 constexpr const char* verify_usage =
     "usage: moebius verify FILE… [options]\n\n"
@@ -85,7 +87,7 @@ Command explain_command(const Words& arguments) {
 
 OptionTable list_table() {
   OptionTable table = {
-      {"profile", OptionKind::word, "NAME", "of backends: those of a profile"},
+      {"profile", OptionKind::word, "NAME", "of backends and experts: those of a profile"},
       {"markdown", OptionKind::flag, "", "of backends: the table of backends/README.md"}};
   add_report_options(table);
   return table;
@@ -94,8 +96,8 @@ OptionTable list_table() {
 Command list_command(const Words& arguments) {
   const GivenOptions given(arguments, list_table());
   if (given.has("help")) return PrintCommand{options_help(list_usage, list_table())};
-  const Words valid = {"backends", "communicators", "devices",  "profiles",
-                       "checks",   "faults",        "scenarios"};
+  const Words valid = {"backends", "communicators", "devices",   "profiles",
+                       "checks",   "faults",        "scenarios", "experts"};
   const Words what = given.free_words();
   if (what.size() != 1) throw ScenarioError(text("list what? One of: ", joined(valid)));
   const auto profile = given.word("profile").value_or("");
@@ -169,13 +171,16 @@ Command parsed_command_line(const std::vector<std::string>& arguments) {
   if (arguments[0] == "explain") return explain_command(rest);
   if (arguments[0] == "list") return list_command(rest);
   if (arguments[0] == "verify") return verify_command(rest);
+  if (arguments[0] == "oracle") return oracle_options(rest);
   if (arguments[0] == "rank") return rank_command(rest);
   if (arguments[0] == "bench") return bench_command_line(rest);
   if (arguments[0] == "bench-rank") return bench_rank_options(rest);
-  const std::string near = nearest(arguments[0], {"run", "explain", "list", "verify", "bench"});
-  throw ScenarioError(text("unknown command '", arguments[0], "'",
-                           near.empty() ? "" : text("; did you mean ", near, "?"),
-                           "; commands: run, explain, list, verify, bench (moebius --help)"));
+  const std::string near =
+      nearest(arguments[0], {"run", "explain", "list", "verify", "oracle", "bench"});
+  throw ScenarioError(
+      text("unknown command '", arguments[0], "'",
+           near.empty() ? "" : text("; did you mean ", near, "?"),
+           "; commands: run, explain, list, verify, oracle, bench (moebius --help)"));
 }
 
 }  // namespace moe::sim

@@ -11,6 +11,7 @@
 #include "comm/store.h"
 #include "sim/bench_options.h"
 #include "sim/log.h"
+#include "sim/oracle_options.h"
 #include "sim/rank_worlds.h"
 #include "sim/scenario.h"
 
@@ -69,14 +70,19 @@ struct VerifyCommand {
   ReportOptions report;
 };
 
+struct OracleCommand {
+  OracleQuery query;
+  ReportOptions report;
+};
+
 // Text to print: help or version.
 struct PrintCommand {
   std::string words;
 };
 
 // rank, bench-rank: a process that another moebius started; not for people.
-using Command = std::variant<RunCommand, ExplainCommand, ListCommand, VerifyCommand, BenchCommand,
-                             PrintCommand, RankPlace, BenchRankPlace>;
+using Command = std::variant<RunCommand, ExplainCommand, ListCommand, VerifyCommand, OracleCommand,
+                             BenchCommand, PrintCommand, RankPlace, BenchRankPlace>;
 
 // arguments without the program's name. Throws ScenarioError with what is valid.
 Command parsed_command_line(const std::vector<std::string>& arguments);

@@ -1,5 +1,5 @@
-// What the files that read options share: the options of every report, and run's own file.
-// Called by command_line.cc and run_options.cc.
+// What the files that read options share: the options of every report, and the files of run and
+// oracle. Called by command_line.cc, run_options.cc and oracle_options.cc.
 
 #pragma once
 
@@ -14,5 +14,6 @@ ReportOptions report_options(const GivenOptions& given);
 
 // arguments after the command's word. Throws ScenarioError with what is valid.
 Command run_options(const std::vector<std::string>& arguments);
+Command oracle_options(const std::vector<std::string>& arguments);
 
 }  // namespace moe::sim

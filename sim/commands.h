@@ -31,6 +31,8 @@ int run_joined(const RunCommand& command, const Surroundings& surroundings,
 int explain_command(const ExplainCommand& command, const Surroundings& surroundings);
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings);
 int verify_command(const VerifyCommand& command, const Surroundings& surroundings);
+int oracle_command(const OracleCommand& command);
+int oracle_fault_command(const OracleCommand& command);  // oracle --fault
 int list_command(const ListCommand& command, const Surroundings& surroundings);
 
 }  // namespace moe::sim

@@ -6,6 +6,9 @@
 
 #include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
+#include "backends/oracle/class_support.h"
+#include "backends/oracle/faulty_oracle.h"
+#include "backends/oracle/oracle_family.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/backends_page.h"
@@ -184,6 +187,10 @@ std::vector<Item> checks() {
     items.push_back({std::string(row.name),
                      text(row.invariant, always ? "" : text(" (", row.only_where, ")")), ""});
   }
+  items.push_back({"ORACLE",
+                   "an oracle answers every deployment and every request as its table does "
+                   "(moebius oracle)",
+                   ""});
   return items;
 }
 
@@ -201,6 +208,12 @@ std::vector<Item> faults() {
                           "; parameters: ", has),
                      ""});
   }
+  for (const OracleFaultRow& row : all_oracle_faults()) {
+    items.push_back({std::string(row.name),
+                     text(row.lie, "; of moebius oracle; caught by ORACLE; as in ", row.upstream,
+                          "; parameters: ", row.parameters),
+                     ""});
+  }
   return items;
 }
 
@@ -213,10 +226,33 @@ std::vector<Item> scenarios(const DataFolders& folders) {
   return items;
 }
 
+// vLLM's experts classes in a profile, as rows of capabilities: nothing of them runs here.
+std::vector<Item> experts(const std::string& word) {
+  const auto described = oracle_profiles();
+  const std::string name = word.empty() ? std::string(default_profile) : word;
+  chosen("--profile", name, {described.begin(), described.end()});
+  const Profile& profile = profile_named(name);
+  std::vector<Item> items;
+  for (const ExpertsClass& row : all_experts_classes()) {
+    if (!row.eras.covers(profile)) continue;
+    std::vector<std::string_view> oracles;
+    for (const OracleFamily& family : all_oracle_families()) {
+      const bool has_it = std::ranges::any_of(family.backends, [&](const OracleBackend& backend) {
+        return backend.eras.covers(profile) && std::ranges::count(backend.classes, row.name) > 0;
+      });
+      if (has_it) oracles.push_back(name_of(family.name));
+    }
+    const std::string by = oracles.empty() ? "" : text("; oracles: ", joined(oracles));
+    items.push_back(
+        {std::string(row.name), capabilities_text(row) + by, std::string(row.not_wired)});
+  }
+  return items;
+}
+
 std::vector<Item> items_of(const ListCommand& command, const DataFolders& folders) {
   const std::string& what = command.what;
-  if (!command.profile.empty() && what != "backends") {
-    throw ScenarioError(text("list ", what, ": --profile is for backends"));
+  if (!command.profile.empty() && what != "backends" && what != "experts") {
+    throw ScenarioError(text("list ", what, ": --profile is for backends and experts"));
   }
   if (what == "backends")
     return command.profile.empty() ? backends() : backends_under(command.profile);
@@ -225,6 +261,7 @@ std::vector<Item> items_of(const ListCommand& command, const DataFolders& folder
   if (what == "profiles") return profiles();
   if (what == "checks") return checks();
   if (what == "faults") return faults();
+  if (what == "experts") return experts(command.profile);
   return scenarios(folders);
 }
 

@@ -85,6 +85,7 @@ int do_command(const Command& command) {
           [&](const VerifyCommand& verify) {
             return verify_command(verify, surroundings_with({}));  // needs none of the data
           },
+          [](const OracleCommand& oracle) { return oracle_command(oracle); },
           [&](const BenchCommand& bench) { return bench_command(bench, surroundings()); },
           [](const BenchRankPlace& at) { return bench_rank_process(at.store, at.token, at.rank); },
           [](const RankPlace& place) { return rank_process(place, stop_requested); }},
