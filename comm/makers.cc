@@ -30,8 +30,7 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
 
 std::span<const CommunicatorMaker> communicator_makers() {
   static const std::array<CommunicatorMaker, 3> makers = {{
-      {"local", "copies between threads of one process", DeviceKind::cpu, false, make_local,
-       nullptr},
+      {"local", "copies between threads of one process", std::nullopt, false, make_local, nullptr},
       {"gloo", "TCP between threads or processes", DeviceKind::cpu, true,
        gloo_maker.make == nullptr ? nullptr : make_gloo, gloo_maker.absence},
       {"nccl", "NVLink and the network between GPUs", DeviceKind::cuda, true, nullptr,

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,13 +28,17 @@ struct Meeting {
 
 struct CommunicatorMaker {
   std::string_view name;
-  std::string_view moves;               // how rows travel, in a few words
-  DeviceKind device = DeviceKind::cpu;  // whose memory it moves
-  bool needs_store = false;             // else it needs a local group
+  std::string_view moves;            // how rows travel, in a few words
+  std::optional<DeviceKind> device;  // whose memory it moves; none: any device's
+  bool needs_store = false;          // else it needs a local group
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory);
   const char* absence;  // why make is null; null where it is there
 };
 
 std::span<const CommunicatorMaker> communicator_makers();
+
+constexpr bool moves_memory_of(const CommunicatorMaker& maker, DeviceKind device) {
+  return maker.device.value_or(device) == device;
+}
 
 }  // namespace moe

@@ -160,7 +160,7 @@ void check_backend(const BenchSettings& settings) {
 void check_together(BenchCommand& bench, bool says_ranks) {
   BenchSettings& settings = bench.settings;
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
-  if (maker.make == nullptr || maker.device != DeviceKind::cpu) {
+  if (maker.make == nullptr || !moves_memory_of(maker, DeviceKind::cpu)) {
     throw ScenarioError(text("--communicator ", settings.communicator, ": ",
                              maker.make == nullptr ? maker.absence : "moves no host memory"));
   }

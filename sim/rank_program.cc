@@ -10,6 +10,7 @@
 #include "comm/exchange_sum.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/backend_choice.h"
 #include "sim/engine_steps.h"
 #include "sim/exact_weights.h"
@@ -46,7 +47,7 @@ class RankProgram {
         at_(coordinates_of(deployment_.sizes, rank_)),
         parallel_(make_parallel_config(deployment_, rank_)),
         host_(make_host_memory(Poison::on)),
-        kernels_(make_cpu_kernels(memory_)),
+        kernels_(device_maker(memory_.stream().device.kind).make_kernels(memory_)),
         expert_map_(with_faults(
             expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size), job.faults)),
         ranks_(std::move(wires), deployment_.sizes, job.faults),

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/rank_worlds.h"
 
 namespace moe::sim {
@@ -19,13 +20,17 @@ struct SharedWorld {
   Meeting meeting;
 };
 
+// Ranks that meet in one process share a device: the first, as many ranks as there are.
+constexpr int device_ordinal = 0;
+
 // Everything of one thread, from joining to its report.
 RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank) {
-  const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   Meeting meeting = world.meeting;
+  std::unique_ptr<Memory> memory;
   std::optional<StoreClient> client;
   RankReport report;
   try {
+    memory = device_maker(job.line.device).make_memory(device_ordinal, Poison::on);
     RankWires wires;
     if (world.store) {
       client.emplace(*world.store, "threads", rank, meeting.deadline);

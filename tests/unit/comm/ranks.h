@@ -113,7 +113,7 @@ class World {
 
   Endpoint endpoint(int rank) {
     Endpoint endpoint;
-    endpoint.memory = memory_of(maker_.device);
+    endpoint.memory = memory_of(maker_.device.value_or(DeviceKind::cpu));
     if (maker_.needs_store) {
       endpoint.store =
           std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
