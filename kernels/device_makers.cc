@@ -15,6 +15,9 @@ std::unique_ptr<Memory> host_memory(int, Poison poison) { return make_host_memor
 
 std::string nothing() { return {}; }
 
+int one() { return 1; }
+int none() { return 0; }
+
 std::string onednn_absence() {
   return cpu::onednn_gemm.pack == nullptr ? cpu::onednn_gemm.absence : "";
 }
@@ -25,10 +28,10 @@ std::string xpu_absence() { return "not in this build (the XPU path is not writt
 
 std::span<const DeviceMaker> device_makers() {
   static const std::array<DeviceMaker, 3> makers = {{
-      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels, nothing,
+      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels, one, nothing,
        "onednn", onednn_absence},
       cuda_device,
-      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, xpu_absence, "opencl", xpu_absence},
+      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, none, xpu_absence, "opencl", xpu_absence},
   }};
   return makers;
 }

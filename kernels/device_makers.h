@@ -21,6 +21,9 @@ struct DeviceMaker {
   // REQUIRES a memory of this row.
   std::unique_ptr<Kernels> (*make_kernels)(Memory& memory) = nullptr;
 
+  // How many devices of the kind this machine has.
+  int (*count)() = nullptr;
+
   // Why no rank can run there, in this build or on this machine; empty where one can.
   std::string (*absence)() = nullptr;
   // The same for experts with products: the library that multiplies, and why it is not there.

@@ -158,8 +158,9 @@ Count counts_of_dispatch(const WorldSpec& world) {
 }
 
 // What the build lacks for the line: {word, reason}; the reason is empty if it lacks nothing.
-std::pair<std::string, std::string> lack(const Scenario& scenario, const RunLine& line,
-                                         const BackendChoice& choice) {
+std::pair<std::string, std::string> lack(const LoadedScenario& loaded, const RunLine& line,
+                                         const RunSettings& settings) {
+  const BackendChoice choice = backend_choice(loaded.scenario, line);
   if (choice.backend == nullptr) return {choice.decision.backend, choice.absence};
   const DeviceMaker& device = device_maker(line.device);
   const std::string name(name_of(device.kind));
@@ -167,7 +168,7 @@ std::pair<std::string, std::string> lack(const Scenario& scenario, const RunLine
     return {name, text(name, ": ", absence)};
   }
   const std::string without_products = device.products_absence();
-  if (scenario.model.kernel != ExpertKernel::probe && !without_products.empty()) {
+  if (loaded.scenario.model.kernel != ExpertKernel::probe && !without_products.empty()) {
     return {name, text(name, ": experts with products need ", device.products, ", which is ",
                        without_products)};
   }
@@ -178,6 +179,12 @@ std::pair<std::string, std::string> lack(const Scenario& scenario, const RunLine
   }
   if (!moves_memory_of(maker, line.device)) {
     return {std::string(maker.name), text(maker.name, ": moves no rows of ", name)};
+  }
+  const int num_ranks = loaded.scenario.world.num_ranks();
+  const bool is_one_machine = settings.joined == nullptr;  // else devices are those of several
+  if (maker.one_device_each && is_one_machine && num_ranks > device.count()) {
+    return {std::string(maker.name), text(maker.name, ": ", num_ranks, " ranks need as many ", name,
+                                          " devices, this machine has ", device.count())};
   }
   return {};
 }
@@ -247,7 +254,7 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   const BackendChoice choice = backend_choice(scenario, line);
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), line.communicator);
-  if (const auto [word, reason] = lack(scenario, line, choice); !reason.empty()) {
+  if (const auto [word, reason] = lack(loaded, line, settings); !reason.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;
     outcome.verdict =
         is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});

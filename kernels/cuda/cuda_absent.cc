@@ -6,11 +6,17 @@
 namespace moe {
 namespace {
 
+int count() { return 0; }
+
 std::string absence() { return "not in this build (configure with --preset cuda)"; }
 
 }  // namespace
 
-const DeviceMaker cuda_device = {DeviceKind::cuda, "NVIDIA GPUs", nullptr, nullptr,
-                                 absence,          "cublas",      absence};
+const DeviceMaker cuda_device = {.kind = DeviceKind::cuda,
+                                 .has = "NVIDIA GPUs",
+                                 .count = count,
+                                 .absence = absence,
+                                 .products = "cublas",
+                                 .products_absence = absence};
 
 }  // namespace moe

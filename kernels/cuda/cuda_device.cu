@@ -13,6 +13,11 @@ namespace {
 // What kernels of this build need: they have no other code.
 constexpr int capability = 90;
 
+int count() {
+  int devices = 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+
 std::string absence() {
   int devices = 0;
   const cudaError_t result = cudaGetDeviceCount(&devices);
@@ -34,8 +39,13 @@ std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
 
 }  // namespace
 
-const DeviceMaker cuda_device = {
-    DeviceKind::cuda, "NVIDIA GPUs, cuBLAS products", make_memory, cuda::make_cuda_kernels, absence,
-    "cublas",         [] { return std::string(); }};
+const DeviceMaker cuda_device = {.kind = DeviceKind::cuda,
+                                 .has = "NVIDIA GPUs, cuBLAS products",
+                                 .make_memory = make_memory,
+                                 .make_kernels = cuda::make_cuda_kernels,
+                                 .count = count,
+                                 .absence = absence,
+                                 .products = "cublas",
+                                 .products_absence = [] { return std::string(); }};
 
 }  // namespace moe
