@@ -176,7 +176,7 @@ void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
   const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
                     device_elements<float>(chosen.topk_weights)};
   const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
-  launch_rows(memory.queue(), {router_logits.rows, bytes}, choose_grouped, Logits(router_logits),
+  launch_rows(memory, {router_logits.rows, bytes}, choose_grouped, Logits(router_logits),
               rules_of(settings, router_logits, top_k), slots);
 }
 

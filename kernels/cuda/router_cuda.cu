@@ -112,14 +112,14 @@ void fused_topk(CudaMemory& memory, const Tensor& router_logits, const TopkSetti
                     settings.routed_scaling_factor,
                     bias.columns > 0 ? device_elements<float>(bias) : nullptr};
   const Count bytes = 2 * router_logits.columns * size_of(DType::f32);
-  launch_rows(memory.queue(), {router_logits.rows, bytes}, choose_scored, Logits(router_logits),
-              rules, Choice(chosen));
+  launch_rows(memory, {router_logits.rows, bytes}, choose_scored, Logits(router_logits), rules,
+              Choice(chosen));
 }
 
 void topk_then_score(CudaMemory& memory, const Tensor& router_logits, ChosenScoreSettings settings,
                      const Routing& chosen) {
   const Count bytes = router_logits.columns * (size_of(DType::f32) + 1);
-  launch_rows(memory.queue(), {router_logits.rows, bytes}, choose_then_score, Logits(router_logits),
+  launch_rows(memory, {router_logits.rows, bytes}, choose_then_score, Logits(router_logits),
               settings.scoring, Choice(chosen));
 }
 

@@ -99,15 +99,30 @@ __device__ inline int best_of(const float* values, const bool* there, int count)
   return best;
 }
 
-// One warp for each of that many rows, with that much memory for what it keeps of a row.
+// Rows of a call, and how much memory a warp wants for what it keeps of one.
+struct RowGrid {
+  Count rows = 0;
+  Count bytes = 0;
+};
+
+// What a block may have without asking; beyond, all that the device can give is asked for, so that
+// threads that launch the same kernel with other rows never ask for less.
+inline constexpr Count bytes_without_asking = 48 * 1024;
+
+// One warp for each row.
 template <typename... Parameters, typename... Arguments>
-void launch_rows(cudaStream_t stream, std::pair<Count, Count> rows_and_bytes,
-                 void (*kernel)(Parameters...), Arguments... arguments) {
-  const auto [rows, bytes] = rows_and_bytes;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
-        "room for a row of scores");
-  launch(stream, {rows, warp, static_cast<std::size_t>(bytes)}, kernel, arguments...);
+void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...),
+                 Arguments... arguments) {
+  if (grid.bytes > bytes_without_asking) {
+    int most = 0;
+    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                                 memory.stream().device.ordinal),
+          "a block's memory");
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+          "room for a row of scores");
+  }
+  launch(memory.queue(), {grid.rows, warp, static_cast<std::size_t>(grid.bytes)}, kernel,
+         arguments...);
 }
 
 }  // namespace moe::cuda

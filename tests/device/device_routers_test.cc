@@ -57,7 +57,7 @@ void with_logits(
     const std::function<void(BothSides&, const Twin& logits, const Twin& bias, int seed)>& test) {
   on_every_device([&](BothSides& both) {
     for (int seed = 1; seed <= 24; ++seed) {
-      constexpr std::array<Count, 6> counts = {4, 8, 31, 64, 128, 256};
+      constexpr std::array<Count, 7> counts = {4, 8, 31, 64, 128, 256, 8192};
       const Count num_experts = counts[static_cast<std::size_t>(seed) % counts.size()];
       const DType dtype = row_types[static_cast<std::size_t>(seed) % 3];
       INFO("seed " << seed << ", " << num_experts << " experts, " << name_of(dtype));
