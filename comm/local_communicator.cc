@@ -12,10 +12,12 @@ namespace {
 
 using State = LocalGroup::State;
 
-// One rank's stay in one collective: from the meeting of all to the moment when nobody reads.
+// One rank's stay in one collective: from the meeting of all to the moment when nobody reads. A
+// device's queue is empty at both doors: what a rank shows is written, what it copies is read.
 class Stay {
  public:
-  Stay(State& group, int rank, const Shown& shown) : group_(group), rank_(rank) {
+  Stay(State& group, int rank, const Shown& shown, Memory& memory) : group_(group), rank_(rank) {
+    memory.synchronize();
     group_.enter(rank, shown);
   }
   ~Stay() { group_.exit(); }
@@ -98,7 +100,7 @@ class LocalCommunicator final : public Communicator {
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
     const Shown shown{.operation = Operation::all_gather_v, .tensors = rows};
-    const Stay stay(group_, rank_, shown);
+    const Stay stay(group_, rank_, shown, memory_);
     stay.check_in_step();
     Count begin = 0;
     for (int peer = 0; peer < size(); ++peer) {
@@ -111,6 +113,7 @@ class LocalCommunicator final : public Communicator {
       }
       begin += count;
     }
+    memory_.synchronize();
   }
 
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
@@ -121,7 +124,7 @@ class LocalCommunicator final : public Communicator {
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
     const Shown shown{.operation = Operation::all_to_all_v, .tensors = sent, .counts = rows_to};
-    const Stay stay(group_, rank_, shown);
+    const Stay stay(group_, rank_, shown, memory_);
     stay.check_in_step();
     Count begin = 0;
     for (int peer = 0; peer < size(); ++peer) {
@@ -134,11 +137,12 @@ class LocalCommunicator final : public Communicator {
       }
       begin += count;
     }
+    memory_.synchronize();
   }
 
   void do_broadcast(Tensors rows, int root) override {
     const Shown shown{.operation = Operation::broadcast, .tensors = rows, .root = root};
-    const Stay stay(group_, rank_, shown);
+    const Stay stay(group_, rank_, shown, memory_);
     stay.check_in_step();
     const int theirs = stay.shown_by(root).root;
     if (theirs != root) {
@@ -151,13 +155,17 @@ class LocalCommunicator final : public Communicator {
       stay.check_rows(root, stay.shown_by(root).tensors[i].rows, rows[i].rows);
       copy(from, rows[i]);
     }
+    memory_.synchronize();
   }
 
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
     exchange_and_reduce(*this, in, op, out);
   }
 
-  void do_send(Tensors rows, int to) override { group_.offer({rank_, to}, rows); }
+  void do_send(Tensors rows, int to) override {
+    memory_.synchronize();
+    group_.offer({rank_, to}, rows);
+  }
 
   void do_recv(Tensors rows, int from) override {
     const Taking taking(group_, {from, rank_});
@@ -173,16 +181,17 @@ class LocalCommunicator final : public Communicator {
       }
       memory_.copy(offered[i], rows[i]);
     }
+    memory_.synchronize();
   }
 
   void do_barrier() override {
     const Shown shown{.operation = Operation::barrier};
-    Stay(group_, rank_, shown).check_in_step();
+    Stay(group_, rank_, shown, memory_).check_in_step();
   }
 
   std::unique_ptr<Communicator> do_split(int color, int key) override {
     const Shown shown{.operation = Operation::split, .choice = {color, key}};
-    const Stay stay(group_, rank_, shown);
+    const Stay stay(group_, rank_, shown, memory_);
     stay.check_in_step();
     if (color < 0) return nullptr;
     std::vector<SplitChoice> choices;

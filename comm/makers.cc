@@ -6,6 +6,7 @@
 #include <array>
 
 #include "comm/gloo_communicator.h"
+#include "comm/nccl_communicator.h"
 #include "kernels/base/check.h"
 
 namespace moe {
@@ -26,16 +27,31 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
                          *meeting.store, memory);
 }
 
+std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
+  MOE_CHECK(meeting.store != nullptr, "an NCCL communicator without a store to meet through");
+  return nccl_maker.make(
+      {.rank = rank, .size = meeting.size, .group = meeting.mesh, .deadline = meeting.deadline},
+      *meeting.store, memory);
+}
+
 }  // namespace
 
 std::span<const CommunicatorMaker> communicator_makers() {
   static const std::array<CommunicatorMaker, 3> makers = {{
-      {"local", "copies between threads of one process", DeviceKind::cpu, false, make_local,
-       nullptr},
-      {"gloo", "TCP between threads or processes", DeviceKind::cpu, true,
-       gloo_maker.make == nullptr ? nullptr : make_gloo, gloo_maker.absence},
-      {"nccl", "NVLink and the network between GPUs", DeviceKind::cuda, true, nullptr,
-       "not in this build (the CUDA path is not written yet)"},
+      {.name = "local", .moves = "copies between threads of one process", .make = make_local},
+      {.name = "gloo",
+       .moves = "TCP between threads or processes",
+       .device = DeviceKind::cpu,
+       .needs_store = true,
+       .make = gloo_maker.make == nullptr ? nullptr : make_gloo,
+       .absence = gloo_maker.absence},
+      {.name = "nccl",
+       .moves = "NVLink and the network between GPUs",
+       .device = DeviceKind::cuda,
+       .needs_store = true,
+       .one_device_each = true,
+       .make = nccl_maker.make == nullptr ? nullptr : make_nccl,
+       .absence = nccl_maker.absence},
   }};
   return makers;
 }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,17 +24,23 @@ struct Meeting {
   std::string mesh = "world";      // names the group's keys in the store: another for each run
   std::string host = "127.0.0.1";  // under which peers reach this rank
   Board* board = nullptr;          // this rank's end; null: the ranks share no memory
+  int local_rank = 0;              // among the ranks of its machine
 };
 
 struct CommunicatorMaker {
   std::string_view name;
-  std::string_view moves;               // how rows travel, in a few words
-  DeviceKind device = DeviceKind::cpu;  // whose memory it moves
-  bool needs_store = false;             // else it needs a local group
-  std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory);
-  const char* absence;  // why make is null; null where it is there
+  std::string_view moves;            // how rows travel, in a few words
+  std::optional<DeviceKind> device;  // whose memory it moves; none: any device's
+  bool needs_store = false;          // else it needs a local group
+  bool one_device_each = false;      // else ranks of one machine may share its first device
+  std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
+  const char* absence = nullptr;  // why make is null; null where it is there
 };
 
 std::span<const CommunicatorMaker> communicator_makers();
+
+constexpr bool moves_memory_of(const CommunicatorMaker& maker, DeviceKind device) {
+  return maker.device.value_or(device) == device;
+}
 
 }  // namespace moe

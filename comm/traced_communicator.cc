@@ -56,8 +56,8 @@ TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner,
 void TracedCommunicator::prepare_agreement() {
   if (size() == 1) agreement_ = Agreement::trusted;
   if (agreement_ == Agreement::trusted) return;
-  own_record_ = Buffer(memory(), {1, words_per_record(size()), DType::i64});
-  all_records_ = Buffer(memory(), {size(), words_per_record(size()), DType::i64});
+  own_record_ = Buffer(way().memory(), {1, words_per_record(size()), DType::i64});
+  all_records_ = Buffer(way().memory(), {size(), words_per_record(size()), DType::i64});
 }
 
 OperationRecord TracedCommunicator::record(Operation operation, Tensors tensors,
@@ -99,15 +99,15 @@ void TracedCommunicator::agree() {
   std::vector<Count> all(words * static_cast<std::size_t>(size()));
   const auto width = static_cast<Count>(words);
   put_record(last_, own);
-  memory().copy_from_host({own.data(), 1, width, DType::i64, {}}, own_record_.tensor());
+  Memory& memory = way().memory();
+  memory.copy_from_host({own.data(), 1, width, DType::i64, {}}, own_record_.tensor());
   const std::vector<Count> once(static_cast<std::size_t>(size()), 1);
   try {
-    Communicator& way = side_ == nullptr ? *inner_ : *side_;
-    way.all_gather_v(one(own_record_.tensor()), once, one(all_records_.tensor()));
+    way().all_gather_v(one(own_record_.tensor()), once, one(all_records_.tensor()));
   } catch (const SystemError& error) {
     throw SystemError(text("before ", last_operation(), ": ", error.what()));
   }
-  memory().copy_to_host(all_records_.tensor(), {all.data(), size(), width, DType::i64, {}});
+  memory.copy_to_host(all_records_.tensor(), {all.data(), size(), width, DType::i64, {}});
   std::vector<OperationRecord> records;
   for (std::size_t rank = 0; rank < once.size(); ++rank) {
     records.push_back(record_of(std::span(all).subspan(rank * words, words)));
@@ -123,14 +123,13 @@ void TracedCommunicator::agree_on(std::string_view subject, std::span<const Coun
   std::vector<Count> own(width);
   std::vector<Count> all(width * static_cast<std::size_t>(size()));
   put_statement(rank(), says, own);
-  const Buffer mine(memory(), {1, words_per_statement(), DType::i64});
-  const Buffer theirs(memory(), {size(), words_per_statement(), DType::i64});
-  memory().copy_from_host({own.data(), 1, words_per_statement(), DType::i64, {}}, mine.tensor());
+  Memory& memory = way().memory();
+  const Buffer mine(memory, {1, words_per_statement(), DType::i64});
+  const Buffer theirs(memory, {size(), words_per_statement(), DType::i64});
+  memory.copy_from_host({own.data(), 1, words_per_statement(), DType::i64, {}}, mine.tensor());
   const std::vector<Count> once(static_cast<std::size_t>(size()), 1);
-  Communicator& way = side_ == nullptr ? *inner_ : *side_;
-  way.all_gather_v(one(mine.tensor()), once, one(theirs.tensor()));
-  memory().copy_to_host(theirs.tensor(),
-                        {all.data(), size(), words_per_statement(), DType::i64, {}});
+  way().all_gather_v(one(mine.tensor()), once, one(theirs.tensor()));
+  memory.copy_to_host(theirs.tensor(), {all.data(), size(), words_per_statement(), DType::i64, {}});
   const auto found = group_disagreement(subject, all, words_);
   if (found) throw DisagreementError("GROUP", *found);
 }

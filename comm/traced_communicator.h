@@ -149,6 +149,7 @@ class TracedCommunicator final : public Communicator {
   OperationRecord record(Operation operation, Tensors tensors, RowCounts rows_per_rank) const;
   OperationRecord whole_record(Operation operation, Tensors tensors, int root) const;
   void prepare_agreement();
+  Communicator& way() const { return side_ == nullptr ? *inner_ : *side_; }  // of records
   void begin(OperationRecord record);
   void agree();
   void count_sent(Count rows, Count bytes);

@@ -9,6 +9,7 @@
 
 #include "comm/makers.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/registry.h"
 #include "sim/row_named.h"
 
@@ -160,9 +161,13 @@ void check_backend(const BenchSettings& settings) {
 void check_together(BenchCommand& bench, bool says_ranks) {
   BenchSettings& settings = bench.settings;
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
-  if (maker.make == nullptr || maker.device != DeviceKind::cpu) {
+  if (maker.make == nullptr || !moves_memory_of(maker, DeviceKind::cpu)) {
     throw ScenarioError(text("--communicator ", settings.communicator, ": ",
                              maker.make == nullptr ? maker.absence : "moves no host memory"));
+  }
+  if (const auto& host = device_maker(DeviceKind::cpu); !host.products_absence().empty()) {
+    throw ScenarioError(text("bench times experts with products, which need ", host.products, ": ",
+                             host.products_absence()));
   }
   if (!maker.needs_store && !says_ranks) settings.ranks = RanksAre::threads;
   if (!maker.needs_store && settings.ranks == RanksAre::processes) {

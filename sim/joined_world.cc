@@ -84,8 +84,12 @@ class JoinedWorld::Member {
     if (is_first()) say("run");
     if (!is_first()) hear(last_deadline_ + deadline_ + grace);
     last_deadline_ = deadline;
-    const Meeting meeting{place_.size,          deadline,  nullptr, &*client_,
-                          text("line/", line_), reach_.own};
+    const Meeting meeting{.size = place_.size,
+                          .deadline = deadline,
+                          .store = &*client_,
+                          .mesh = text("line/", line_),
+                          .host = reach_.own,
+                          .local_rank = place_.local_rank};
     RankReport report = run_rank_over_store(job, maker, meeting, place_.rank);
     const std::string prefix = text("report/", line_++, "/");
     if (!is_first()) {

@@ -11,6 +11,7 @@
 #include "backends/oracle/oracle_family.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/backends_page.h"
 #include "sim/check_ledger.h"
 #include "sim/commands.h"
@@ -130,9 +131,16 @@ std::vector<Item> communicators() {
 }
 
 std::vector<Item> devices() {
-  return {{"cpu", "host memory, oneDNN products", ""},
-          {"cuda", "NVIDIA GPUs", "not in this build (the CUDA path is not written yet)"},
-          {"xpu", "OpenCL", "not in this build (the XPU path is not written yet)"}};
+  std::vector<Item> items;
+  for (const DeviceMaker& maker : device_makers()) {
+    std::string about(maker.has);
+    if (maker.absence().empty() && !maker.products_absence().empty()) {
+      about += text("; experts with products need ", maker.products, ", which is ",
+                    maker.products_absence());
+    }
+    items.push_back({std::string(name_of(maker.kind)), about, maker.absence()});
+  }
+  return items;
 }
 
 // A profile's names: those that run here, those that vLLM had and that are not emulated yet.

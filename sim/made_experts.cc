@@ -4,6 +4,7 @@
 #include "sim/made_experts.h"
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/base/bits.h"
 #include "kernels/base/mix.h"
@@ -39,34 +40,45 @@ struct Made {
 
 int sign(std::uint64_t mixed) { return mixed % 2 == 0 ? 1 : -1; }
 
+// A buffer that write(tensor) fills on the host, brought to the memory that asks for it.
+template <typename Write>
+Buffer written(Shape shape, Memory& memory, Write write) {
+  const bool is_host = memory.stream().device.kind == DeviceKind::cpu;
+  const auto host = is_host ? nullptr : make_host_memory(Poison::off);
+  Buffer buffer(is_host ? memory : *host, shape);
+  write(buffer.tensor());
+  return is_host ? std::move(buffer) : copy_of(buffer.tensor(), memory);
+}
+
 ExpertWeights probes(const Made& made, Memory& memory) {
-  ProbeWeights weights{Buffer(memory, {made.size(), made.layer.hidden_size, DType::i8})};
-  const auto signs = elements_of<std::int8_t>(weights.signs.tensor());
-  std::size_t at = 0;
-  for (const Count expert : made.experts) {
-    const std::uint64_t started = made.signs_of(expert);
-    for (Count h = 0; h < made.layer.hidden_size; ++h) {
-      signs[at++] =
-          static_cast<std::int8_t>(sign(mixed_with(started, static_cast<std::uint64_t>(h))));
+  const Shape shape{made.size(), made.layer.hidden_size, DType::i8};
+  return ProbeWeights{written(shape, memory, [&](const Tensor& tensor) {
+    const auto signs = elements_of<std::int8_t>(tensor);
+    std::size_t at = 0;
+    for (const Count expert : made.experts) {
+      const std::uint64_t started = made.signs_of(expert);
+      for (Count h = 0; h < made.layer.hidden_size; ++h) {
+        signs[at++] =
+            static_cast<std::int8_t>(sign(mixed_with(started, static_cast<std::uint64_t>(h))));
+      }
     }
-  }
-  return weights;
+  })};
 }
 
 // Fills rows_each rows of every expert: write(expert, row, values) with the row's elements.
 template <typename Write>
 Buffer filled(const Made& made, Shape shape, Memory& memory, Write write) {
   const Count rows_each = made.size() == 0 ? 0 : shape.rows / made.size();
-  Buffer buffer(memory, shape);
-  for_row_type(shape.dtype, [&](auto element) {
-    const auto all = elements_of<decltype(element)>(buffer.tensor());
-    const auto columns = static_cast<std::size_t>(shape.columns);
-    for (Count row = 0; row < shape.rows; ++row) {
-      write(made.experts[static_cast<std::size_t>(row / rows_each)], row % rows_each,
-            all.subspan(static_cast<std::size_t>(row) * columns, columns));
-    }
+  return written(shape, memory, [&](const Tensor& tensor) {
+    for_row_type(shape.dtype, [&](auto element) {
+      const auto all = elements_of<decltype(element)>(tensor);
+      const auto columns = static_cast<std::size_t>(shape.columns);
+      for (Count row = 0; row < shape.rows; ++row) {
+        write(made.experts[static_cast<std::size_t>(row / rows_each)], row % rows_each,
+              all.subspan(static_cast<std::size_t>(row) * columns, columns));
+      }
+    });
   });
-  return buffer;
 }
 
 // value(expert, row) at column_of(expert, row), zeros beside it.

@@ -56,9 +56,10 @@ RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& make
   RankReport report;
   report.rank = rank;
   try {
-    const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
+    const std::unique_ptr<Memory> host = make_host_memory(Poison::on);
+    const std::unique_ptr<Memory> memory = rank_memory(job.line.device, maker, meeting);
     RankWires wires;
-    if (meeting.board != nullptr) wires.side = make_board_communicator(*meeting.board, *memory);
+    if (meeting.board != nullptr) wires.side = make_board_communicator(*meeting.board, *host);
     wires.wire = maker.make(meeting, rank, *memory);
     report = run_rank(job, std::move(wires));
   } catch (const std::exception& error) {

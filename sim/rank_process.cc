@@ -31,7 +31,8 @@ RankReport joined_and_run(const ProcessJob& job, const RankPlace& place, StoreCl
   const Meeting meeting{.size = scenario.world.num_ranks(),
                         .deadline = std::chrono::milliseconds(scenario.deadline_ms),
                         .store = &store,
-                        .board = &board};
+                        .board = &board,
+                        .local_rank = place.rank};
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), job.line.communicator);
   return run_rank_over_store(rank_job, maker, meeting, place.rank);

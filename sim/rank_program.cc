@@ -10,6 +10,7 @@
 #include "comm/exchange_sum.h"
 #include "kernels/base/digest.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/backend_choice.h"
 #include "sim/engine_steps.h"
 #include "sim/exact_weights.h"
@@ -47,7 +48,7 @@ class RankProgram {
         at_(coordinates_of(deployment_.sizes, rank_)),
         parallel_(make_parallel_config(deployment_, rank_)),
         host_(make_host_memory(Poison::on)),
-        kernels_(make_cpu_kernels(memory_)),
+        kernels_(device_maker(memory_.stream().device.kind).make_kernels(memory_)),
         expert_map_(
             with_faults(expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size),
                         rank_, job.faults)),
@@ -357,6 +358,12 @@ void run_caught(RankProgram& program, RankReport& report) {
 }
 
 }  // namespace
+
+std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
+                                    const Meeting& meeting) {
+  const int ordinal = maker.one_device_each ? meeting.local_rank : 0;
+  return device_maker(device).make_memory(ordinal, Poison::on);
+}
 
 RankFailure failure_of(const std::exception& error) {
   FailureKind kind = FailureKind::contract;

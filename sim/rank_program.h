@@ -9,6 +9,7 @@
 #include <string>
 
 #include "backends/backend.h"
+#include "comm/makers.h"
 #include "comm/traced_communicator.h"
 #include "golden/golden.h"
 #include "sim/back_check.h"
@@ -70,6 +71,11 @@ struct RankReport {
   std::string last_operation;
   RankFailure failure;
 };
+
+// The memory of a rank on its device: one of its own where its communicator wants that, else the
+// machine's first, which ranks share.
+std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
+                                    const Meeting& meeting);
 
 // The failure of a rank whose run threw, now.
 RankFailure failure_of(const std::exception& error);

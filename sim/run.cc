@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/backend_choice.h"
 #include "sim/capacity.h"
 #include "sim/deployment_rules.h"
@@ -157,15 +158,33 @@ Count counts_of_dispatch(const WorldSpec& world) {
 }
 
 // What the build lacks for the line: {word, reason}; the reason is empty if it lacks nothing.
-std::pair<std::string, std::string> lack(const RunLine& line, const CommunicatorMaker& maker,
-                                         const BackendChoice& choice) {
+std::pair<std::string, std::string> lack(const LoadedScenario& loaded, const RunLine& line,
+                                         const RunSettings& settings) {
+  const BackendChoice choice = backend_choice(loaded.scenario, line);
   if (choice.backend == nullptr) return {choice.decision.backend, choice.absence};
-  if (line.device != DeviceKind::cpu) {
-    const std::string device(name_of(line.device));
-    return {device, text(device, ": not in this build (only cpu is written yet)")};
+  const DeviceMaker& device = device_maker(line.device);
+  const std::string name(name_of(device.kind));
+  if (const std::string absence = device.absence(); !absence.empty()) {
+    return {name, text(name, ": ", absence)};
   }
+  const std::string without_products = device.products_absence();
+  if (loaded.scenario.model.kernel != ExpertKernel::probe && !without_products.empty()) {
+    return {name, text(name, ": experts with products need ", device.products, ", which is ",
+                       without_products)};
+  }
+  const CommunicatorMaker& maker =
+      row_named("communicator", communicator_makers(), line.communicator);
   if (maker.make == nullptr) {
     return {std::string(maker.name), text(maker.name, ": ", maker.absence)};
+  }
+  if (!moves_memory_of(maker, line.device)) {
+    return {std::string(maker.name), text(maker.name, ": moves no rows of ", name)};
+  }
+  const int num_ranks = loaded.scenario.world.num_ranks();
+  const bool is_one_machine = settings.joined == nullptr;  // else devices are those of several
+  if (maker.one_device_each && is_one_machine && num_ranks > device.count()) {
+    return {std::string(maker.name), text(maker.name, ": ", num_ranks, " ranks need as many ", name,
+                                          " devices, this machine has ", device.count())};
   }
   return {};
 }
@@ -235,7 +254,7 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   const BackendChoice choice = backend_choice(scenario, line);
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), line.communicator);
-  if (const auto [word, reason] = lack(line, maker, choice); !reason.empty()) {
+  if (const auto [word, reason] = lack(loaded, line, settings); !reason.empty()) {
     const bool is_required = std::ranges::count(settings.required, word) > 0;
     outcome.verdict =
         is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});

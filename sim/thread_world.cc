@@ -10,27 +10,34 @@
 namespace moe::sim {
 namespace {
 
-// What all ranks of the world share. Ranks of a communicator that meets through the store still
-// have the local group as their side way, and to break when one of them fails.
+// What all ranks of the world share: the group that their rows may travel in, and the one for the
+// checks' own words where those would take a longer way with the rows, through the store's wires or
+// a device. Both break when a rank fails.
 struct SharedWorld {
   const CommunicatorMaker& maker;
   LocalGroup& group;
+  LocalGroup& words;
   std::optional<StoreAddress> store;
   Meeting meeting;
 };
 
 // Everything of one thread, from joining to its report.
 RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank) {
-  const std::unique_ptr<Memory> memory = make_host_memory(Poison::on);
   Meeting meeting = world.meeting;
+  const std::unique_ptr<Memory> host = make_host_memory(Poison::on);
+  std::unique_ptr<Memory> memory;
   std::optional<StoreClient> client;
   RankReport report;
   try {
+    meeting.local_rank = rank;
+    memory = rank_memory(job.line.device, world.maker, meeting);
     RankWires wires;
     if (world.store) {
       client.emplace(*world.store, "threads", rank, meeting.deadline);
       meeting.store = &*client;
-      wires.side = world.group.communicator(rank, *memory);
+    }
+    if (world.store || job.line.device != DeviceKind::cpu) {
+      wires.side = world.words.communicator(rank, *host);
     }
     wires.wire = world.maker.make(meeting, rank, *memory);
     report = run_rank(job, std::move(wires));
@@ -40,7 +47,9 @@ RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank
     report.failure = failure_of(error);
   }
   if (report.failure.kind != FailureKind::none) {
-    world.group.abort(text("rank ", rank, " failed: ", report.failure.message));
+    for (LocalGroup* group : {&world.group, &world.words}) {
+      group->abort(text("rank ", rank, " failed: ", report.failure.message));
+    }
   }
   return report;
 }
@@ -51,10 +60,12 @@ std::vector<RankReport> run_threads(const RankJob& job, const CommunicatorMaker&
   const int size = job.scenario.world.num_ranks();
   const std::chrono::milliseconds deadline(job.scenario.deadline_ms);
   LocalGroup group(size, deadline);
+  LocalGroup words(size, deadline);
   std::optional<StoreServer> server;
   if (maker.needs_store) server.emplace(StoreAddress{}, "threads");
   const SharedWorld world{maker,
                           group,
+                          words,
                           server ? std::optional(server->address()) : std::nullopt,
                           {size, deadline, maker.needs_store ? nullptr : &group, nullptr}};
   std::vector<RankReport> reports(static_cast<std::size_t>(size));

@@ -59,7 +59,8 @@ install_missing() {
 # What the build depends on, in one line: names, sizes and times of all sources.
 state() {
   find CMakeLists.txt CMakePresets.json sim comm backends kernels golden tests \
-    \( -name '*.cc' -o -name '*.h' -o -name '*.def' -o -name '*.in' -o -name 'CMake*' \) \
+    \( -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' \
+    -o -name '*.in' -o -name 'CMake*' \) \
     -printf '%p %s %T@\n' | LC_ALL=C sort | cksum
   echo "$what"
 }
@@ -67,7 +68,7 @@ state() {
 stamp=$folder/ready-$what
 if [ -e "$stamp" ] && [ "$(state)" = "$(cat "$stamp")" ]; then exit 0; fi
 install_missing
-export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 log=$folder/setup.log
 mkdir -p "$folder"
 echo "moebius: building $folder (log: $log)" >&2

@@ -358,8 +358,9 @@ def top_level(tree):
 
 def fp_flags(tree):
     path = "CMakeLists.txt"
-    if path in tree.present and "-ffp-contract=off" not in cmake_text(tree, path):
-        yield path, 1, "no '-ffp-contract=off': add it, results must not depend on fma"
+    for flag in ["-ffp-contract=off"] + (["--fmad=false"] if tree.named(".cu") else []):
+        if path in tree.present and flag not in cmake_text(tree, path):
+            yield path, 1, f"no '{flag}': add it, results must not depend on fma"
 
 
 def over_cpp(rule):

@@ -4,6 +4,7 @@
 #include "backends/placement/tensor_shard.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/base/text.h"
 
@@ -17,15 +18,19 @@ void check_divides(Count whole, TensorShard shard, std::string_view what) {
             text(what, " of ", whole, " does not divide by ", shard.size, " shards"));
 }
 
-ExpertWeights shard_of(ProbeWeights weights, TensorShard shard, Memory&) {
+// Signs are cut on the host: they are few, and loaded once.
+ExpertWeights shard_of(ProbeWeights weights, TensorShard shard, Memory& memory) {
   const Tensor& signs = weights.signs.tensor();
   const auto begin = begin_of(signs.columns, shard.rank, shard.size);
   const auto end = begin_of(signs.columns, shard.rank + 1, shard.size);
-  for (Count expert = 0; expert < signs.rows; ++expert) {
-    auto* row = reinterpret_cast<std::int8_t*>(row_at(signs, expert));
+  std::vector<std::int8_t> values(static_cast<std::size_t>(bytes_of(signs)));
+  const Tensor on_host = {values.data(), signs.rows, signs.columns, signs.dtype, {}};
+  memory.copy_to_host(signs, on_host);
+  for (auto row = values.begin(); row != values.end(); row += signs.columns) {
     std::fill(row, row + begin, std::int8_t{0});
     std::fill(row + end, row + signs.columns, std::int8_t{0});
   }
+  memory.copy_from_host(on_host, signs);
   return weights;
 }
 

@@ -33,6 +33,10 @@ class Memory {
   void copy_from_host(const Tensor& host, const Tensor& to);
   void copy_to_host(const Tensor& from, const Tensor& host);
 
+  // Returns when everything asked of this memory and queued in its stream is done: after it, peers
+  // may read what this rank wrote. Throws what work in the queue met.
+  virtual void synchronize() = 0;
+
   // Repeats a 32-bit word over all bytes of the tensor (zero, poison).
   void fill(const Tensor& tensor, std::uint32_t word);
 

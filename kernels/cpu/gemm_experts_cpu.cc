@@ -6,6 +6,7 @@
 #include <bit>
 #include <utility>
 
+#include "kernels/base/text.h"
 #include "kernels/cpu/cpu_operators.h"
 #include "kernels/cpu/gemm.h"
 
@@ -70,6 +71,8 @@ class CpuGemmExperts final : public GemmExperts {
 
 std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
                                                Count num_local_experts) {
+  MOE_CHECK(onednn_gemm.pack != nullptr, text("experts with products need ", onednn_gemm.name,
+                                              ", which is ", onednn_gemm.absence));
   return std::make_unique<CpuGemmExperts>(memory, std::move(weights), num_local_experts);
 }
 

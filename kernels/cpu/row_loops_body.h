@@ -1,68 +1,20 @@
 // What row_loops_*.cc compile, each with its own instruction set: plain loops that a compiler turns
 // into vectors. Everything has internal linkage, and nothing here may call a function that is not
 // inlined: the linker would keep one copy for all sets. Contraction is off, so bytes do not differ.
-// Activations round where vLLM's CUDA kernels do (csrc/activation_kernels.cu;
-// experts-and-oracles.md, 9.1).
+// What an activation is and where it rounds is activation_values.h.
 
 #pragma once
 
-#include <bit>
 #include <cmath>
-#include <limits>
 
-#include "kernels/base/bits.h"
+#include "kernels/activation_values.h"
 #include "kernels/cpu/row_loops.h"
 
 namespace moe::cpu {
 namespace {
 
-constexpr float swigluoai_alpha = 1.702F;
-constexpr float swigluoai_limit = 7.0F;
-
-// exp(x) within 2 · 2^-24 of its value. Below -86 it is exp(-86), which no 1 + exp(x) can see.
-// x = n ln 2 + r, |r| <= ln 2 / 2; ln 2 is taken in two parts, the first short enough that n times
-// it is exact; a polynomial for exp(r); 2^n by its bits, halved so that n = 128 has some.
-[[gnu::always_inline]] inline float exp_for_sigmoid(float x) {
-  constexpr float to_integer = 0x1.8p23F;  // added, it rounds to an integer in the low bits
-  const float bounded = x < -86.0F ? -86.0F : (x > 89.0F ? 89.0F : x);
-  const float shifted = bounded * 0x1.715476p0F + to_integer;
-  const float n = shifted - to_integer;
-  const float r = (bounded - n * 0x1.63p-1F) - n * -0x1.bd0106p-13F;
-  float p = 0x1.a0d2cep-13F;
-  p = p * r + 0x1.6e879cp-10F;
-  p = p * r + 0x1.111380p-7F;
-  p = p * r + 0x1.5554fap-5F;
-  p = p * r + 0x1.555556p-3F;
-  p = p * r + 0x1.fffffep-2F;
-  const float mantissa = 1.0F + (r + p * (r * r));
-  const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) + 126U;
-  const float half = std::bit_cast<float>(exponent << 23U);
-  const float power = mantissa * half * 2.0F;
-  return x > 0x1.62e42ep6F ? std::numeric_limits<float>::infinity() : power;
-}
-
-[[gnu::always_inline]] inline float silu(float x) { return x / (1.0F + exp_for_sigmoid(-x)); }
-
 [[gnu::always_inline]] inline float gelu(float x) {
   return 0.5F * x * (1.0F + ::erff(x * 0.70710678118654752F));
-}
-
-// A NaN becomes the limit, as in vLLM's kernel (fmin and fmax).
-[[gnu::always_inline]] inline float swigluoai(float gate, float up) {
-  const float g = gate < swigluoai_limit ? gate : swigluoai_limit;
-  const float below = up < swigluoai_limit ? up : swigluoai_limit;
-  const float u = below > -swigluoai_limit ? below : -swigluoai_limit;
-  return (u + 1.0F) * (g / (1.0F + exp_for_sigmoid(-g * swigluoai_alpha)));
-}
-
-// max(x, 0) that keeps a NaN.
-[[gnu::always_inline]] inline float relu(float x) { return x < 0.0F ? 0.0F : x; }
-
-template <typename T>
-[[gnu::always_inline]] inline float rounded(float value) {
-  T element;
-  round_to(value, element);
-  return to_float(element);
 }
 
 // Two halves: the gate's activation is rounded before the product.
@@ -71,7 +23,7 @@ template <typename T, typename Function>
                                           Function function) {
   const T* up = inner + count;
   for (Count i = 0; i < count; ++i) {
-    round_to(rounded<T>(function(to_float(inner[i]))) * to_float(up[i]), out[i]);
+    round_to(rounded_as<T>(function(to_float(inner[i]))) * to_float(up[i]), out[i]);
   }
 }
 

@@ -16,6 +16,7 @@ struct Subject {
   // Around each rank's communicator, empty: nothing.
   std::function<std::unique_ptr<Communicator>(std::unique_ptr<Communicator>)> dressed = {};
   milliseconds deadline{20000};
+  DeviceKind device = DeviceKind::cpu;  // where the communicator moves any device's rows
 };
 
 using Troubles = std::vector<std::string>;
@@ -30,10 +31,20 @@ std::vector<ConformanceCase> sum_cases();
 std::vector<ConformanceCase> group_cases();
 std::vector<ConformanceCase> failure_cases();
 
-// Runs program(communicator) on every rank of a new world of the subject.
+// A case wants more ranks than a communicator has devices for.
+struct TooFewDevices {
+  int ranks = 0;
+  int devices = 0;
+};
+
+// Runs program(communicator) on every rank of a new world of the subject. Throws TooFewDevices.
 template <typename Program>
 auto run_subject(const Subject& subject, int size, const Program& program) {
-  World world(subject.maker, size, subject.deadline);
+  if (subject.maker.one_device_each) {
+    const int devices = device_maker(subject.device).count();
+    if (size > devices) throw TooFewDevices{size, devices};
+  }
+  World world(subject.maker, size, subject.deadline, subject.device);
   return run_ranks(size, [&](int rank) {
     Endpoint endpoint = world.endpoint(rank);
     if (subject.dressed) endpoint.communicator = subject.dressed(std::move(endpoint.communicator));

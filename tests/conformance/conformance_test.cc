@@ -2,6 +2,7 @@
 // cases that ask for it, and no others.
 
 #include <algorithm>
+#include <iostream>
 #include <set>
 
 #include "tests/catch.h"
@@ -19,16 +20,31 @@ std::vector<ConformanceCase> all_cases() {
   return all;
 }
 
-// The cases that a communicator of the build, dressed, fails.
+// What is wrong with a case; what of it could not be run for want of devices is said.
+Troubles troubles_of(const ConformanceCase& one, const Subject& subject) {
+  try {
+    return one.troubles(subject);
+  } catch (const TooFewDevices& few) {
+    std::cout << subject.maker.name << ": " << one.name << ": not run with " << few.ranks
+              << " ranks and more, there are " << few.devices << " devices\n";
+    return {};
+  }
+}
+
+// The cases that a communicator of the build fails, over every device of this machine that it
+// moves rows of.
 void check_part(const std::vector<ConformanceCase>& cases) {
   for (const CommunicatorMaker& maker : communicator_makers()) {
     if (maker.make == nullptr) {
       CHECK(std::string(maker.absence) != "");  // `moebius list communicators` says it
       continue;
     }
-    for (const ConformanceCase& one : cases) {
-      INFO(maker.name << ": " << one.name);
-      CHECK(one.troubles({maker}) == Troubles{});
+    for (const DeviceMaker& device : device_makers()) {
+      if (!moves_memory_of(maker, device.kind) || !device.absence().empty()) continue;
+      for (const ConformanceCase& one : cases) {
+        INFO(maker.name << " on " << name_of(device.kind) << ": " << one.name);
+        CHECK(troubles_of(one, {.maker = maker, .device = device.kind}) == Troubles{});
+      }
     }
   }
 }

@@ -169,8 +169,8 @@ Troubles gather_in_place(const Subject& subject) {
     std::vector<Buffer> gathered = empty_list(group, {{0, 4, DType::u8}}, 6);
     const Tensor own = rows_of(gathered[0].tensor(), rows_before(rows, group.rank()),
                                rows[static_cast<std::size_t>(group.rank())]);
-    const Bytes bytes = pattern(group.rank(), 0, bytes_of(own));
-    std::copy(bytes.begin(), bytes.end(), static_cast<std::uint8_t*>(own.data));
+    Bytes bytes = pattern(group.rank(), 0, bytes_of(own));
+    group.memory().copy_from_host({bytes.data(), own.rows, own.columns, own.dtype, {}}, own);
     group.all_gather_v(one(own), rows, one(gathered[0].tensor()));
     return received(gathered);
   });

@@ -36,7 +36,7 @@ def header(*lines):
 
 TABLE = "# Backends\n<!-- registry -->\n| name |\n|---|\n{}<!-- /registry -->\n"
 HOUSE = {
-    "CMakeLists.txt": "# The tree.\nadd_compile_options(-ffp-contract=off)\n"
+    "CMakeLists.txt": "# The tree.\nadd_compile_options(-ffp-contract=off --fmad=false)\n"
                       "add_library(moe kernels/sample.cc sim/registry.cc)\n",
     "README.md": "# Moebius\n",
     "backends/README.md": TABLE.format("| `no_ep` |\n| `naive` |\n"),
@@ -60,7 +60,7 @@ HOUSE = {
 
 SAMPLE, PURPOSE = "kernels/sample.cc", "// One.\n// Two.\n"
 REAL, SILENT = "values: real\n", {}
-IN_ROOT = "# The tree.\nadd_library(moe {})\nadd_compile_options(-ffp-contract=off)\n"
+IN_ROOT = "# The tree.\nadd_library(moe {})\nadd_compile_options(-ffp-contract=off --fmad=false)\n"
 
 EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good change)
     ("include-table", {SAMPLE: cpp('#include "comm/communicator.h"')}, [SAMPLE + ":4"],
@@ -176,6 +176,10 @@ EXAMPLES = [  # (rule, bad change of the house, path:line of each finding, good 
     ("top-level", {"tools/draw.sh": "# Draws.\n"}, ["tools:1"], {"sim/draw.sh": "# Draws.\n"}),
     ("fp-flags", {"CMakeLists.txt": IN_ROOT.format(SAMPLE + " sim/registry.cc").replace(
         "add_compile", "# add_compile")}, ["CMakeLists.txt:1"], SILENT),
+    ("fp-flags", {"kernels/rows.cu": cpp(), "CMakeLists.txt": IN_ROOT.format(
+        SAMPLE + " sim/registry.cc kernels/rows.cu").replace(" --fmad=false", "")},
+     ["CMakeLists.txt:1"],
+     {"CMakeLists.txt": IN_ROOT.format(SAMPLE + " sim/registry.cc").replace(" --fmad=false", "")}),
 ]
 
 INCLUDES = {  # the table of the design, columns as ROOMS: x may be included, r by sim/registry.cc

@@ -20,6 +20,7 @@
 #include "kernels/base/buffer.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 
 namespace moe::test {
 
@@ -93,10 +94,10 @@ inline const CommunicatorMaker& maker_of(std::string_view name) {
   throw ContractError(text("no communicator ", name));
 }
 
-// What a communicator's ranks keep their rows in. A device of a later build gets its line here.
-inline std::unique_ptr<Memory> memory_of(DeviceKind device) {
-  if (device == DeviceKind::cpu) return make_host_memory(Poison::on);
-  throw ContractError("tests have no memory for this communicator's device");
+// What a rank keeps its rows in: ranks of one process share the first device of a kind, where their
+// communicator does not want one for each.
+inline std::unique_ptr<Memory> memory_of(Device device) {
+  return device_maker(device.kind).make_memory(device.ordinal, Poison::on);
 }
 
 class World {
@@ -104,8 +105,14 @@ class World {
   explicit World(WorldSettings settings)
       : World(maker_of(name_of(settings.wire)), settings.size, settings.deadline) {}
 
-  World(const CommunicatorMaker& maker, int size, milliseconds deadline)
-      : maker_(maker), size_(size), deadline_(deadline), group_(size, deadline) {
+  // device: whose memory ranks have where the communicator moves any.
+  World(const CommunicatorMaker& maker, int size, milliseconds deadline,
+        DeviceKind device = DeviceKind::cpu)
+      : maker_(maker),
+        size_(size),
+        deadline_(deadline),
+        device_(maker.device.value_or(device)),
+        group_(size, deadline) {
     if (maker.needs_store) store_ = std::make_unique<StoreServer>(StoreAddress{}, "test");
   }
 
@@ -113,7 +120,7 @@ class World {
 
   Endpoint endpoint(int rank) {
     Endpoint endpoint;
-    endpoint.memory = memory_of(maker_.device);
+    endpoint.memory = memory_of({device_, maker_.one_device_each ? rank : 0});
     if (maker_.needs_store) {
       endpoint.store =
           std::make_unique<StoreClient>(store_->address(), "test", rank, milliseconds(20000));
@@ -131,6 +138,7 @@ class World {
   const CommunicatorMaker& maker_;
   int size_;
   milliseconds deadline_;
+  DeviceKind device_;
   LocalGroup group_;
   std::unique_ptr<StoreServer> store_;
 };
@@ -169,33 +177,37 @@ inline Bytes pattern(int rank, int tensor, Count bytes) {
   return out;
 }
 
+// A buffer's bytes, wherever it lies.
 inline Bytes bytes_in(const Buffer& buffer) {
-  const auto* data = static_cast<const std::uint8_t*>(buffer.tensor().data);
-  const Count bytes = bytes_of(buffer.tensor());
-  return bytes == 0 ? Bytes{} : Bytes(data, data + bytes);
+  const Tensor& tensor = buffer.tensor();
+  Bytes bytes(static_cast<std::size_t>(bytes_of(tensor)));
+  memory_of(tensor.device)
+      ->copy_to_host(tensor, {bytes.data(), tensor.rows, tensor.columns, tensor.dtype, {}});
+  return bytes;
 }
 
 // A buffer that holds the pattern of a rank's tensor.
 inline Buffer patterned(Communicator& group, int tensor, Shape shape, int rank = -1) {
-  Buffer buffer(group.memory(), shape);
-  const Bytes bytes = pattern(rank < 0 ? group.rank() : rank, tensor, bytes_of(buffer.tensor()));
-  std::copy(bytes.begin(), bytes.end(), static_cast<std::uint8_t*>(buffer.tensor().data));
-  return buffer;
+  const Count size = shape.rows * shape.columns * size_of(shape.dtype);
+  Bytes bytes = pattern(rank < 0 ? group.rank() : rank, tensor, size);
+  return copy_of({bytes.data(), shape.rows, shape.columns, shape.dtype, {}}, group.memory());
 }
 
 // A row of floats, or of another type, on a rank.
 template <typename T>
-Buffer filled(Communicator& group, const std::vector<T>& values, Count columns = 1) {
+Buffer filled(Communicator& group, std::vector<T> values, Count columns = 1) {
   const auto rows = static_cast<Count>(values.size()) / columns;
-  Buffer buffer(group.memory(), {rows, columns, dtype_for<T>()});
-  std::copy(values.begin(), values.end(), static_cast<T*>(buffer.tensor().data));
-  return buffer;
+  return copy_of({values.data(), rows, columns, dtype_for<T>(), {}}, group.memory());
 }
 
 template <typename T>
 std::vector<T> values_in(const Buffer& buffer) {
-  const auto values = elements_of<T>(buffer.tensor());
-  return {values.begin(), values.end()};
+  const Tensor& tensor = buffer.tensor();
+  MOE_CHECK(tensor.dtype == dtype_for<T>(), shape_text(tensor) + " read as another type");
+  std::vector<T> values(static_cast<std::size_t>(tensor.rows * tensor.columns));
+  memory_of(tensor.device)
+      ->copy_to_host(tensor, {values.data(), tensor.rows, tensor.columns, tensor.dtype, {}});
+  return values;
 }
 
 inline bool contains(const std::string& words, const std::string& part) {

@@ -1,0 +1,183 @@
+// Grouped top-k on a GPU, one warp a token, by vLLM's torch path and by its CUDA op
+// (experts-and-oracles.md, 3.3). The rules are those of grouped_topk_cpu.cc, step by step.
+
+#include "kernels/cuda/cuda_operators.cuh"
+#include "kernels/cuda/router_rows.cuh"
+
+namespace moe::cuda {
+namespace {
+
+// Where the CUDA op's small kernel reaches, which computes in float whatever the logits are.
+bool is_small(const GroupedTopkSettings& settings, Count num_experts, Count top_k) {
+  const int groups = settings.num_expert_group;
+  if (groups == 1) return num_experts <= 512 && (top_k <= 8 || top_k == 22);
+  const Count each = num_experts / groups;
+  return num_experts <= 256 && each <= 32 && each * settings.topk_group <= 128 && top_k <= 8 &&
+         settings.topk_group <= 4;
+}
+
+struct GroupRules {
+  Scoring scoring;
+  bool is_cuda_op;
+  DType score_type;
+  DType bias_type;
+  const float* bias;  // null: none
+  int groups;
+  int topk_group;
+  bool renormalize;
+  float factor;
+};
+
+GroupRules rules_of(const GroupedTopkSettings& settings, const Tensor& logits, Count top_k) {
+  const bool is_cuda_op = settings.rules == GroupedTopkRules::cuda_op;
+  const bool in_float = is_cuda_op && is_small(settings, logits.columns, top_k);
+  // The op takes softmax from torch, which rounds to the logits' type for any kernel.
+  const bool rounds = !in_float || settings.topk.scoring == Scoring::softmax;
+  const bool has_bias = settings.topk.correction_bias.columns > 0;
+  DType score_type = rounds ? logits.dtype : DType::f32;
+  if (settings.topk.score_rounding == ScoreRounding::bf16) score_type = DType::bf16;
+  return {settings.topk.scoring,
+          is_cuda_op,
+          score_type,
+          is_cuda_op && !in_float ? logits.dtype : DType::f32,
+          has_bias ? device_elements<float>(settings.topk.correction_bias) : nullptr,
+          settings.num_expert_group,
+          settings.topk_group,
+          settings.topk.renormalize,
+          settings.topk.routed_scaling_factor};
+}
+
+// What a warp keeps of its row.
+struct Row {
+  float* scores;        // what weights are made of
+  float* biased;        // what is chosen by
+  float* group_scores;  // [groups]
+  bool* kept;           // experts of chosen groups
+  bool* there;          // groups not chosen yet
+};
+
+Count row_bytes_of(Count experts, Count groups) {
+  return (2 * experts + groups) * size_of(DType::f32) + experts + groups;
+}
+
+__device__ Row row_in(float* memory, int experts, int groups) {
+  bool* flags = reinterpret_cast<bool*>(memory + 2 * experts + groups);
+  return {memory, memory + experts, memory + 2 * experts, flags, flags + experts};
+}
+
+__device__ float scored(float logit, const GroupRules& rules) {
+  if (rules.is_cuda_op) return 0.5F * tanh_of(0.5F * logit) + 0.5F;
+  return sigmoid(logit);
+}
+
+__device__ void score(const Row& row, const GroupRules& rules, int experts) {
+  if (rules.scoring == Scoring::softmax) softmax(row.scores, experts);
+  for (int e = lane(); e < experts; e += warp) {
+    const float value =
+        rules.scoring == Scoring::softmax ? row.scores[e] : scored(row.scores[e], rules);
+    row.scores[e] = rounded_to(value, rules.score_type);
+    const float bias = rules.bias == nullptr ? 0.0F : rounded_to(rules.bias[e], rules.bias_type);
+    const float biased = row.scores[e] + bias;
+    row.biased[e] = rules.is_cuda_op && !isfinite(biased) ? -INFINITY : biased;
+    row.kept[e] = false;
+  }
+}
+
+// The sum of a group's two best where there is a bias, else its best; from 0, as the host adds.
+__device__ float score_of_group(const float* biased, int count, bool counts_two) {
+  int best = 0;
+  for (int e = 1; e < count; ++e) {
+    if (nan_first_greater(biased[e], biased[best])) best = e;
+  }
+  const float sum = 0.0F + biased[best];
+  if (!counts_two || count < 2) return sum;
+  int second = best == 0 ? 1 : 0;
+  for (int e = 0; e < count; ++e) {
+    if (e != best && nan_first_greater(biased[e], biased[second])) second = e;
+  }
+  return sum + biased[second];
+}
+
+// Marks the experts of the topk_group best groups. RETURNS whether the op has that many.
+__device__ bool keep_best_groups(const Row& row, const GroupRules& rules, int experts) {
+  const int each = experts / rules.groups;
+  for (int g = lane(); g < rules.groups; g += warp) {
+    row.group_scores[g] = score_of_group(row.biased + g * each, each, rules.bias != nullptr);
+    row.there[g] = true;
+  }
+  __syncwarp();
+  for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
+    const int best = best_of(row.group_scores, row.there, rules.groups);
+    if (rules.is_cuda_op && row.group_scores[best] == -INFINITY) return false;
+    __syncwarp();
+    if (lane() == 0) row.there[best] = false;
+    for (int e = lane(); e < each; e += warp) row.kept[best * each + e] = true;
+    __syncwarp();
+  }
+  return true;
+}
+
+__device__ void weigh(float* weights, int top_k, const GroupRules& rules) {
+  __syncwarp();
+  const float sum = rules.renormalize ? sum_of(weights, top_k) : 0.0F;
+  for (int k = lane(); k < top_k; k += warp) {
+    if (!rules.renormalize) {
+      weights[k] *= rules.factor;
+    } else if (rules.is_cuda_op) {
+      weights[k] = weights[k] * rules.factor / (sum + 1e-20F);
+    } else {
+      weights[k] = weights[k] / sum * rules.factor;
+    }
+  }
+}
+
+struct Slots {
+  int top_k;
+  std::int32_t* ids;
+  float* weights;
+};
+
+__global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
+  extern __shared__ float memory[];
+  const Row row = row_in(memory, logits.columns, rules.groups);
+  const Count token = blockIdx.x;
+  std::int32_t* ids = chosen.ids + token * chosen.top_k;
+  float* weights = chosen.weights + token * chosen.top_k;
+  for (int e = lane(); e < logits.columns; e += warp) row.scores[e] = logits.at(token, e);
+  __syncwarp();
+  score(row, rules, logits.columns);
+  __syncwarp();
+  if (!keep_best_groups(row, rules, logits.columns)) {
+    for (int k = lane(); k < chosen.top_k; k += warp) {
+      ids[k] = k;
+      weights[k] = 1.0F / static_cast<float>(chosen.top_k);
+    }
+    return;
+  }
+  for (int k = 0; k < chosen.top_k; ++k) {
+    const int best = best_of(row.biased, row.kept, logits.columns);
+    __syncwarp();
+    if (lane() == 0) {
+      row.kept[best] = false;
+      ids[k] = best;
+      // Fewer finite scores than top_k in the op's kept groups: the rest is chosen with weight 0.
+      weights[k] = rules.is_cuda_op && row.biased[best] == -INFINITY ? 0.0F : row.scores[best];
+    }
+    __syncwarp();
+  }
+  weigh(weights, chosen.top_k, rules);
+}
+
+}  // namespace
+
+void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
+                  const GroupedTopkSettings& settings, const Routing& chosen) {
+  const Count top_k = chosen.topk_ids.columns;
+  const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
+                    device_elements<float>(chosen.topk_weights)};
+  const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
+  launch_rows(memory, {router_logits.rows, bytes}, choose_grouped, Logits(router_logits),
+              rules_of(settings, router_logits, top_k), slots);
+}
+
+}  // namespace moe::cuda

@@ -1,0 +1,43 @@
+// The table of devices, in the order of the enumeration. Whether a row is there was decided by
+// CMake's choice of files; whether the machine has the device is asked when somebody wants it.
+
+#include "kernels/device_makers.h"
+
+#include <array>
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/cuda/cuda_device.h"
+
+namespace moe {
+namespace {
+
+std::unique_ptr<Memory> host_memory(int, Poison poison) { return make_host_memory(poison); }
+
+std::string nothing() { return {}; }
+
+int one() { return 1; }
+int none() { return 0; }
+
+std::string onednn_absence() {
+  return cpu::onednn_gemm.pack == nullptr ? cpu::onednn_gemm.absence : "";
+}
+
+std::string xpu_absence() { return "not in this build (the XPU path is not written yet)"; }
+
+}  // namespace
+
+std::span<const DeviceMaker> device_makers() {
+  static const std::array<DeviceMaker, 3> makers = {{
+      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels, one, nothing,
+       "onednn", onednn_absence},
+      cuda_device,
+      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, none, xpu_absence, "opencl", xpu_absence},
+  }};
+  return makers;
+}
+
+const DeviceMaker& device_maker(DeviceKind kind) {
+  return device_makers()[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace moe

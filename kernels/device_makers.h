@@ -1,0 +1,38 @@
+// The devices of this program: one row each, also for those that this build or this machine lacks,
+// with the reason. A new device is a folder, an absent twin and a row in device_makers.cc.
+
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernels/kernels.h"
+
+namespace moe {
+
+struct DeviceMaker {
+  DeviceKind kind = DeviceKind::cpu;
+  std::string_view has;  // where memory lies and who multiplies, in a few words
+
+  // A rank's memory on the device of that number. REQUIRES absence() to be empty, as make_kernels.
+  std::unique_ptr<Memory> (*make_memory)(int ordinal, Poison poison) = nullptr;
+  // REQUIRES a memory of this row.
+  std::unique_ptr<Kernels> (*make_kernels)(Memory& memory) = nullptr;
+
+  // How many devices of the kind this machine has.
+  int (*count)() = nullptr;
+
+  // Why no rank can run there, in this build or on this machine; empty where one can.
+  std::string (*absence)() = nullptr;
+  // The same for experts with products: the library that multiplies, and why it is not there.
+  std::string_view products;
+  std::string (*products_absence)() = nullptr;
+};
+
+std::span<const DeviceMaker> device_makers();
+
+const DeviceMaker& device_maker(DeviceKind kind);
+
+}  // namespace moe
