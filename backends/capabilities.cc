@@ -83,7 +83,7 @@ bool holds(const std::vector<QuantRecipe>& recipes, QuantRecipe recipe) {
 
 // As scenarios say it (quant_schemes.h).
 std::string_view scheme_of(QuantRecipe recipe) {
-  for (const QuantScheme& scheme : quant_schemes) {
+  for (const QuantizationScheme& scheme : quant_schemes) {
     if (scheme.activations != QuantRecipe::none && are_alike(scheme.activations, recipe)) {
       return scheme.name;
     }

@@ -77,21 +77,24 @@ enum class QuantizedAt { nowhere, before_dispatch, in_dispatch, after_receipt };
 // What happens to a layer's quantised rows on the wire (distribution-layer.md, 10). A recipe stands
 // for all that make the same numbers for the same groups; one that is in no list is refused.
 struct WireQuantization {
-  std::vector<QuantRecipe> travelling = {};     // rows are sent as codes, scales beside them
-  std::vector<QuantRecipe> after_receipt = {};  // rows are sent as they are, codes are made there
-  std::vector<QuantRecipe> in_dispatch = {};    // rows are sent as codes that the dispatch makes
+  std::vector<QuantRecipe> travelling = {};       // rows are sent as codes, scales beside them
+  std::vector<QuantRecipe> after_receipt = {};    // rows are sent as they are, codes are made there
+  std::vector<QuantRecipe> in_dispatch = {};      // rows are sent as codes that the dispatch makes
   QuantRecipe own_quantizer = QuantRecipe::none;  // with which it makes them
-  bool static_scale_by_row = false;  // a tensor's static scale is sent with every row
-  Count scale_bytes_multiple = 1;    // of a row's scales
-  bool needs_whole_blocks = false;   // of 128 columns, where they share a scale
+  bool static_scale_by_row = false;               // a tensor's static scale is sent with every row
+  Count scale_bytes_multiple = 1;                 // of a row's scales
+  bool needs_whole_blocks = false;                // of 128 columns, where they share a scale
 };
 
 // All ways to quantise rows whose scales follow from one row; and the one whose scale follows from
 // all rows at once.
-inline const std::vector<QuantRecipe> row_recipes = {
-    QuantRecipe::fp8_static_tensor,  QuantRecipe::fp8_dynamic_token, QuantRecipe::fp8_block128,
-    QuantRecipe::int8_dynamic_token, QuantRecipe::nvfp4,             QuantRecipe::mxfp4_cutlass,
-    QuantRecipe::mxfp8};
+inline const std::vector<QuantRecipe> row_recipes = {QuantRecipe::fp8_static_tensor,
+                                                     QuantRecipe::fp8_dynamic_token,
+                                                     QuantRecipe::fp8_block128,
+                                                     QuantRecipe::int8_dynamic_token,
+                                                     QuantRecipe::nvfp4,
+                                                     QuantRecipe::mxfp4_cutlass,
+                                                     QuantRecipe::mxfp8};
 std::vector<QuantRecipe> with_dynamic_tensor(std::vector<QuantRecipe> recipes);
 std::vector<QuantRecipe> without(std::vector<QuantRecipe> recipes, QuantRecipe recipe);
 

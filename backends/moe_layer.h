@@ -76,8 +76,8 @@ class DispatchHandle {
 struct Dispatched {
   Tensor hidden_states;  // standard [rows, hidden_size]; batched [experts * capacity, hidden_size]
   Routing routing;       // standard: aligned with the rows; batched: empty
-  Tensor expert_num_tokens;    // [num_local_experts, 1] i32: batched: valid rows of each expert;
-                               // standard: choices of each, or null
+  Tensor expert_num_tokens;  // [num_local_experts, 1] i32: batched: valid rows of each expert;
+                             // standard: choices of each, or null
   // Quantised rows: hidden_states are codes, these say of what. layout.format is as_it_is where
   // nothing is quantised.
   Tensor scales = {};

@@ -11,17 +11,17 @@
 
 namespace moe {
 
-struct QuantScheme {
+struct QuantizationScheme {
   std::string_view name;
   QuantRecipe activations = QuantRecipe::none;
   QuantRecipe weights = QuantRecipe::none;
 
-  bool operator==(const QuantScheme&) const = default;
+  bool operator==(const QuantizationScheme&) const = default;
 };
 
 namespace quant_scheme_table {
 using Q = QuantRecipe;
-inline constexpr std::array<QuantScheme, 15> rows = {{
+inline constexpr std::array<QuantizationScheme, 15> rows = {{
     {"none"},
     {"fp8_static", Q::fp8_static_tensor, Q::fp8_dynamic_tensor},
     {"fp8_dynamic", Q::fp8_dynamic_tensor, Q::fp8_dynamic_tensor},
@@ -43,8 +43,8 @@ inline constexpr std::array<QuantScheme, 15> rows = {{
 inline constexpr const auto& quant_schemes = quant_scheme_table::rows;
 
 // REQUIRES a name of the table.
-constexpr const QuantScheme& quant_scheme_named(std::string_view name) {
-  for (const QuantScheme& scheme : quant_schemes) {
+constexpr const QuantizationScheme& quant_scheme_named(std::string_view name) {
+  for (const QuantizationScheme& scheme : quant_schemes) {
     if (scheme.name == name) return scheme;
   }
   return quant_schemes[0];

@@ -49,13 +49,13 @@ RowQuantization row_quantization(const Scenario& scenario, const Capabilities& c
 }
 
 ExpertQuantization expert_quantization(const Scenario& scenario) {
-  const QuantScheme& scheme = scenario.model.quantization;
+  const QuantizationScheme& scheme = scenario.model.quantization;
   if (scenario.model.kernel == ExpertKernel::probe) return {};
   return {scheme.weights, scheme.activations, between_scale(scenario)};
 }
 
 golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1) {
-  const QuantScheme& scheme = scenario.model.quantization;
+  const QuantizationScheme& scheme = scenario.model.quantization;
   if (scenario.values != Values::real || scheme.weights == QuantRecipe::none) return {};
   const auto name_of_codes = [](QuantRecipe recipe) {
     return recipe == QuantRecipe::none ? std::string_view() : recipe_row(recipe).name;

@@ -130,7 +130,7 @@ namespace {
 // Which values survive a recipe's codes without loss (numerics.md, 1).
 void check_exact_quantization(const Scenario& scenario) {
   const ModelSpec& model = scenario.model;
-  const QuantScheme& scheme = model.quantization;
+  const QuantizationScheme& scheme = model.quantization;
   if (scheme.activations == QuantRecipe::none) {
     if (scheme.weights == QuantRecipe::none) return;
     refuse(scenario, "model.quantization",
@@ -180,7 +180,7 @@ void check_exact_world(const Scenario& scenario) {
 }
 
 void check_real_quantization(const Scenario& scenario) {
-  const QuantScheme& scheme = scenario.model.quantization;
+  const QuantizationScheme& scheme = scenario.model.quantization;
   if (scheme.activations == QuantRecipe::fp8_dynamic_tensor) {
     refuse(scenario, "model.quantization",
            text(scheme.name,

@@ -62,7 +62,7 @@ struct ModelSpec {
   Count intermediate_size = 128;
   int num_layers = 1;
   DType dtype = DType::bf16;
-  QuantScheme quantization = quant_schemes[0];
+  QuantizationScheme quantization = quant_schemes[0];
   ExpertKernel kernel = ExpertKernel::probe;
   Placement placement = Placement::linear;  // asked for: placement_choice.h says what it becomes
   int num_redundant_experts = 0;

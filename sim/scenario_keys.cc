@@ -43,7 +43,7 @@ std::vector<ScenarioKey> world_keys() {
 
 std::vector<std::string> quantization_words() {
   std::vector<std::string> words;
-  for (const QuantScheme& scheme : quant_schemes) words.emplace_back(scheme.name);
+  for (const QuantizationScheme& scheme : quant_schemes) words.emplace_back(scheme.name);
   return words;
 }
 
