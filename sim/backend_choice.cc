@@ -67,11 +67,16 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile) {
   if (!capabilities.fixed_capacity) return 0;
-  if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
-  if (scenario.traced_max_num_batched_tokens) return *scenario.traced_max_num_batched_tokens;
-  const Count of_scheduler = capabilities.fixed_capacity->default_tokens;
-  if (capabilities.fixed_capacity->is_of_scheduler) return of_scheduler;
-  return max_num_tokens_of(profile, {.scheduler_max_num_batched_tokens = of_scheduler});
+  const FixedCapacity& room = *capabilities.fixed_capacity;
+  CapacityRequest request{.chunk_size_variable = DpChunking{}.rows_max,
+                          .scheduler_max_num_batched_tokens = room.default_tokens};
+  if (scenario.dp_chunking) request.chunk_size_variable = scenario.dp_chunking->rows_max;
+  for (const std::optional<Count>& said :
+       {scenario.traced_max_num_batched_tokens, scenario.max_num_batched_tokens}) {
+    if (said) request.scheduler_max_num_batched_tokens = *said;
+  }
+  if (room.is_of_scheduler) return request.scheduler_max_num_batched_tokens;
+  return max_num_tokens_of(profile, request);
 }
 
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,

@@ -7,8 +7,8 @@
 
 #include "backends/config/predicates.h"
 #include "kernels/base/text.h"
+#include "sim/dp_chunks.h"
 #include "sim/engine_steps.h"
-#include "sim/other_calls.h"
 
 namespace moe::sim {
 namespace {
