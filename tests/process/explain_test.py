@@ -87,7 +87,7 @@ class Explain(Program):
     def test_a_backend_of_two_names_is_told_under_the_one_that_was_said(self):
         path = self.folder / "scenarios/smoke/two-ranks.yaml"
         said = re.sub(r"runs:\n.*", "runs:\n  - {backend: mori, communicator: local, "
-                      "profile: post-40412}\n", path.read_text(), flags=re.DOTALL)
+                      "platform: rocm}\n", path.read_text(), flags=re.DOTALL)
         path.write_text(said)
         self.assertIn("the backend mori.", self.explained("smoke/two-ranks", "--token", "0"))
 

@@ -50,6 +50,7 @@ Judged judged(const Scenario& scenario, const std::string& backend,
   RunLine line;
   line.backend = backend;
   line.profile = profile;
+  line.platform = name_of(platform_with(backend));
   line.communicator = "local";
   const sim::Outcome outcome = judged_line(loaded, line);
   std::string found = reason_of(outcome.verdict);
