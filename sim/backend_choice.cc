@@ -37,8 +37,11 @@ void leave_layers_without_all2all(const Scenario& scenario, BackendChoice& choic
       world.expert_parallel && (world.dp > 1 || world.pcp > 1 || world.sequence_parallel);
   if (!reaches_owners || has_all2all) return;
   const std::string_view instead = world.dp > 1 ? "allgather_reducescatter" : "no_ep";
-  choice.decision.trace.push_back(text("a layer without all2all kernels: ", instead,
-                                       " in the place of ", choice.decision.backend));
+  const std::string why =
+      text("no rows move between ranks of experts here, so that vLLM asks for no ",
+           choice.decision.backend, ": ", instead, " in its place");
+  choice.decision.trace.push_back(why);
+  choice.decision.warnings.push_back(why);
   choice.decision.backend = instead;
   choice.backend = find_backend(instead);
 }

@@ -16,10 +16,12 @@
 #include "sim/faults.h"
 #include "sim/joined_world.h"
 #include "sim/line_pairs.h"
+#include "sim/machine_memory.h"
 #include "sim/outcome.h"
 #include "sim/progress_check.h"
 #include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
+#include "sim/room_estimate.h"
 #include "sim/row_named.h"
 
 namespace moe::sim {
@@ -76,6 +78,18 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
   throw ScenarioError(text(key_place(scenario, line, refusal.key), ": ", refusal.why));
 }
 
+// Throws for a backend whose rooms this machine cannot hold.
+void refuse_room(const LoadedScenario& loaded, const RunLine& line, const BackendChoice& choice) {
+  const Scenario& scenario = loaded.scenario;
+  const std::string reason =
+      room_refusal(estimated_room(scenario, loaded.inputs, choice.backend->capabilities,
+                                  profile_named(line.profile)),
+                   machine_memory_bytes());
+  if (reason.empty()) return;
+  throw ScenarioError(text(key_place(scenario, line, "backend"), ": backend ",
+                           choice.decision.backend, " ", reason));
+}
+
 // Throws for what no build could run.
 void refuse(const LoadedScenario& loaded, const RunLine& line) {
   const Scenario& scenario = loaded.scenario;
@@ -125,6 +139,7 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
                              ": monolithic experts select after dispatch, too late for "
                              "model.router_weight_on_input"));
   }
+  refuse_room(loaded, line, choice);
 }
 
 // What the line will do, for whoever watches.
@@ -185,6 +200,15 @@ LoadedScenario::LoadedScenario(Scenario made)
     : scenario(with_known_names(std::move(made))), inputs(scenario) {
   check_world(scenario);
   check_capacity(scenario, inputs);
+}
+
+std::string line_refusal(const LoadedScenario& loaded, const RunLine& line) {
+  try {
+    refuse(loaded, line);
+  } catch (const ScenarioError& error) {
+    return error.what();
+  }
+  return backend_choice(loaded.scenario, line).absence;
 }
 
 void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {

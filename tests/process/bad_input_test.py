@@ -129,8 +129,8 @@ class Traces(BadInput):
 
     def test_backends_that_cannot_take_a_trace_are_not_left_out_in_silence(self):
         trace = ["run", "--trace", "scenarios/traces/mixtral-style-e8k2.dev.safetensors"]
-        for backend, said in (("no_ep", "it moves no rows between DP ranks, and the trace has 4"),
-                              ("deepep_v2", "vLLM has it, it is not emulated yet"),
+        for backend, said in (("no_ep", "moves nothing between DP ranks and needs world.dp 1"),
+                              ("deepep_v2", "it is not emulated yet"),
                               ("deepep_low_latenc", "did you mean 'deepep_low_latency'")):
             code, out, err = self.run_it(*trace, "--backend", f"allgather_reducescatter,{backend}")
             self.assertEqual((code, out), (2, ""), backend)
