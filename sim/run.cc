@@ -75,7 +75,10 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
   }
   const RuleRefusal refusal = rule_refusal(scenario, line);
   if (refusal.why.empty()) return;
-  throw ScenarioError(text(key_place(scenario, line, refusal.key), ": ", refusal.why));
+  const bool is_of_line = refusal.key.find('.') == std::string::npos;
+  throw ScenarioError(text(is_of_line ? key_place(scenario, line, refusal.key)
+                                      : text(scenario.place_of(refusal.key), ": ", refusal.key),
+                           ": ", refusal.why));
 }
 
 // Throws for a backend whose rooms this machine cannot hold.
