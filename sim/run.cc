@@ -300,6 +300,11 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);
+  if (settings.joined != nullptr || !is_unnamed(outcome.verdict)) return;
+  weigh_effect(
+      settings.faults,
+      differs_from_healthy({loaded, line, *choice.backend, faults, settings.stop}, reports),
+      outcome);
 }
 
 }  // namespace
