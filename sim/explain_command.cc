@@ -161,11 +161,9 @@ int explain_command(const ExplainCommand& command, const Surroundings& surroundi
     std::cout << (asks_token ? "" : "\n\n") << token_explanation_text(world, token);
   } else if (choice.has_token()) {
     const bool has_groups = loaded.scenario.world.tp > 1;
-    std::cout << (has_groups ? "\nOne token's way (--rank counts DP ranks): moebius"
-                             : "\nOne token's way: moebius")
-              << " explain " << command.path << " --step " << choice.step() << " --rank "
-              << choice.cell().rank << " --token 0"
-              << "\n";
+    std::cout << "\nOne token's way" << (has_groups ? " (--rank counts DP ranks):\n" : ": ")
+              << "moebius explain " << command.path << " --step " << choice.step() << " --rank "
+              << choice.cell().rank << " --token 0\n";
   }
   if (!std::cout) throw ScenarioError("the explanation cannot be written to standard output");
   return 0;

@@ -139,7 +139,7 @@ class Explain(Program):
         path.write_text(world % 2)
         out = self.explained("smoke/defect", "--run", "1", "--step", "0")
         self.assertIn("DP rank 1,   ranks 2 to 3        3 tokens", out)
-        self.assertIn("One token's way (--rank counts DP ranks): moebius explain", out)
+        self.assertIn("One token's way (--rank counts DP ranks):\nmoebius explain smoke/", out)
         out = self.explained("smoke/defect", "--run", "1", "--rank", "1")
         self.assertIn("token 0 of DP rank 1 in step 0", out)
         path.unlink()
