@@ -27,20 +27,24 @@
 namespace moe::sim {
 namespace {
 
+// What a check says, at the scenario's key.
+template <typename Check>
+void check_at(const Scenario& scenario, const std::string& key, Check check) {
+  try {
+    check();
+  } catch (const ScenarioError& error) {
+    throw ScenarioError(text(scenario.place_of(key), ": ", error.what()));
+  }
+}
+
 // Faults and backends of the file itself, before its golden is looked for.
 Scenario with_known_names(Scenario scenario) {
-  const auto check_at = [&scenario](const std::string& key, const auto& check) {
-    try {
-      check();
-    } catch (const ScenarioError& error) {
-      throw ScenarioError(text(scenario.place_of(key), ": ", error.what()));
-    }
-  };
   for (std::size_t i = 0; i < scenario.faults.size(); ++i) {
-    check_at(text("faults[", i, "]"), [&] { check_fault(scenario.faults[i]); });
+    check_at(scenario, text("faults[", i, "]"), [&] { check_fault(scenario.faults[i]); });
   }
   for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
-    check_at(text("runs[", i, "].backend"), [&] { check_backend_name(scenario.runs[i].backend); });
+    check_at(scenario, text("runs[", i, "].backend"),
+             [&] { check_backend_name(scenario.runs[i].backend); });
   }
   return scenario;
 }
@@ -188,14 +192,45 @@ std::pair<std::string, std::string> lack(const RunLine& line, const Communicator
   return {};
 }
 
+FaultLimits fault_limits(const LoadedScenario& loaded) {
+  const Scenario& scenario = loaded.scenario;
+  return {.ranks = scenario.world.num_ranks(),
+          .counts = counts_of_dispatch(scenario.world),
+          .experts = scenario.model.num_experts,
+          .steps = loaded.inputs.num_steps(),
+          .layers = loaded.inputs.num_layers(),
+          .columns = scenario.model.hidden_size,
+          .bits = 8 * size_of(scenario.model.dtype),
+          .tokens = [&loaded](int step, int rank) {
+            const ParallelSizes sizes = loaded.scenario.world.deployment().sizes;
+            const int dp = coordinates_of(sizes, rank).dp;
+            return loaded.inputs.tokens(step)[static_cast<std::size_t>(dp)];
+          }};
+}
+
+// What the scenario itself asks for in a line, which must be possible.
+void check_written(const LoadedScenario& loaded, const RunLine& line) {
+  const Scenario& scenario = loaded.scenario;
+  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(loaded, line);
+  const FaultLimits limits = fault_limits(loaded);
+  for (std::size_t i = 0; i < scenario.faults.size(); ++i) {
+    check_at(scenario, text("faults[", i, "]"),
+             [&] { check_fault_fits(scenario.faults[i], limits); });
+  }
+}
+
 }  // namespace
 
 LoadedScenario::LoadedScenario(const ScenarioSource& from)
-    : source(from),
-      scenario(with_known_names(load_scenario(from))),
-      golden(load_golden(from, scenario)),
-      inputs(scenario) {
+    : source(from), scenario(with_known_names(load_scenario(from))), inputs(scenario) {
   check_capacity(scenario, inputs);
+  try {
+    golden = load_golden(from, scenario);
+  } catch (const ScenarioError&) {
+    // What cannot run needs no golden: that is the first thing to know.
+    for (const RunLine& line : lines_of(scenario, {})) check_written(*this, line);
+    throw;
+  }
   if (golden) check_routing_digests(*golden, inputs, scenario);
 }
 
@@ -215,22 +250,9 @@ std::string line_refusal(const LoadedScenario& loaded, const RunLine& line) {
 }
 
 void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
-  const Scenario& scenario = loaded.scenario;
-  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(loaded, line);
-  for (const FaultSpec& fault : faults_of(scenario, settings)) {
-    check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
-                             .counts = counts_of_dispatch(scenario.world),
-                             .experts = scenario.model.num_experts,
-                             .steps = loaded.inputs.num_steps(),
-                             .layers = loaded.inputs.num_layers(),
-                             .columns = scenario.model.hidden_size,
-                             .bits = 8 * size_of(scenario.model.dtype),
-                             .tokens = [&loaded](int step, int rank) {
-                               const ParallelSizes sizes = loaded.scenario.world.deployment().sizes;
-                               const int dp = coordinates_of(sizes, rank).dp;
-                               return loaded.inputs.tokens(step)[static_cast<std::size_t>(dp)];
-                             }});
-  }
+  check_written(loaded, line);
+  const FaultLimits limits = fault_limits(loaded);
+  for (const FaultSpec& fault : settings.faults) check_fault_fits(fault, limits);
 }
 
 namespace {

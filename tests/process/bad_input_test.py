@@ -322,6 +322,15 @@ class Scenarios(BadInput):
         self.refuse("intermediate: 16}", "intermediate: 16, kernel: real}", "model.kernel",
                     "probe or exact_gemm")
 
+    def test_what_cannot_run_is_said_before_a_missing_golden(self):
+        for end, said in (("runs: [{backend: mori}]\n", "fresh.yaml:5:18: runs[0].backend"),
+                          ("faults: [{name: MF-42, rank: 7}]\n", "fresh.yaml:5:10: fault MF-42"),
+                          ("", "no golden judges bad/fresh")):
+            path = self.write("scenarios/bad/fresh.yaml", "name: bad/fresh\nwhy: x\n"
+                              "world: {dp: 2}\nsteps: [[4, 1]]\n" + end)
+            self.refused(("run", path), said)
+        self.refused(("run", path, "--tag", "none"), "the tag none; those looked at have none")
+
     def test_names_that_are_no_scenario(self):
         self.refused(("run", "smoke/two-rank"), "smoke/two-rank", "smoke/two-ranks")
         self.refused(("run", "nowhere"), "nowhere")
