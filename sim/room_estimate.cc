@@ -15,7 +15,8 @@ namespace moe::sim {
 namespace {
 
 constexpr Count copies_of_rows = 4;
-constexpr Count share_of_machine = 2;  // one over
+constexpr Count copies_of_weights = 3;  // of the ranks, and the oracle's in a wider type
+constexpr Count share_of_machine = 2;   // one over
 
 std::string gib_text(Count bytes) {
   const Count tenths = bytes / ((Count{1} << 30) / 10);
@@ -71,6 +72,18 @@ Rows rows_of_ranks(const Scenario& scenario, const WorldInputs& inputs,
           text(copies, " ranks x ", tokens.of_all, " rows (tokens of the largest step)")};
 }
 
+// Of the experts of all layers. Probes have none to speak of.
+Count bytes_of_weights(const ModelSpec& model) {
+  if (model.kernel == ExpertKernel::probe) return 0;
+  Count elements = 0;
+  for (int number = 0; number < model.num_layers; ++number) {
+    const LayerSpec layer = model.layer(number);
+    elements += 3 * layer.hidden_size * layer.intermediate_size *
+                (model.num_physical_experts() + model.num_shared_experts);
+  }
+  return copies_of_weights * elements * size_of(model.dtype);
+}
+
 // Which key sizes the rooms, and what it says.
 std::string key_of_room(const Scenario& scenario, const Capabilities& capabilities,
                         const Profile& profile, Count most) {
@@ -94,10 +107,20 @@ RoomEstimate estimated_room(const Scenario& scenario, const WorldInputs& inputs,
     hidden_size = std::max(hidden_size, scenario.model.layer(layer).hidden_size);
   }
   const Count width = size_of(scenario.model.dtype);
-  return {copies_of_rows * rows.number * hidden_size * width,
+  const ModelSpec& model = scenario.model;
+  const Count of_rows = copies_of_rows * rows.number * hidden_size * width;
+  const Count of_weights = bytes_of_weights(model);
+  const std::string weights =
+      of_weights == 0 ? ""
+                      : text(", and ", gib_text(of_weights), " for the weights of ",
+                             model.num_physical_experts(), " experts in ", model.num_layers,
+                             " layers (intermediate ", model.intermediate_size, "), ",
+                             copies_of_weights, " times");
+  return {of_rows + of_weights,
           text(rows.words, " x hidden ", hidden_size, " x ", width, " bytes, ", copies_of_rows,
-               " times (what comes, what experts make of it, a copy of either)"),
-          key_of_room(scenario, capabilities, profile, most)};
+               " times (what comes, what experts make of it, a copy of either)", weights),
+          of_weights > of_rows ? "model.experts, model.hidden or model.intermediate"
+                               : key_of_room(scenario, capabilities, profile, most)};
 }
 
 std::string room_refusal(const RoomEstimate& estimate, Count machine_bytes) {

@@ -38,6 +38,8 @@ std::vector<LineJob> checked_lines(const std::vector<PlannedScenario>& planned,
 Outcome outcome_of(const LineJob& job, const RunSettings& settings) {
   if (job.skip.empty()) return run_line(job.loaded, job.line, settings);
   Outcome outcome = empty_outcome(job.loaded, job.line);
+  outcome.resolved_backend.clear();
+  outcome.warnings.clear();
   outcome.verdict = Skipped{job.skip};
   return outcome;
 }

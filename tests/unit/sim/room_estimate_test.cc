@@ -53,6 +53,18 @@ TEST_CASE("TP ranks that split the sending share a room, chunks make it small") 
   CHECK_THAT(estimate_of(scenario, "pplx", "v0.9").lower, Contains("dp_chunking.rows_max (16)"));
 }
 
+TEST_CASE("weights of real experts count as well, and are what is to be lowered") {
+  Scenario scenario = large_world();
+  scenario.model.intermediate_size = 2048;
+  scenario.model.num_layers = 4;
+  scenario.model.kernel = ExpertKernel::real;
+  scenario.values = Values::real;
+  const RoomEstimate estimate = estimate_of(scenario, "allgather_reducescatter");
+  CHECK(estimate.bytes == 4 * 8 * 3 * 7168 * 2 + Count{3} * 4 * 64 * 3 * 7168 * 2048 * 2);
+  CHECK_THAT(estimate.words, Contains("63.0 GiB for the weights of 64 experts in 4 layers"));
+  CHECK_THAT(estimate.lower, Contains("model.experts"));
+}
+
 TEST_CASE("a line that needs more than half of the machine is refused with its factors") {
   const RoomEstimate estimate = estimate_of(large_world(), "mori_high_throughput");
   CHECK(room_refusal(estimate, 60 * gib) == "");
