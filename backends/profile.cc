@@ -17,6 +17,20 @@ using enum Era;
 
 constexpr std::string_view naive_dp_tp = "naive-dp-tp";
 
+// Whose library moves the rows, and the one platform with dispatches of its own that has it
+// (distribution-layer.md, 9.11). It is vLLM's import or assertion that fails elsewhere, in every
+// profile: CUDA's and ROCm's communicators fall back to nothing.
+struct Library {
+  std::string_view name;
+  Platform platform = Platform::cuda;
+};
+constexpr Library any_library = {};
+constexpr Library nvshmem = {"pplx"};
+constexpr Library deepep = {"DeepEP"};
+constexpr Library nixl = {"NIXL EP"};
+constexpr Library flashinfer = {"FlashInfer"};
+constexpr Library mori = {"MoRI, which needs AITER's fused MoE (V14),", Platform::rocm};
+
 // The profiles from first to last have the backend; later ones put replaced_by in its place, or do
 // not know the name any more.
 struct BackendName {
@@ -27,32 +41,40 @@ struct BackendName {
   std::string_view why = {};          // of the replacement
   bool is_option = true;              // a word of vLLM's all2all_backend, which rules may replace
   std::string_view emulated_by = {};  // of the registry, where that has another name
+  Library library = any_library;
 };
+
+constexpr BackendName of(const Library& library, BackendName row) {
+  row.library = library;
+  return row;
+}
 
 constexpr std::array names = {
     BackendName{"no_ep", v0_9, late_2026, {}, {}, false},
     BackendName{"skeleton", v0_9, late_2026, {}, {}, false},
     BackendName{"allgather_reducescatter", pre_33724, late_2026},
     BackendName{"naive", v0_9, post_33724, "allgather_reducescatter", "was removed by #36294"},
-    BackendName{"pplx", v0_9, pre_33724, "allgather_reducescatter", "was removed by #33724"},
-    BackendName{"deepep_high_throughput"},
-    BackendName{"deepep_low_latency"},
-    BackendName{"deepep_v2", late_2026, late_2026},
-    BackendName{"nixl_ep", post_33724, late_2026},
+    of(nvshmem, {"pplx", v0_9, pre_33724, "allgather_reducescatter", "was removed by #33724"}),
+    of(deepep, {"deepep_high_throughput"}),
+    of(deepep, {"deepep_low_latency"}),
+    of(deepep, {"deepep_v2", late_2026, late_2026}),
+    of(nixl, {"nixl_ep", post_33724, late_2026}),
     BackendName{.name = "mori",
                 .first = pre_33724,
                 .last = post_40412,
-                .emulated_by = "mori_high_throughput"},
-    BackendName{"mori_high_throughput", late_2026, late_2026},
-    BackendName{"mori_low_latency", late_2026, late_2026},
+                .emulated_by = "mori_high_throughput",
+                .library = mori},
+    of(mori, {"mori_high_throughput", late_2026, late_2026}),
+    of(mori, {"mori_low_latency", late_2026, late_2026}),
     BackendName{.name = "flashinfer_all2allv",
                 .first = pre_33724,
                 .last = post_33724,
                 .replaced_by = "flashinfer_nvlink_two_sided",
                 .why = "is a deprecated name",
-                .emulated_by = "flashinfer_nvlink_two_sided"},
-    BackendName{"flashinfer_nvlink_two_sided", post_36294, late_2026},
-    BackendName{"flashinfer_nvlink_one_sided", post_36294, late_2026},
+                .emulated_by = "flashinfer_nvlink_two_sided",
+                .library = flashinfer},
+    of(flashinfer, {"flashinfer_nvlink_two_sided", post_36294, late_2026}),
+    of(flashinfer, {"flashinfer_nvlink_one_sided", post_36294, late_2026}),
 };
 
 // What a platform's communicator does with every backend but its own. With an error no backend at
@@ -108,6 +130,23 @@ void fall_back(std::string_view to, const std::string& warning, BackendDecision&
   decision.trace.push_back(warning);
 }
 
+// Where the platform's own communicator takes every name, its library must be there.
+bool lacks_library(Platform platform, const Profile& profile, BackendDecision& decision) {
+  const Library& library = find_name(decision.backend)->library;
+  if (library.name.empty() || library.platform == platform) return false;
+  std::vector<std::string_view> takes;
+  for (const BackendName& row : names) {
+    const bool is_there = row.library.name.empty() || row.library.platform == platform;
+    if (row.is_option && covers(row, profile) && is_there) takes.push_back(row.name);
+  }
+  decision.error = text("platform ", name_of(platform), " under profile ", profile.name, " has no ",
+                        decision.backend, ": ", library.name, " is there on ",
+                        name_of(library.platform), " only; it takes ", joined(takes));
+  decision.trace.push_back(decision.error);
+  decision.backend.clear();
+  return true;
+}
+
 void apply_platform(const Profile& profile, const BackendRequest& request,
                     BackendDecision& decision) {
   if (!request.between_ranks) {
@@ -115,6 +154,7 @@ void apply_platform(const Profile& profile, const BackendRequest& request,
     return;
   }
   const PlatformRule* rule = rule_of(request.platform, profile);
+  if (rule == nullptr && lacks_library(request.platform, profile, decision)) return;
   if (rule == nullptr) {
     decision.trace.push_back(
         text("platform ", name_of(request.platform), " takes ", decision.backend));
@@ -191,6 +231,12 @@ const Profile& profile_with(std::string_view backend) {
   MOE_CHECK(row != nullptr, text("no profile knows a backend ", backend));
   const Profile& usual = profile_named(default_profile);
   return covers(*row, usual) ? usual : all_profiles()[static_cast<std::size_t>(row->last)];
+}
+
+Platform platform_with(std::string_view backend) {
+  const BackendName* row = find_name(backend);
+  MOE_CHECK(row != nullptr, text("no profile knows a backend ", backend));
+  return row->library.platform;
 }
 
 std::vector<std::string_view> all_backend_names() {

@@ -51,6 +51,9 @@ const Profile& profile_named(std::string_view name);
 // The default profile where it has the backend, else the last one that has it, by its own name.
 const Profile& profile_with(std::string_view backend);
 
+// CUDA where it has the backend's library, else the platform that does.
+Platform platform_with(std::string_view backend);
+
 // Every name of a backend that any profile knows, once.
 std::vector<std::string_view> all_backend_names();
 // The backend of the registry that a name stands for: itself, but for historic names.

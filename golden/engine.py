@@ -7,6 +7,8 @@ dummy batch of one; every 32nd step of a wave all ranks ask whether any has work
 """
 
 STEPS_BETWEEN_VOTES = 32
+BATCHED_DP = ("deepep_low_latency", "nixl_ep")
+WITHOUT_CHUNKS = ("post-39107", "post-33728", "post-40412", "late-2026")
 MODES = ("none", "piecewise", "full")
 
 
@@ -93,6 +95,21 @@ def agreed(proposals):
     split = all(wants for _, _, wants, _ in proposals) and most // 2 < least
     graphed = min(mode for *_, mode in proposals) > 0
     return [most if split or graphed else padded for _, padded, _, _ in proposals]
+
+
+def settled(engine, runs, ranks, budget):
+    """The engine and the tokens of a step under the run lines, which all run the same steps.
+
+    ranks: (DP ranks, expert parallel). Low latency and NIXL get 256 where nobody says how many
+    (#39107); high throughput waits for counts on the host, which allows no graphs (V11).
+    """
+    dp, is_ep = ranks
+    lines = [run for run in runs or [] if isinstance(run, dict)] or [{}]
+    backends = [(line.get("backend", ""), line.get("profile", "post-40412")) for line in lines]
+    is_batched = [name in BATCHED_DP and profile in WITHOUT_CHUNKS for name, profile in backends]
+    usual = 256 if dp > 1 and is_ep and any(is_batched) else 2048
+    graphs_off = dp > 1 and all(name == "deepep_high_throughput" for name, _ in backends)
+    return ({**engine, "graph_mode": "none"} if graphs_off else engine), budget or usual
 
 
 def steps_of(engine, dp, budget):

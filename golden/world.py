@@ -308,20 +308,22 @@ def generated_routing(section, model, ranks):
     return lambda layer, tokens: getattr(oracle, kind)(draws, layer, tokens, found)
 
 
-def engine_steps(top, dp, budget):
-    """The steps of the key engine, None without it."""
+def engine_steps(top, ranks, said):
+    """The steps of the key engine, None without it. said: the run lines, and the capacity."""
     value = top.take("engine", None, anything, "")
     if value is None:
         return None
+    dp = ranks.dp or 1
     settings = engines.read_engine(Section(f"{top.where}: engine", value), dp)
     if "steps" in top.left or not settings["requests"]:
         raise ScenarioError(f"{top.where}: engine: requests, and no steps beside them")
+    settings, budget = engines.settled(settings, said[0], (dp, ranks.ep), said[1])
     return engines.steps_of(settings, dp, budget)
 
 
-def generated_world(top, model, ranks, routing, budget):
+def generated_world(top, model, ranks, routing, said):
     width = ranks.dp or 1
-    planned = engine_steps(top, width, budget)
+    planned = engine_steps(top, ranks, said)
     def fits(steps):
         return isinstance(steps, list) and steps and all(
             isinstance(step, list) and len(step) == width and all(map(is_index, step))
@@ -372,6 +374,7 @@ def read_world(path, scenarios):
     if top.take("name", None, anything, "") != name:
         raise ScenarioError(f"{path}: name: must be '{name}', its path under {scenarios.name}/")
     capacity = top.left.get("capacity") or {}
+    said = top.left.get("runs"), capacity.get("max_num_batched_tokens")
     for key in FREE_KEYS:
         top.take(key, None, anything, "")
     is_real = top.take("values", "integers", ("integers", "real").__contains__,
@@ -384,7 +387,7 @@ def read_world(path, scenarios):
     file = routing.take("trace", None, lambda v: isinstance(v, str), "a file under scenarios/")
     if file is None:
         world = generated_world(top, read_model(model, seed, {}, is_real), ranks, routing,
-                                capacity.get("max_num_batched_tokens", 2048))
+                                said)
     else:
         trace = read_trace(scenarios / file)
         model = read_model(model, seed, told_by(trace.metadata), is_real)

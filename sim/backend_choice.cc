@@ -37,8 +37,11 @@ void leave_layers_without_all2all(const Scenario& scenario, BackendChoice& choic
       world.expert_parallel && (world.dp > 1 || world.pcp > 1 || world.sequence_parallel);
   if (!reaches_owners || has_all2all) return;
   const std::string_view instead = world.dp > 1 ? "allgather_reducescatter" : "no_ep";
-  choice.decision.trace.push_back(text("a layer without all2all kernels: ", instead,
-                                       " in the place of ", choice.decision.backend));
+  const std::string why =
+      text("no rows move between ranks of experts here, so that vLLM asks for no ",
+           choice.decision.backend, ": ", instead, " in its place");
+  choice.decision.trace.push_back(why);
+  choice.decision.warnings.push_back(why);
   choice.decision.backend = instead;
   choice.backend = find_backend(instead);
 }
@@ -67,11 +70,16 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile) {
   if (!capabilities.fixed_capacity) return 0;
-  if (scenario.max_num_batched_tokens) return *scenario.max_num_batched_tokens;
-  if (scenario.traced_max_num_batched_tokens) return *scenario.traced_max_num_batched_tokens;
-  const Count of_scheduler = capabilities.fixed_capacity->default_tokens;
-  if (capabilities.fixed_capacity->is_of_scheduler) return of_scheduler;
-  return max_num_tokens_of(profile, {.scheduler_max_num_batched_tokens = of_scheduler});
+  const FixedCapacity& room = *capabilities.fixed_capacity;
+  CapacityRequest request{.chunk_size_variable = DpChunking{}.rows_max,
+                          .scheduler_max_num_batched_tokens = room.default_tokens};
+  if (scenario.dp_chunking) request.chunk_size_variable = scenario.dp_chunking->rows_max;
+  for (const std::optional<Count>& said :
+       {scenario.traced_max_num_batched_tokens, scenario.max_num_batched_tokens}) {
+    if (said) request.scheduler_max_num_batched_tokens = *said;
+  }
+  if (room.is_of_scheduler) return request.scheduler_max_num_batched_tokens;
+  return max_num_tokens_of(profile, request);
 }
 
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,

@@ -19,8 +19,9 @@ struct BackendChoice {
 // REQUIRES a line whose words are known: check_backend_name, the key table.
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 
-// Rows that one rank may hand to a backend with fixed capacity: the scenario's, else that of the
-// server that was recorded, else the backend's default; 0 for others.
+// Rows that one rank may hand to a backend with fixed capacity; 0 for others. Where the profile has
+// DP chunks the size of a chunk, else the scenario's max_num_batched_tokens, else that of the
+// server that was recorded, else the backend's default.
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile);
 

@@ -116,7 +116,6 @@ std::string sequence_parallel_words(const BackendTraits& traits) {
 std::string platform_words(const RegistryRow& row) {
   Words words;
   for (const auto platform : {Platform::cuda, Platform::rocm, Platform::cpu, Platform::xpu}) {
-    if (traits_of(row.name).needs_aiter && platform != Platform::rocm) continue;
     const BackendDecision decision = resolve_backend(profile_with(row.name), {row.name, platform});
     const bool is_taken = decision.error.empty() && decision.backend == row.name;
     if (is_taken) words.emplace_back(name_of(platform));

@@ -3,9 +3,11 @@
 
 #include "sim/capacity.h"
 
+#include "backends/config/capacity_rules.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
+#include "sim/dp_chunks.h"
 
 namespace moe::sim {
 namespace {
@@ -25,6 +27,20 @@ std::string first_excess(const Scenario& scenario, const WorldInputs& inputs, Co
   return "";
 }
 
+// Where the number comes from, as max_num_tokens has it.
+std::string source_of_room(const Scenario& scenario, const Capabilities& capabilities,
+                           const Profile& profile) {
+  if (has_dp_chunks(profile) && !capabilities.fixed_capacity->is_of_scheduler) {
+    return scenario.dp_chunking
+               ? "dp_chunking.rows_max"
+               : text("VLLM_MOE_DP_CHUNK_SIZE under profile ", profile.name,
+                      ", which calls it in no chunks; dp_chunking.rows_max sets another");
+  }
+  if (scenario.max_num_batched_tokens) return "capacity.max_num_batched_tokens";
+  if (scenario.traced_max_num_batched_tokens) return "the trace's max_num_batched_tokens";
+  return "its default; capacity.max_num_batched_tokens sets another";
+}
+
 }  // namespace
 
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs) {
@@ -38,14 +54,14 @@ void check_capacity(const Scenario& scenario, const WorldInputs& inputs) {
 
 void check_capacity(const Scenario& scenario, const WorldInputs& inputs, const Backend& backend,
                     const RunLine& line) {
-  if (!backend.capabilities.fixed_capacity) return;
-  const Count most = max_num_tokens(scenario, backend.capabilities, profile_named(line.profile));
+  if (!backend.capabilities.fixed_capacity || dp_chunks_of(scenario, line)) return;
+  const Profile& profile = profile_named(line.profile);
+  const Count most = max_num_tokens(scenario, backend.capabilities, profile);
   const std::string excess = first_excess(scenario, inputs, most);
   if (excess.empty()) return;
-  const bool is_traced = !scenario.max_num_batched_tokens && scenario.traced_max_num_batched_tokens;
   throw ScenarioError(text(scenario.path.empty() ? scenario.name : scenario.path, ": backend ",
-                           line.backend, " takes at most ", most, " tokens of a rank",
-                           is_traced ? " (the trace's max_num_batched_tokens)" : "", ", but ",
+                           line.backend, " takes at most ", most, " tokens of a rank (",
+                           source_of_room(scenario, backend.capabilities, profile), "), but ",
                            excess));
 }
 

@@ -46,7 +46,7 @@ OptionTable explain_table() {
       {"step", OptionKind::number, "N", "the step, from 0"},
       {"layer", OptionKind::number, "N", "the layer, from 0 (the default)"},
       {"token", OptionKind::count, "N", "the token of its rank, from 0 (the default)"},
-      {"rank", OptionKind::number, "N", "the rank that holds the token"},
+      {"rank", OptionKind::number, "N", "the DP rank that holds the token"},
       {"run", OptionKind::number, "N",
        "the run line whose backend is explained, from 0 (the default)"},
       {"help", OptionKind::flag, "", "print this"},

@@ -191,7 +191,8 @@ void check_shared_input(const ConservationFacts& facts, golden::Cell cell,
                         const Tensor& hidden_states, Memory& memory, CheckLedger& ledger) {
   ledger.looked("PROV");
   const HostCopy rows(hidden_states, memory);
-  const DispatchedTokens tokens(facts.parallel, facts.inputs.tokens(cell.step), true);
+  const DispatchedTokens tokens(facts.parallel, facts.inputs.tokens(cell.step), true, {},
+                                facts.call_part());
   std::vector<std::byte> expected(static_cast<std::size_t>(row_bytes(hidden_states)));
   for (Count row = 0; row < hidden_states.rows; ++row) {
     const std::int64_t tag = provenance_tag(dispatch_rank(facts.parallel), row);

@@ -23,9 +23,18 @@ struct ConservationFacts {
   TpSources sources = {};                     // of a dispatch to owners
   const TravellingIds* travelling = nullptr;  // null: ids travel as they were chosen
   RowQuantization quantization = {};
+  // Of the call that runs, in the watch; null or empty: it has all tokens of its step.
+  const std::optional<CallPart>* part = nullptr;
 
+  const CallPart* call_part() const {
+    return part != nullptr && part->has_value() ? &part->value() : nullptr;
+  }
+  // Rows of every DP rank in the call.
+  RowCounts rows_across_dp(int step) const {
+    return call_part() == nullptr ? inputs.tokens(step) : RowCounts(call_part()->num_rows);
+  }
   DispatchedTokens tokens(int step) const {
-    return {parallel, inputs.tokens(step), layer_moves_rows, sources};
+    return {parallel, inputs.tokens(step), layer_moves_rows, sources, call_part()};
   }
 };
 

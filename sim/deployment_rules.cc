@@ -7,8 +7,8 @@
 
 #include "backends/config/predicates.h"
 #include "kernels/base/text.h"
+#include "sim/dp_chunks.h"
 #include "sim/engine_steps.h"
-#include "sim/other_calls.h"
 
 namespace moe::sim {
 namespace {
@@ -32,6 +32,12 @@ std::string without_sequence_parallel(const Scenario& scenario, const RunLine& l
   return text("backend ", config.all2all_backend, " takes no sequence parallelism under profile ",
               profile.name, "; backends that do: ",
               joined(backends_with(profile, &BackendTraits::sequence_parallel)));
+}
+
+// A note of vLLM's log that undoes what the scenario asks for is a warning here.
+bool changes_graph_mode(const Scenario& scenario, const ConfigFinding& finding) {
+  const auto asked = scenario.written.find("engine.graph_mode");
+  return finding.rule == "V11" && asked != scenario.written.end() && asked->second.value != "none";
 }
 
 }  // namespace
@@ -59,14 +65,18 @@ RuleRefusal rule_refusal(const Scenario& scenario, const RunLine& line) {
   }
   const std::string why = without_sequence_parallel(scenario, line);
   if (!why.empty()) return {"backend", why};
-  return {"profile", engine_refusal(scenario, line)};
+  const std::string why_uncut = micro_batch_refusal(scenario, line);
+  if (!why_uncut.empty()) return {"engine.dbo", why_uncut};
+  return {"engine.graph_mode", engine_refusal(scenario, line)};
 }
 
 std::vector<std::string> rule_words(const Scenario& scenario, const RunLine& line,
                                     FindingKind kind) {
   std::vector<std::string> words;
   for (const ConfigFinding& finding : findings_of(scenario, line)) {
-    if (finding.kind == kind && finding.rule != "V1") words.push_back(finding.text);
+    const bool is_told =
+        changes_graph_mode(scenario, finding) ? kind == FindingKind::warning : finding.kind == kind;
+    if (is_told && finding.rule != "V1") words.push_back(finding.text);
   }
   const std::string chunking = chunking_warning(scenario, line);
   if (kind == FindingKind::warning && !chunking.empty()) words.push_back(chunking);

@@ -16,8 +16,8 @@ namespace moe::sim {
 DeploymentConfig deployment_of(const Scenario& scenario, const RunLine& line);
 
 // Errors first refuse a line: the words of the first rule that forbids it, and the key that it is
-// about ("runs" keys without their number); empty: none does. Warnings that the backend's decision
-// has said already (V1) are not repeated.
+// about (of "runs" without its number, of another section in full); empty: none does. Warnings that
+// the backend's decision has said already (V1) are not repeated.
 struct RuleRefusal {
   std::string key;
   std::string why;

@@ -3,6 +3,8 @@
 
 #include "sim/dispatched_tokens.h"
 
+#include <algorithm>
+
 #include "comm/exchange_sum.h"
 #include "kernels/base/text.h"
 
@@ -17,9 +19,17 @@ TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world) {
 
 DispatchedTokens::DispatchedTokens(const FusedMoEParallelConfig& parallel,
                                    RowCounts num_tokens_across_dp, bool layer_moves_rows,
-                                   TpSources sources)
-    : num_tokens_(num_tokens_across_dp.begin(), num_tokens_across_dp.end()) {
-  const std::vector<Count> sizes = dispatch_sizes(parallel, num_tokens_across_dp);
+                                   TpSources sources, const CallPart* part)
+    : first_token_(num_tokens_across_dp.size(), 0),
+      num_tokens_(num_tokens_across_dp.begin(), num_tokens_across_dp.end()) {
+  if (part != nullptr) {
+    first_token_ = part->first_token;
+    for (std::size_t rank = 0; rank < num_tokens_.size(); ++rank) {
+      num_tokens_[rank] = std::min(part->num_rows[rank], num_tokens_[rank] - first_token_[rank]);
+    }
+  }
+  const std::vector<Count> sizes =
+      dispatch_sizes(parallel, part == nullptr ? num_tokens_across_dp : part->num_rows);
   const std::size_t shares = sizes.size() / num_tokens_.size();
   for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
     const auto share = static_cast<Count>(rank % shares);
@@ -68,8 +78,9 @@ std::optional<TokenOf> DispatchedTokens::token_of(std::int64_t tag) const {
       continue;
     }
     const Count token = run.first_token + row;
-    if (token >= num_tokens_[static_cast<std::size_t>(run.dp_rank)]) return std::nullopt;
-    return TokenOf{run.dp_rank, token};
+    const auto rank = static_cast<std::size_t>(run.dp_rank);
+    if (token >= num_tokens_[rank]) return std::nullopt;
+    return TokenOf{run.dp_rank, first_token_[rank] + token};
   }
   return std::nullopt;
 }

@@ -29,12 +29,20 @@ struct TpSources {
 // Of a dispatch to owners; for others there are none.
 TpSources tp_sources(const Capabilities& capabilities, const WorldSpec& world);
 
+// The part of a step's tokens that one call of a layer has, where the layer is called chunk by
+// chunk: of each DP rank num_rows tokens from first_token on; what its tokens do not fill is a
+// dummy's.
+struct CallPart {
+  std::vector<Count> first_token;
+  std::vector<Count> num_rows;
+};
+
 class DispatchedTokens {
  public:
   // layer_moves_rows: whether the layer's dispatch sees each rank's rows apart, or all that it gets
-  // as its own.
+  // as its own. part: of the call that dispatches; null: all tokens in one.
   DispatchedTokens(const FusedMoEParallelConfig& parallel, RowCounts num_tokens_across_dp,
-                   bool layer_moves_rows, TpSources sources = {});
+                   bool layer_moves_rows, TpSources sources = {}, const CallPart* part = nullptr);
 
   // Rows by the rank that their tags name.
   RowCounts rows_per_rank() const { return rows_per_rank_; }
@@ -66,7 +74,8 @@ class DispatchedTokens {
 
   void add_sources(const Run& run, TpSources sources);
 
-  std::vector<Count> num_tokens_;
+  std::vector<Count> first_token_;  // of each DP rank in this call
+  std::vector<Count> num_tokens_;   // of this call that are tokens, not padding
   std::vector<Count> rows_per_rank_;
   std::vector<Run> runs_;  // one after the other over all rows
 };

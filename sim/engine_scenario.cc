@@ -1,10 +1,17 @@
 // Reads the section and runs the engines of all ranks once, without a wire.
-// Limits keep a scenario small; vLLM has none.
+// Limits keep a scenario small; vLLM has none. All lines of a scenario run the same steps: those
+// that the least of their schedulers would make.
 
 #include "sim/engine_scenario.h"
 
+#include <algorithm>
+
+#include "backends/config/backend_traits.h"
+#include "backends/config/capacity_rules.h"
+#include "backends/config/predicates.h"
 #include "backends/engine/lockstep_engine.h"
 #include "kernels/base/text.h"
+#include "sim/deployment_rules.h"
 #include "sim/scenario_sections.h"
 
 namespace moe::sim {
@@ -64,6 +71,22 @@ GraphMode graph_mode_named(const std::string& word) {
   return word == "full" ? GraphMode::full : GraphMode::piecewise;
 }
 
+// What vLLM makes of the engine's settings for a line's backend.
+struct LineRules {
+  Count tokens = batched_tokens_default;  // of a step, where nobody says another number
+  bool allows_graphs = true;
+};
+
+LineRules rules_of(const Scenario& scenario, const RunLine& line) {
+  if (std::ranges::count(all_backend_names(), line.backend) == 0) return {};  // refused later
+  const Profile& profile = profile_named(line.profile);
+  DeploymentConfig config = deployment_of(scenario, line);
+  config.all2all_backend = configured_backend(profile, line.backend);
+  const bool is_batched = use_batched_dp_moe(profile, config);
+  return {is_batched ? batched_tokens_for_batched_dp : batched_tokens_default,
+          scenario.world.dp == 1 || !traits_of(config.all2all_backend).needs_host_counts};
+}
+
 }  // namespace
 
 void read_engine(const YamlNode& node, Scenario& scenario) {
@@ -77,10 +100,6 @@ void read_engine(const YamlNode& node, Scenario& scenario) {
   dbo.decode_tokens = map.integer("dbo_decode_token_threshold", {1, tokens_max}, dbo.decode_tokens);
   dbo.prefill_tokens =
       map.integer("dbo_prefill_token_threshold", {1, tokens_max}, dbo.prefill_tokens);
-  if (scenario.max_num_batched_tokens) {
-    engine.max_num_batched_tokens = *scenario.max_num_batched_tokens;
-  }
-  plan_engine_steps(scenario);
 }
 
 void read_dp_chunking(const YamlNode& node, Scenario& scenario) {
@@ -89,6 +108,22 @@ void read_dp_chunking(const YamlNode& node, Scenario& scenario) {
   chunking.rows_max = map.integer("rows_max", {1, tokens_max}, chunking.rows_max);
   const bool is_always = map.word("store", "if_unfinished") == "always";
   chunking.store = is_always ? ResultStore::always : ResultStore::if_unfinished;
+}
+
+void settle_engine(Scenario& scenario) {
+  EngineSettings& engine = *scenario.engine;
+  engine.max_num_batched_tokens = batched_tokens_default;
+  bool allows_graphs = false;
+  for (const RunLine& line : scenario.runs) {
+    const LineRules rules = rules_of(scenario, line);
+    engine.max_num_batched_tokens = std::min(engine.max_num_batched_tokens, rules.tokens);
+    allows_graphs = allows_graphs || rules.allows_graphs;
+  }
+  if (scenario.max_num_batched_tokens) {
+    engine.max_num_batched_tokens = *scenario.max_num_batched_tokens;
+  }
+  if (!allows_graphs) engine.graph_mode = GraphMode::none;  // V11
+  plan_engine_steps(scenario);
 }
 
 void plan_engine_steps(Scenario& scenario) {

@@ -9,6 +9,7 @@
 #include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
 #include "kernels/base/text.h"
+#include "sim/dp_chunks.h"
 #include "sim/engine_scenario.h"
 #include "sim/faults.h"
 
@@ -33,15 +34,31 @@ EngineSettings engine_settings(const Scenario& scenario, const RunLine& line) {
   return settings;
 }
 
+std::string micro_batch_refusal(const Scenario& scenario, const RunLine& line) {
+  const auto chunking = dp_chunks_of(scenario, line);
+  if (!scenario.engine || !chunking) return "";
+  const EngineSettings settings = engine_settings(scenario, line);
+  for (const PlannedStep& step : planned_steps(settings, scenario.world.dp, engine_steps_max)) {
+    if (!step.decision.micro_batches) continue;
+    const Count half = (step.tokens[0] + 1) / settings.coordination.num_micro_batches;
+    if (half <= chunking->rows_max) continue;
+    return text("micro-batches of ", half, " tokens do not fit the DP chunks of profile ",
+                line.profile, " (", chunking->rows_max,
+                " rows): chunks within micro-batches are not emulated");
+  }
+  return "";
+}
+
 std::string engine_refusal(const Scenario& scenario, const RunLine& line) {
   if (!scenario.engine) return "";
   const Profile& profile = profile_named(line.profile);
   if (scenario.engine->graph_mode == GraphMode::none) return "";
   const std::string_view backend = configured_backend(profile, line.backend);
   if (scenario.world.dp > 1 && traits_of(backend).needs_host_counts) {
-    return text("V11 sets the graph mode of ", backend,
-                " to none: engine.graph_mode must be none, not ",
-                name_of(scenario.engine->graph_mode));
+    return text(
+        "V11 sets the graph mode of ", backend, " to none, but the steps of a scenario are ",
+        "those of all its lines, which pad for graphs (", name_of(scenario.engine->graph_mode),
+        "): give ", backend, " a scenario of its own, or set engine.graph_mode: none");
   }
   if (sync_form_of(profile) != SyncForm::two_rows) return "";
   return text("ranks of profile ", profile.name,

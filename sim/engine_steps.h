@@ -52,7 +52,10 @@ class EngineSteps {
 // The engine's settings of a line: those of the scenario in the forms of the line's profile.
 EngineSettings engine_settings(const Scenario& scenario, const RunLine& line);
 
-// Why a line cannot run the scenario's engine, empty where it can.
+// Why a line's DP chunks cannot hold the micro-batches that its ranks agree on; empty: they can.
+std::string micro_batch_refusal(const Scenario& scenario, const RunLine& line);
+
+// Why a line cannot run the scenario's engine for its graph mode, empty where it can.
 std::string engine_refusal(const Scenario& scenario, const RunLine& line);
 
 }  // namespace moe::sim

@@ -100,7 +100,7 @@ CountsRow ExpertBalance::counted_rows(bool counts_pads) const {
   if (!is_counting()) return [](Count) { return false; };
   if (counts_pads) return [](Count) { return true; };
   DispatchedTokens tokens(rank_.parallel, rank_.inputs.tokens(rank_.watch.cell.step),
-                          rank_.layer_moves_rows);
+                          rank_.layer_moves_rows, {}, part_of_call());
   const int source = std::size(tokens.rows_per_rank()) == 1 ? 0 : dispatch_rank(rank_.parallel);
   return [tokens = std::move(tokens), source](Count row) {
     return tokens.is_token(provenance_tag(source, row));
@@ -108,7 +108,13 @@ CountsRow ExpertBalance::counted_rows(bool counts_pads) const {
 }
 
 DispatchedTokens ExpertBalance::dispatched_tokens(int step) const {
-  return {rank_.parallel, rank_.inputs.tokens(step), rank_.layer_moves_rows, rank_.sources};
+  return {rank_.parallel, rank_.inputs.tokens(step), rank_.layer_moves_rows, rank_.sources,
+          part_of_call()};
+}
+
+const CallPart* ExpertBalance::part_of_call() const {
+  const std::optional<CallPart>& part = rank_.watch.part;
+  return part ? &*part : nullptr;
 }
 
 void ExpertBalance::count_executed(int layer, const Dispatched& dispatched) {

@@ -70,6 +70,7 @@ class ExpertBalance final : public TravellingIds {
   }
   // Which rows of the running step this rank's routers count.
   CountsRow counted_rows(bool counts_pads) const;
+  const CallPart* part_of_call() const;
   bool is_counting() const { return clock_.is_recording() && !rank_.watch.is_probing; }
   // Rows of tokens alone: the choices of each that one of this rank's slots computes.
   void count_executed(int layer, const Dispatched& dispatched);

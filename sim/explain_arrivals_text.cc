@@ -29,6 +29,7 @@ std::string wrapped(const std::string& start, const std::vector<std::string>& wo
 }
 
 std::string source_of(const ExplainedWorld& world, const ExplainedArrival& row) {
+  if (row.is_padding) return text("padding from rank ", row.from);
   const bool is_own = world.scenario.world.tp == 1;
   return text("token ", row.token, is_own ? " of rank " : " from rank ", row.from);
 }

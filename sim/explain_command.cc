@@ -7,6 +7,7 @@
 #include "kernels/base/text.h"
 #include "sim/backend_choice.h"
 #include "sim/commands.h"
+#include "sim/dp_chunks.h"
 #include "sim/explanation.h"
 #include "sim/run.h"
 #include "sim/scenario_reader.h"
@@ -48,7 +49,7 @@ class Choice {
                     "the scenario has layers");
     if (command.rank) {
       within("--rank", *command.rank, static_cast<int>(std::ssize(inputs.tokens(0))),
-             "the world has ranks with tokens");
+             "the world has DP ranks with tokens");
     }
     if (command.step) {
       within("--step", *command.step, inputs.num_steps(), "the scenario has steps");
@@ -64,10 +65,11 @@ class Choice {
   golden::Cell cell() const {
     const int rank = rank_in(step_);
     if (rank >= 0) return {step_, layer_, rank};
-    throw ScenarioError(text("--token ", token(), ": ",
-                             command_.rank ? text("rank ", *command_.rank) : "no rank",
-                             " holds so many tokens in step ", step_, ": the ranks hold ",
-                             joined(inputs_.tokens(step_))));
+    throw ScenarioError(text(
+        "--token ", token(), ": ",
+        command_.rank ? text("DP rank ", *command_.rank, " does not hold") : "no DP rank holds",
+        " so many tokens in step ", step_, ": the DP ranks hold ", joined(inputs_.tokens(step_)),
+        ", counted from 0"));
   }
 
   // Whether the token can be shown without asking for more than the user did.
@@ -97,6 +99,25 @@ class Choice {
   int layer_ = 0;
 };
 
+// The broadcast as vLLM shipped it goes wrong where ranks of a TP group hold the same rows.
+bool reproduces_defect(const Scenario& scenario, const BackendChoice& choice) {
+  const WorldSpec& world = scenario.world;
+  return choice.naive_form == NaiveForm::ep_group_as_shipped &&
+         choice.backend->capabilities.dispatch_move == DispatchMove::broadcast && world.dp > 1 &&
+         world.tp > 1 && !world.sequence_parallel;
+}
+
+// Throws where the step that is told goes in several chunks.
+void check_one_call(const LoadedScenario& loaded, const RunLine& line, int step) {
+  const auto chunking = dp_chunks_of(loaded.scenario, line);
+  if (!chunking) return;
+  const int number = num_chunks(*chunking, loaded.scenario.world, loaded.inputs.tokens(step));
+  if (number == 1) return;
+  throw ScenarioError(text("explain: step ", step, " is ", number, " calls of at most ",
+                           chunking->rows_max, " rows under profile ", line.profile,
+                           " (DP chunks), which is not told yet"));
+}
+
 // The backend that the line's profile and platform give. Throws where there is no way to tell of.
 std::string explained_backend(const Scenario& scenario, const RunLine& line) {
   if (const auto* refused = std::get_if<ExpectedError>(&scenario.end)) {
@@ -111,10 +132,11 @@ std::string explained_backend(const Scenario& scenario, const RunLine& line) {
   if (!scenario.world.masked_ranks.empty()) {
     throw ScenarioError(text(scenario.name, ": explain does not tell of masked ranks yet"));
   }
-  if (std::holds_alternative<ExpectedDifference>(scenario.end)) {
+  if (std::holds_alternative<ExpectedDifference>(scenario.end) ||
+      reproduces_defect(scenario, choice)) {
     throw ScenarioError(text(scenario.name,
-                             ": explain tells the right way of a token, and this "
-                             "scenario reproduces a defect"));
+                             ": explain tells the right way of a token, and this line "
+                             "reproduces a defect: see --run for others, or defects: []"));
   }
   return choice.decision.backend;
 }
@@ -128,6 +150,7 @@ int explain_command(const ExplainCommand& command, const Surroundings& surroundi
       explained_world(loaded.scenario, loaded.inputs, explained_backend(loaded.scenario, line));
   world.profile = line.profile;
   const Choice choice(command, loaded.inputs);
+  check_one_call(loaded, line, choice.step());
   const bool asks_token = command.token || command.rank;
   const bool asks_step = command.step && !asks_token;
   if (!asks_token) {
@@ -137,8 +160,10 @@ int explain_command(const ExplainCommand& command, const Surroundings& surroundi
     const TokenExplanation token = explain_token(world, choice.cell(), choice.token());
     std::cout << (asks_token ? "" : "\n\n") << token_explanation_text(world, token);
   } else if (choice.has_token()) {
-    std::cout << "\nOne token's way: moebius explain " << command.path << " --step "
-              << choice.step() << " --rank " << choice.cell().rank << " --token 0\n";
+    const bool has_groups = loaded.scenario.world.tp > 1;
+    std::cout << "\nOne token's way" << (has_groups ? " (--rank counts DP ranks):\n" : ": ")
+              << "moebius explain " << command.path << " --step " << choice.step() << " --rank "
+              << choice.cell().rank << " --token 0\n";
   }
   if (!std::cout) throw ScenarioError("the explanation cannot be written to standard output");
   return 0;

@@ -22,7 +22,15 @@ std::string count_row(const std::string& label, const std::vector<std::string>& 
 std::string holders(int dp_rank, int tp) {
   const int first = dp_rank * tp;
   if (tp == 1) return text("rank ", padded(text(first), 3));
-  return text("ranks ", padded(text(first, " to ", first + tp - 1), 8));
+  return text("DP rank ", padded(text(dp_rank, ","), 5), "ranks ",
+              padded(text(first, " to ", first + tp - 1), 8));
+}
+
+std::string padding_text(const StepExplanation& step) {
+  if (step.num_padding == 0) return "";
+  return text("   (", counted(step.num_padding, "row"),
+              " of zeros more, so that all ranks of a group have as many: they choose the first\n"
+              "   experts and travel like others)\n");
 }
 
 std::string tokens_text(const ExplainedWorld& world, const StepExplanation& step) {
@@ -40,7 +48,7 @@ std::string tokens_text(const ExplainedWorld& world, const StepExplanation& step
   return text(out, "   (tensor-parallel groups: ",
               ranks.sequence_parallel ? "their ranks share the tokens out"
                                       : "each of their ranks holds all these tokens",
-              ")\n\n");
+              ")\n", padding_text(step), "\n");
 }
 
 struct Travel {

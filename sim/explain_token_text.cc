@@ -334,8 +334,10 @@ std::string judgement(const TokenExplanation& token) {
 
 std::string token_explanation_text(const ExplainedWorld& world, const TokenExplanation& token) {
   std::string out = text(
-      explanation_header(world, text("token ", token.token, " of rank ", token.cell.rank,
-                                     " in step ", token.cell.step, ", layer ", token.cell.layer)),
+      explanation_header(
+          world,
+          text("token ", token.token, world.scenario.world.tp == 1 ? " of rank " : " of DP rank ",
+               token.cell.rank, " in step ", token.cell.step, ", layer ", token.cell.layer)),
       at_home(world, token), router(world, token), dispatch(world, token), experts(world, token));
   for (std::size_t index = 0; index < token.stages.size(); ++index) {
     out += stage_text(world, token, index);

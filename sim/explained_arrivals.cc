@@ -3,6 +3,7 @@
 // holds it against what its dispatch delivers.
 
 #include <algorithm>
+#include <numeric>
 
 #include "sim/backend_choice.h"
 #include "sim/dispatched_tokens.h"
@@ -71,10 +72,11 @@ std::vector<int> token_senders(const ExplainedWorld& world, int step, int dp_ran
 
 void add_token(const ExplainedWorld& world, golden::Cell cell, Count token,
                ExplainedArrivals& arrivals) {
-  const auto choices = world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token);
+  const std::vector<std::int16_t> choices = row_choices(world, cell, token);
+  const Count held = world.inputs.tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
   for (const int from : token_senders(world, cell.step, cell.rank, token)) {
     for (int to = 0; to < world.expert_map.num_ranks(); ++to) {
-      add_arrivals(world, {from, cell.rank, token}, choices, to,
+      add_arrivals(world, {from, cell.rank, token, token >= held}, choices, to,
                    arrivals[static_cast<std::size_t>(to)]);
     }
   }
@@ -86,6 +88,22 @@ bool sends_replicas(const ExplainedWorld& world) {
   const WorldSpec& ranks = world.scenario.world;
   return reaches_owners(world) && ranks.tp > 1 && !ranks.sequence_parallel &&
          world.capabilities.tp_replicas == TpReplicas::send_all;
+}
+
+Count dispatched_rows(const ExplainedWorld& world, int step, int dp_rank) {
+  const WorldSpec& ranks = world.scenario.world;
+  const Count held = world.inputs.tokens(step)[static_cast<std::size_t>(dp_rank)];
+  return ranks.sequence_parallel ? (held + ranks.tp - 1) / ranks.tp * ranks.tp : held;
+}
+
+std::vector<std::int16_t> row_choices(const ExplainedWorld& world, golden::Cell cell, Count row) {
+  if (row < world.inputs.tokens(cell.step)[static_cast<std::size_t>(cell.rank)]) {
+    const auto chosen = world.inputs.topk_ids(cell.step, cell.layer, cell.rank, row);
+    return {chosen.begin(), chosen.end()};
+  }
+  std::vector<std::int16_t> first(static_cast<std::size_t>(world.inputs.top_k()));
+  std::iota(first.begin(), first.end(), std::int16_t{0});
+  return first;
 }
 
 // Under sequence parallelism each token is in one rank's share (distribution-layer.md, 4.3).
@@ -118,7 +136,7 @@ ExplainedArrivals explained_arrivals(const ExplainedWorld& world, int step, int 
   const RowCounts tokens = world.inputs.tokens(step);
   ExplainedArrivals arrivals(static_cast<std::size_t>(world.expert_map.num_ranks()));
   for (int dp_rank = 0; dp_rank < static_cast<int>(tokens.size()); ++dp_rank) {
-    for (Count token = 0; token < tokens[static_cast<std::size_t>(dp_rank)]; ++token) {
+    for (Count token = 0; token < dispatched_rows(world, step, dp_rank); ++token) {
       add_token(world, {step, layer, dp_rank}, token, arrivals);
     }
   }

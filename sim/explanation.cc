@@ -291,7 +291,7 @@ namespace {
 // Rows of a backend that gathers or moves nothing.
 void count_gathered(const ExplainedWorld& world, golden::Cell cell, Count token,
                     StepExplanation& explained) {
-  const auto ids = world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token);
+  const std::vector<std::int16_t> ids = row_choices(world, cell, token);
   const std::vector<int> homes = token_homes(world, cell.step, cell.rank, token);
   for (const int to : reached_ranks(world, homes, ids)) {
     const auto size = static_cast<int>(homes.size());
@@ -308,7 +308,7 @@ void count_gathered(const ExplainedWorld& world, golden::Cell cell, Count token,
 void count_choices(const ExplainedWorld& world, golden::Cell cell, Count token,
                    StepExplanation& explained) {
   const Count times = sends_replicas(world) ? world.scenario.world.tp : 1;
-  for (const std::int16_t expert : world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token)) {
+  for (const std::int16_t expert : row_choices(world, cell, token)) {
     if (expert < 0) {
       explained.masked += times;
     } else {
@@ -330,7 +330,9 @@ StepExplanation explain_step(const ExplainedWorld& world, int step, int layer) {
   explained.choices_of.resize(static_cast<std::size_t>(world.expert_map.num_experts()));
   const bool to_owners = world.capabilities.dispatch_reach == DispatchReach::owner_ranks;
   for (int source = 0; source < static_cast<int>(tokens.size()); ++source) {
-    for (Count token = 0; token < tokens[static_cast<std::size_t>(source)]; ++token) {
+    const Count num_rows = dispatched_rows(world, step, source);
+    explained.num_padding += num_rows - tokens[static_cast<std::size_t>(source)];
+    for (Count token = 0; token < num_rows; ++token) {
       count_choices(world, {step, layer, source}, token, explained);
       if (!to_owners) count_gathered(world, {step, layer, source}, token, explained);
     }

@@ -110,6 +110,12 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
 std::vector<int> token_holders(const ExplainedWorld& world, int step, int dp_rank, Count token);
 std::vector<int> token_homes(const ExplainedWorld& world, int step, int dp_rank, Count token);
 
+// Rows of a DP rank's tokens as they are dispatched: under sequence parallelism zeros fill them up
+// until its ranks have equal shares (distribution-layer.md, 4.3).
+Count dispatched_rows(const ExplainedWorld& world, int step, int dp_rank);
+// The choices of such a row: for zeros a router chooses the first experts.
+std::vector<std::int16_t> row_choices(const ExplainedWorld& world, golden::Cell cell, Count row);
+
 // Whether each rank of a TP group sends all the group's tokens to the owners of their choices.
 bool sends_replicas(const ExplainedWorld& world);
 
@@ -121,6 +127,7 @@ struct ExplainedArrival {
   int from = -1;     // the rank that sent it
   int dp_rank = -1;  // whose token it is
   Count token = 0;
+  bool is_padding = false;
   int expert = -1;            // batched: in whose room it stands
   std::vector<int> ids = {};  // standard: the ids that the rank reads, slot by slot
 };
@@ -140,7 +147,8 @@ Count room_of_expert(const ExplainedWorld& world);
 struct StepExplanation {
   int step = 0;
   int layer = 0;
-  std::vector<Count> tokens = {};             // of each rank
+  std::vector<Count> tokens = {};             // of each DP rank
+  Count num_padding = 0;                      // rows of zeros that are dispatched as well
   std::vector<std::vector<Count>> sent = {};  // [from][to] rows in dispatch; [r][r] stay
   std::vector<std::vector<Count>> met = {};   // of these, rows that meet a chosen expert there
   std::vector<Count> choices_of = {};         // [expert] choices that it computes

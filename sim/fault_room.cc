@@ -47,25 +47,26 @@ std::string logits(const Asked& asked) {
              : "no router sees logits (routing.logits)";
 }
 
-// Whether a token of a step masks a choice in any layer.
-bool masks_a_choice(const WorldInputs& inputs, int step, int dp_rank, Count token) {
-  for (int layer = 0; layer < inputs.num_layers(); ++layer) {
-    const auto ids = inputs.topk_ids(step, layer, dp_rank, token);
-    if (std::ranges::any_of(ids, [](std::int16_t id) { return id < 0; })) return true;
+// Whether the choices of a token in any layer are such.
+template <typename AreSuch>
+bool any_token(const WorldInputs& inputs, AreSuch are_such) {
+  for (int step = 0; step < inputs.num_steps(); ++step) {
+    const RowCounts tokens = inputs.tokens(step);
+    for (int i = 0; i < std::ssize(tokens) * inputs.num_layers(); ++i) {
+      const int rank = i / inputs.num_layers();
+      for (Count token = 0; token < tokens[static_cast<std::size_t>(rank)]; ++token) {
+        if (are_such(inputs.topk_ids(step, i % inputs.num_layers(), rank, token))) return true;
+      }
+    }
   }
   return false;
 }
 
 std::string masked_choices(const Asked& asked) {
-  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
-    const RowCounts tokens = asked.inputs.tokens(step);
-    for (int rank = 0; rank < std::ssize(tokens); ++rank) {
-      for (Count token = 0; token < tokens[static_cast<std::size_t>(rank)]; ++token) {
-        if (masks_a_choice(asked.inputs, step, rank, token)) return "";
-      }
-    }
-  }
-  return "no choice is masked (routing.masked)";
+  const auto masks = [](std::span<const std::int16_t> ids) {
+    return std::ranges::any_of(ids, [](std::int16_t id) { return id < 0; });
+  };
+  return any_token(asked.inputs, masks) ? "" : "no choice is masked (routing.masked)";
 }
 
 std::string shorter_step(const Asked& asked) {
@@ -213,13 +214,42 @@ std::string dispatched_ids(const Asked& asked) {
   return is_batched(asked) ? std::string(no_ids) : "";
 }
 
+// Whether the rank of the fault that owns the last expert, which an index of -1 finds, gets a row
+// with a masked choice.
+std::string wrapped_masks(const Asked& asked) {
+  const Deployment deployment = asked.scenario.world.deployment();
+  const int num_ranks = make_parallel_config(deployment, 0).ep_size;
+  const ExpertMap map = expert_map_in(asked.scenario, asked.capabilities, num_ranks);
+  const int owner = map.rank_of.back();
+  bool is_seeded = false;
+  for (int rank = 0; rank < asked.scenario.world.num_ranks(); ++rank) {
+    const bool owns = make_parallel_config(deployment, rank).ep_rank == owner;
+    is_seeded = is_seeded || (owns && fault_is_on_rank(asked.fault, rank));
+  }
+  if (!is_seeded) {
+    return text("rank ", owner, " alone owns the last expert, which an index of -1 finds (rank)");
+  }
+  const bool gets_all = asked.capabilities.dispatch_reach != DispatchReach::owner_ranks;
+  const auto is_wrapped = [&](std::span<const std::int16_t> ids) {
+    const auto lives_there = [&](int id) {
+      return id >= 0 && map.rank_of[static_cast<std::size_t>(id)] == owner;
+    };
+    return std::ranges::count(ids, -1) > 0 && (gets_all || std::ranges::any_of(ids, lives_there));
+  };
+  if (any_token(asked.inputs, is_wrapped)) return "";
+  return text("no row with a masked choice comes to rank ", owner,
+              ", which owns the last expert (routing.masked)");
+}
+
 // Whether ids that are masked reach the experts of this backend.
 std::string received_masks(const Asked& asked) {
   if (is_batched(asked)) return std::string(no_ids);
   if (asked.capabilities.foreign_choices == ForeignChoices::non_local_expert) {
     return "this backend hands out no masked ids, but experts that live elsewhere (backend)";
   }
-  return masked_choices(asked);
+  const std::string why = masked_choices(asked);
+  if (!why.empty() || asked.scenario.eplb) return why;
+  return wrapped_masks(asked);
 }
 
 std::string weighting_experts(const Asked& asked) {
@@ -232,6 +262,21 @@ std::string all_gather(const Asked& asked) {
   return asked.capabilities.dispatch_move == DispatchMove::all_gather
              ? peer(asked)
              : "no all-gather dispatches rows (backend)";
+}
+
+// Two entries of a dispatch's counts, which must differ for an exchange to change them.
+std::string differing_counts(const Asked& asked) {
+  const std::string why = all_gather(asked);
+  if (!why.empty()) return why;
+  const FusedMoEParallelConfig parallel =
+      make_parallel_config(asked.scenario.world.deployment(), 0);
+  const auto first = static_cast<std::size_t>(fault_parameter(asked.fault, "first"));
+  const auto second = static_cast<std::size_t>(fault_parameter(asked.fault, "second"));
+  for (int step = 0; step < asked.inputs.num_steps(); ++step) {
+    const std::vector<Count> counts = dispatch_sizes(parallel, asked.inputs.tokens(step));
+    if (std::max(first, second) < counts.size() && counts[first] != counts[second]) return "";
+  }
+  return text("counts ", first, " and ", second, " of every dispatch are equal (steps)");
 }
 
 std::string gathered_rows(const Asked& asked) {
@@ -359,7 +404,7 @@ constexpr std::array<Need, 42> needs = {{
     {"MF-18", two_placements},   {"MF-20", received_masks},    {"MF-21", masked_choices},
     {"MF-23", dispatched_ids},   {"MF-25", dispatched_ids},    {"MF-26", coordination},
     {"MF-27", more_dispatchers}, {"MF-36", shorter_step},      {"MF-37", idle_rank},
-    {"MF-38", dummy_batch},      {"MF-41", unequal_counts},    {"MF-42", all_gather},
+    {"MF-38", dummy_batch},      {"MF-41", unequal_counts},    {"MF-42", differing_counts},
     {"MF-43", gathered_rows},    {"MF-45", next_layer},        {"MF-46", rearrangement},
     {"MF-47", rearrangement},    {"MF-48", padding},           {"MF-50", second_dispatch},
     {"MF-54", callers_rows},     {"MF-55", rearrangement},     {"MF-56", rounding_sums},

@@ -115,6 +115,9 @@ Plan plan_of(const RunCommand& command, const Surroundings& surroundings, const 
         if (skip.empty()) check_line(*one.loaded, line, settings);
         plan.lines.push_back({*one.loaded, line, std::move(skip)});
       }
+      for (const LeftOut& left : one.left_out) {
+        plan.lines.push_back({*one.loaded, left.line, left.why});
+      }
     }
   } catch (const ScenarioError& error) {
     plan.error = error.what();

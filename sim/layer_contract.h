@@ -32,7 +32,7 @@ struct LayerContract {
 
   // Rows that the layer gets and gives back.
   Count own_rows(int step) const {
-    const std::vector<Count> sizes = dispatch_sizes(facts.parallel, facts.inputs.tokens(step));
+    const std::vector<Count> sizes = dispatch_sizes(facts.parallel, facts.rows_across_dp(step));
     if (!facts.layer_moves_rows) return total_rows(sizes);
     return sizes[static_cast<std::size_t>(dispatch_rank(facts.parallel))];
   }

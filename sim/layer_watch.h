@@ -38,7 +38,8 @@ struct LayerWatch {
   std::function<std::string(Count row)> token_of = nullptr;  // of its dispatched rows
   bool is_probing = false;  // inputs are not the scenario's: what knows its rows stays silent
   bool is_cut = false;      // a call has a part of the cell's rows: so do its tensors
-  WatchedCombine combine;   // of the last layer that ran, where it is kept
+  std::optional<CallPart> part = {};   // of the call that runs, where checks know it
+  WatchedCombine combine;              // of the last layer that ran, where it is kept
   Memory* keeps_combine_in = nullptr;  // host memory; null: not kept
 };
 

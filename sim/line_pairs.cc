@@ -127,6 +127,19 @@ void compare_with_healthy(const RanLine& ran, std::vector<RankReport>& reports) 
     ledger.found("M-BACK", {}, text("not what a healthy line gives: ", difference));
 }
 
+bool differs_from_healthy(const RanLine& ran, const std::vector<RankReport>& reports) {
+  RunLine line = ran.line;
+  line.ranks = RanksAre::threads;
+  const std::vector<FaultSpec> none;
+  const RankJob job{ran.loaded.scenario, none, ran.loaded.inputs, nullptr,
+                    ran.backend,         line, ran.stop};
+  const auto healthy =
+      run_threads(job, row_named("communicator", communicator_makers(), line.communicator));
+  if (is_interrupted(ran.loaded.scenario, healthy)) return true;
+  const auto digest = [](const RankReport& report) { return report.outputs.digest; };
+  return !std::ranges::equal(reports, healthy, {}, digest, digest);
+}
+
 void compare_with_relatives(const RanLine& ran, std::vector<RankReport>& reports) {
   const auto failed = [](const RankReport& one) { return one.failure.kind != FailureKind::none; };
   if (std::ranges::any_of(reports, failed)) return;

@@ -25,6 +25,10 @@ struct RanLine {
 // the other line fails.
 void compare_with_healthy(const RanLine& ran, std::vector<RankReport>& reports);
 
+// Whether a rank's outputs are not, to the bit, those of the same line with nothing wrong. Throws
+// ScenarioError where that one fails.
+bool differs_from_healthy(const RanLine& ran, const std::vector<RankReport>& reports);
+
 // M-EP and M-PERM. Throws ScenarioError where the backend can take no relative of one of the
 // changes.
 void compare_with_relatives(const RanLine& ran, std::vector<RankReport>& reports);

@@ -3,10 +3,8 @@
 
 #include "sim/other_calls.h"
 
-#include "backends/config/backend_traits.h"
 #include "backends/config/capacity_rules.h"
-#include "backends/config/validation.h"
-#include "kernels/base/text.h"
+#include "sim/dp_chunks.h"
 #include "sim/host_copy.h"
 #include "sim/registry.h"
 
@@ -65,24 +63,14 @@ std::vector<OtherCall> other_calls(const RankJob& job, const EngineSteps& engine
                                    int step) {
   std::vector<OtherCall> calls;
   const RowCounts tokens = engine.tokens(step);
-  if (job.scenario.dp_chunking && has_dp_chunks(profile_named(job.line.profile))) {
+  if (job.scenario.dp_chunking && has_dp_chunks(profile_named(job.line.profile)) &&
+      !dp_chunks_of(job.scenario, job.line)) {
     calls.push_back(chunked(job, {tokens.begin(), tokens.end()}, memory));
   }
   if (engine.in_micro_batches(step))
     calls.push_back(in_micro_batches(
         tokens[0], engine_settings(job.scenario, job.line).coordination.num_micro_batches, memory));
   return calls;
-}
-
-std::string chunking_warning(const Scenario& scenario, const RunLine& line) {
-  if (!scenario.dp_chunking) return "";
-  const Profile& profile = profile_named(line.profile);
-  if (!has_dp_chunks(profile)) {
-    return text("profile ", profile.name, " has no DP chunks: the layer is called once");
-  }
-  const std::string_view backend = configured_backend(profile, line.backend);
-  if (holds(traits_of(backend).dp_chunked, profile)) return "";
-  return text("vLLM calls ", backend, " in no DP chunks under profile ", profile.name);
 }
 
 }  // namespace moe::sim

@@ -1,6 +1,6 @@
-// A layer called otherwise than once with all rows: chunk by chunk (legacy), or as the
+// A layer called otherwise than vLLM would: chunk by chunk (legacy) where it never was, or as the
 // micro-batches that its ranks have agreed on. The judge holds those outputs too: how rows are cut
-// changes none. Called by rank_program.cc after the plain call of a cell.
+// changes none. Called by rank_program.cc after the cell's own call (dp_chunks.h: or calls).
 
 #pragma once
 
@@ -20,8 +20,5 @@ using OtherCall = std::function<Buffer(MoeRunner& layer, const Tensor& host_rows
 // Those of a step, none where nobody asks. LIFETIME: the references outlive them.
 std::vector<OtherCall> other_calls(const RankJob& job, const EngineSteps& engine, Memory& memory,
                                    int step);
-
-// What to say of a line that chunks a backend which vLLM never did; empty: nothing.
-std::string chunking_warning(const Scenario& scenario, const RunLine& line);
 
 }  // namespace moe::sim

@@ -4,6 +4,7 @@
 #include "sim/outcome.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -16,6 +17,10 @@ namespace moe::sim {
 namespace {
 
 constexpr std::size_t details_kept = 8;
+constexpr std::string_view survived_unnamed = "SURVIVED: no check names ";
+
+// Checks that look at what layers give, and at nothing on the way there.
+constexpr std::array checks_of_outputs = {"REF", "ORDER", "WONCE", "LIN", "TWICE", "M-BACK"};
 
 const RankFailure* first_failure(const std::vector<RankReport>& reports) {
   const RankFailure* first = nullptr;
@@ -148,10 +153,15 @@ Verdict verdict_under_fault(const std::set<std::string>& named, const SeededFaul
   if (!faults.requested.empty()) {
     std::vector<std::string> names;
     for (const FaultSpec& fault : faults.requested) names.push_back(fault.name);
-    if (named.empty()) return Failed{text("SURVIVED: no check names ", joined(names))};
+    if (named.empty()) return Failed{text(survived_unnamed, joined(names))};
     const Verdict held = held_to_its_row(named, faults.requested);
-    if (std::holds_alternative<Failed>(held)) return held;
-    return Failed{text(joined(named), " caught ", joined(names), ": ", outcome.details.front())};
+    const bool is_of_rows = std::holds_alternative<Passed>(held);
+    // Of several what is found may be another's, of one it is its own.
+    if (!is_of_rows && names.size() > 1) return held;
+    const std::string silent =
+        is_of_rows ? "" : text(" (", joined(fault_row(names[0]).killed_by), " of its row did not)");
+    return Failed{
+        text(joined(named), " caught ", joined(names), silent, ": ", outcome.details.front())};
   }
   return held_to_its_row(named, faults.expected);
 }
@@ -252,6 +262,29 @@ void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
   for (const CheckFinding& finding : ledger.findings()) {
     std::string& said = outcome.checks[finding.check];
     if (said == "ok") said = finding.sentence;
+  }
+}
+
+bool is_unnamed(const Verdict& verdict) { return reason_of(verdict).starts_with(survived_unnamed); }
+
+void weigh_effect(const std::vector<FaultSpec>& faults, bool changes_outputs, Outcome& outcome) {
+  if (changes_outputs) {
+    outcome.verdict = Failed{text(reason_of(outcome.verdict),
+                                  ": its outputs differ from those of a line without it, but stay "
+                                  "within their bounds")};
+    return;
+  }
+  const std::string same =
+      "no effect in this world: all outputs are those of a line without it, bit for bit";
+  const bool is_of_outputs = std::ranges::all_of(faults, [](const FaultSpec& fault) {
+    return std::ranges::all_of(fault_row(fault.name).killed_by, [](std::string_view check) {
+      return std::ranges::count(checks_of_outputs, check) > 0;
+    });
+  });
+  if (is_of_outputs) {
+    outcome.verdict = Skipped{text("fault ", faults.front().name, " has ", same)};
+  } else {
+    outcome.verdict = Failed{text(reason_of(outcome.verdict), ": it has ", same)};
   }
 }
 

@@ -23,4 +23,12 @@ struct SeededFaults {
 // Reads checks before errors under a seeded fault (formats.md, 6).
 void decide(const std::vector<RankReport>& reports, const SeededFaults& faults, Outcome& outcome);
 
+// Whether no check named anything of the faults that were asked for.
+bool is_unnamed(const Verdict& verdict);
+
+// What such a verdict becomes once it is known whether the faults changed any output. Without that
+// a fault of outputs alone had nothing to be found by, and is a skip; others may have done what
+// shows elsewhere, and stay survivors.
+void weigh_effect(const std::vector<FaultSpec>& faults, bool changes_outputs, Outcome& outcome);
+
 }  // namespace moe::sim

@@ -12,6 +12,7 @@
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
 #include "sim/backend_choice.h"
+#include "sim/dp_chunks.h"
 #include "sim/engine_steps.h"
 #include "sim/exact_weights.h"
 #include "sim/expert_balance.h"
@@ -133,7 +134,7 @@ class RankProgram {
                            .has_shared_experts = job_.scenario.model.num_shared_experts > 0,
                            .widths = std::move(widths),
                            .messages = messages_of(cell)},
-                          job_.inputs.tokens(cell.step));
+                          facts_.rows_across_dp(cell.step));
   }
 
   SentMessages messages_of(golden::Cell cell) const {
@@ -143,18 +144,31 @@ class RankProgram {
   }
 
   // The layer, and what is known of it only when it is through.
-  void forward_checked(golden::Cell cell, const Tensor& hidden_states, const Tensor& router_logits,
-                       const Tensor& output) {
-    const ConstInput rows("hidden_states", hidden_states, memory_);
-    const ConstInput logits("router_logits", router_logits, memory_);
+  void forward_checked(golden::Cell cell, const LayerCall& call) {
+    const ConstInput rows("hidden_states", call.hidden_states, memory_);
+    const ConstInput logits("router_logits", call.router_logits, memory_);
     const Traffic before = ranks_.trace().traffic();
     layers_[static_cast<std::size_t>(cell.layer - stage_.first)].forward(
-        hidden_states, router_logits, engine_.tokens(cell.step), output);
+        call.hidden_states, call.router_logits, call.num_tokens_across_dp, call.output);
     rows.check(watch_.cell, watch_.ledger);
     logits.check(watch_.cell, watch_.ledger);
     check_traffic(watch_.cell, since(before, ranks_.trace().traffic()),
-                  budget_of(cell, hidden_states, router_logits), watch_.ledger);
+                  budget_of(cell, call.hidden_states, call.router_logits), watch_.ledger);
     check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);
+  }
+
+  // Once with all rows, or in the chunks that vLLM makes of them.
+  void call_layer(golden::Cell cell, LayerCall call) {
+    const RowCounts tokens = engine_.tokens(cell.step);
+    call.num_tokens_across_dp = {tokens.begin(), tokens.end()};
+    const WorldSpec& world = job_.scenario.world;
+    if (!chunks_ || num_chunks(*chunks_, world, tokens) == 1) return forward_checked(cell, call);
+    const auto forward = [&](const LayerCall& chunk, int number) {
+      watch_.part = chunk_part(*chunks_, world, tokens, number);
+      forward_checked(cell, chunk);
+      watch_.part.reset();
+    };
+    call_in_chunks({memory_, world, *chunks_, forward}, std::move(call));
   }
 
   // What a layer read and wrote, in the rank's memory.
@@ -172,7 +186,7 @@ class RankProgram {
             Buffer(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype})};
     const Buffer host_logits = router_rows(cell, inputs);
     const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
-    forward_checked(cell, ran.hidden_states.tensor(), router_logits.tensor(), ran.output.tensor());
+    call_layer(cell, {ran.hidden_states.tensor(), router_logits.tensor(), {}, ran.output.tensor()});
     return ran;
   }
 
@@ -319,15 +333,16 @@ class RankProgram {
   EngineSteps engine_{job_, ranks_, at_, parallel_};
   LayerRange stage_;  // the layers that run here
   std::unique_ptr<ExpertBalance> balance_ = make_balance();
-  ConservationFacts facts_{
-      job_.inputs,
-      expert_map_,
-      job_.backend.capabilities,
-      parallel_,
-      moves_rows(),
-      tp_sources(job_.backend.capabilities, job_.scenario.world),
-      balance_.get(),
-      row_quantization(job_.scenario, job_.backend.capabilities, moves_rows())};
+  ConservationFacts facts_{job_.inputs,
+                           expert_map_,
+                           job_.backend.capabilities,
+                           parallel_,
+                           moves_rows(),
+                           tp_sources(job_.backend.capabilities, job_.scenario.world),
+                           balance_.get(),
+                           row_quantization(job_.scenario, job_.backend.capabilities, moves_rows()),
+                           &watch_.part};
+  const std::optional<DpChunking> chunks_ = dp_chunks_of(job_.scenario, job_.line);
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,

@@ -34,6 +34,13 @@ std::string where(const Outcome& outcome) {
   return words.size() > where_width ? words + ":" : words;
 }
 
+// The line's word, and what ran under it where that is another backend.
+std::string backend_words(const Outcome& outcome) {
+  const std::string& ran = outcome.resolved_backend;
+  if (ran.empty() || ran == outcome.line.backend) return outcome.line.backend;
+  return text(outcome.line.backend, " (as ", ran, ")");
+}
+
 // Real worlds: how much of a derived bound was used, at most.
 std::string share_text(const Outcome& outcome) {
   if (!outcome.worst || outcome.worst->mismatch.bound <= 0) return "";
@@ -52,7 +59,7 @@ std::string time_text(const Outcome& outcome) {
 std::string verdict_text(const Outcome& outcome, Ansi ansi) {
   std::string line =
       text(mark_text(outcome.verdict, ansi), " ", padded(outcome.scenario, 32), " ",
-           padded(outcome.line.backend, 24), " ", padded(where(outcome), where_width));
+           padded(backend_words(outcome), 24), " ", padded(where(outcome), where_width));
   const std::string reason = reason_of(outcome.verdict);
   if (reason.empty() && outcome.judge == Judge::expectation) {
     const std::string found = outcome.details.empty() ? "" : text("\n      ", outcome.details[0]);

@@ -17,29 +17,35 @@
 #include "sim/faults.h"
 #include "sim/joined_world.h"
 #include "sim/line_pairs.h"
+#include "sim/machine_memory.h"
 #include "sim/outcome.h"
 #include "sim/progress_check.h"
 #include "sim/rank_limits.h"
 #include "sim/rank_worlds.h"
+#include "sim/room_estimate.h"
 #include "sim/row_named.h"
 
 namespace moe::sim {
 namespace {
 
+// What a check says, at the scenario's key.
+template <typename Check>
+void check_at(const Scenario& scenario, const std::string& key, Check check) {
+  try {
+    check();
+  } catch (const ScenarioError& error) {
+    throw ScenarioError(text(scenario.place_of(key), ": ", error.what()));
+  }
+}
+
 // Faults and backends of the file itself, before its golden is looked for.
 Scenario with_known_names(Scenario scenario) {
-  const auto check_at = [&scenario](const std::string& key, const auto& check) {
-    try {
-      check();
-    } catch (const ScenarioError& error) {
-      throw ScenarioError(text(scenario.place_of(key), ": ", error.what()));
-    }
-  };
   for (std::size_t i = 0; i < scenario.faults.size(); ++i) {
-    check_at(text("faults[", i, "]"), [&] { check_fault(scenario.faults[i]); });
+    check_at(scenario, text("faults[", i, "]"), [&] { check_fault(scenario.faults[i]); });
   }
   for (std::size_t i = 0; i < scenario.runs.size(); ++i) {
-    check_at(text("runs[", i, "].backend"), [&] { check_backend_name(scenario.runs[i].backend); });
+    check_at(scenario, text("runs[", i, "].backend"),
+             [&] { check_backend_name(scenario.runs[i].backend); });
   }
   return scenario;
 }
@@ -74,7 +80,22 @@ void refuse_decision(const Scenario& scenario, const RunLine& line, const Backen
   }
   const RuleRefusal refusal = rule_refusal(scenario, line);
   if (refusal.why.empty()) return;
-  throw ScenarioError(text(key_place(scenario, line, refusal.key), ": ", refusal.why));
+  const bool is_of_line = refusal.key.find('.') == std::string::npos;
+  throw ScenarioError(text(is_of_line ? key_place(scenario, line, refusal.key)
+                                      : text(scenario.place_of(refusal.key), ": ", refusal.key),
+                           ": ", refusal.why));
+}
+
+// Throws for a backend whose rooms this machine cannot hold.
+void refuse_room(const LoadedScenario& loaded, const RunLine& line, const BackendChoice& choice) {
+  const Scenario& scenario = loaded.scenario;
+  const std::string reason =
+      room_refusal(estimated_room(scenario, loaded.inputs, choice.backend->capabilities,
+                                  profile_named(line.profile)),
+                   machine_memory_bytes());
+  if (reason.empty()) return;
+  throw ScenarioError(text(key_place(scenario, line, "backend"), ": backend ",
+                           choice.decision.backend, " ", reason));
 }
 
 // Throws for what no build could run.
@@ -126,6 +147,7 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
                              ": monolithic experts select after dispatch, too late for "
                              "model.router_weight_on_input"));
   }
+  refuse_room(loaded, line, choice);
 }
 
 // What the line will do, for whoever watches.
@@ -189,14 +211,45 @@ std::pair<std::string, std::string> lack(const LoadedScenario& loaded, const Run
   return {};
 }
 
+FaultLimits fault_limits(const LoadedScenario& loaded) {
+  const Scenario& scenario = loaded.scenario;
+  return {.ranks = scenario.world.num_ranks(),
+          .counts = counts_of_dispatch(scenario.world),
+          .experts = scenario.model.num_experts,
+          .steps = loaded.inputs.num_steps(),
+          .layers = loaded.inputs.num_layers(),
+          .columns = scenario.model.hidden_size,
+          .bits = 8 * size_of(scenario.model.dtype),
+          .tokens = [&loaded](int step, int rank) {
+            const ParallelSizes sizes = loaded.scenario.world.deployment().sizes;
+            const int dp = coordinates_of(sizes, rank).dp;
+            return loaded.inputs.tokens(step)[static_cast<std::size_t>(dp)];
+          }};
+}
+
+// What the scenario itself asks for in a line, which must be possible.
+void check_written(const LoadedScenario& loaded, const RunLine& line) {
+  const Scenario& scenario = loaded.scenario;
+  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(loaded, line);
+  const FaultLimits limits = fault_limits(loaded);
+  for (std::size_t i = 0; i < scenario.faults.size(); ++i) {
+    check_at(scenario, text("faults[", i, "]"),
+             [&] { check_fault_fits(scenario.faults[i], limits); });
+  }
+}
+
 }  // namespace
 
 LoadedScenario::LoadedScenario(const ScenarioSource& from)
-    : source(from),
-      scenario(with_known_names(load_scenario(from))),
-      golden(load_golden(from, scenario)),
-      inputs(scenario) {
+    : source(from), scenario(with_known_names(load_scenario(from))), inputs(scenario) {
   check_capacity(scenario, inputs);
+  try {
+    golden = load_golden(from, scenario);
+  } catch (const ScenarioError&) {
+    // What cannot run needs no golden: that is the first thing to know.
+    for (const RunLine& line : lines_of(scenario, {})) check_written(*this, line);
+    throw;
+  }
   if (golden) check_routing_digests(*golden, inputs, scenario);
 }
 
@@ -206,23 +259,19 @@ LoadedScenario::LoadedScenario(Scenario made)
   check_capacity(scenario, inputs);
 }
 
-void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
-  const Scenario& scenario = loaded.scenario;
-  if (!std::holds_alternative<ExpectedError>(scenario.end)) refuse(loaded, line);
-  for (const FaultSpec& fault : faults_of(scenario, settings)) {
-    check_fault_fits(fault, {.ranks = scenario.world.num_ranks(),
-                             .counts = counts_of_dispatch(scenario.world),
-                             .experts = scenario.model.num_experts,
-                             .steps = loaded.inputs.num_steps(),
-                             .layers = loaded.inputs.num_layers(),
-                             .columns = scenario.model.hidden_size,
-                             .bits = 8 * size_of(scenario.model.dtype),
-                             .tokens = [&loaded](int step, int rank) {
-                               const ParallelSizes sizes = loaded.scenario.world.deployment().sizes;
-                               const int dp = coordinates_of(sizes, rank).dp;
-                               return loaded.inputs.tokens(step)[static_cast<std::size_t>(dp)];
-                             }});
+std::string line_refusal(const LoadedScenario& loaded, const RunLine& line) {
+  try {
+    refuse(loaded, line);
+  } catch (const ScenarioError& error) {
+    return error.what();
   }
+  return backend_choice(loaded.scenario, line).absence;
+}
+
+void check_line(const LoadedScenario& loaded, const RunLine& line, const RunSettings& settings) {
+  check_written(loaded, line);
+  const FaultLimits limits = fault_limits(loaded);
+  for (const FaultSpec& fault : settings.faults) check_fault_fits(fault, limits);
 }
 
 namespace {
@@ -292,6 +341,11 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   if (settings.log != nullptr) log_ends(reports, *settings.log);
   read_reports(reports, outcome);
   decide(reports, {scenario.faults, settings.faults}, outcome);
+  if (settings.joined != nullptr || !is_unnamed(outcome.verdict)) return;
+  weigh_effect(
+      settings.faults,
+      differs_from_healthy({loaded, line, *choice.backend, faults, settings.stop}, reports),
+      outcome);
 }
 
 }  // namespace

@@ -46,6 +46,9 @@ struct RunSettings {
 // line if it names some.
 std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrides& overrides);
 
+// A line with the backend, under a profile and on a platform that have it.
+RunLine line_with(const std::string& backend);
+
 // Adds the line with the command line's words in their place, unless it is there already.
 void add_line(std::vector<RunLine>& lines, const RunLine& line, const RunOverrides& overrides);
 
@@ -54,8 +57,21 @@ void add_line(std::vector<RunLine>& lines, const RunLine& line, const RunOverrid
 std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& overrides);
 
 // For a trace without a scenario: every backend that can take its world, on local threads and on
-// Gloo as threads and as processes.
-std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides);
+// Gloo as threads and as processes, on a platform that has it. Left out is what cannot, or would be
+// another backend there, each with its reason. Throws ScenarioError where the command line names
+// one that cannot, or nothing is left.
+struct LeftOut {
+  RunLine line;
+  std::string why;
+};
+struct TraceLines {
+  std::vector<RunLine> lines;
+  std::vector<LeftOut> left_out;
+};
+TraceLines lines_for_trace(const LoadedScenario& loaded, const RunOverrides& overrides);
+
+// Why no build can run the line; empty: one could.
+std::string line_refusal(const LoadedScenario& loaded, const RunLine& line);
 
 // Throws ScenarioError where the line asks for what cannot be: a backend that does not fit the
 // world, local processes, a fault in a place that the world does not have.

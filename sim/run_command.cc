@@ -6,6 +6,7 @@
 #include "sim/job_place.h"
 #include "sim/log.h"
 #include "sim/ordered_jobs.h"
+#include "sim/outcome.h"
 #include "sim/run.h"
 #include "sim/run_plan.h"
 #include "sim/run_printer.h"
@@ -17,6 +18,7 @@ namespace {
 struct LineJob {
   const LoadedScenario& loaded;
   RunLine line;
+  std::string skip = {};  // why it does not run
 };
 
 // All lines, checked; those of a scenario follow each other.
@@ -28,8 +30,18 @@ std::vector<LineJob> checked_lines(const std::vector<PlannedScenario>& planned,
       check_line(*one.loaded, line, settings);
       lines.push_back({*one.loaded, line});
     }
+    for (const LeftOut& left : one.left_out) lines.push_back({*one.loaded, left.line, left.why});
   }
   return lines;
+}
+
+Outcome outcome_of(const LineJob& job, const RunSettings& settings) {
+  if (job.skip.empty()) return run_line(job.loaded, job.line, settings);
+  Outcome outcome = empty_outcome(job.loaded, job.line);
+  outcome.resolved_backend.clear();
+  outcome.warnings.clear();
+  outcome.verdict = Skipped{job.skip};
+  return outcome;
 }
 
 int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
@@ -48,7 +60,7 @@ int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
       {count, command.threads, surroundings.stop},
       [&](Count number) {
         const LineJob& job = lines[static_cast<std::size_t>(number % std::ssize(lines))];
-        return std::vector{run_line(job.loaded, job.line, settings)};
+        return std::vector{outcome_of(job, settings)};
       },
       [&](const std::vector<Outcome>& outcomes) {
         for (Outcome outcome : outcomes) {

@@ -74,54 +74,70 @@ std::vector<RunLine> lines_of(const Scenario& scenario, const RunOverrides& over
 
 namespace {
 
-// The backends of the command line, each of which must be able to take the trace; without any, all
-// that can.
-std::vector<std::string> backends_for_trace(const Scenario& scenario,
-                                            const RunOverrides& overrides) {
-  if (overrides.backends.empty()) return backends_for(scenario, overrides);
-  for (const std::string& name : overrides.backends) {
-    check_backend_name(name);
-    const auto refuse = [&](const std::string& why) {
-      throw ScenarioError(text("--backend ", name, ": ", why));
-    };
-    const auto row = std::ranges::find(registry(), emulation_of(name), &RegistryRow::name);
-    if (row == registry().end()) refuse("vLLM has it, it is not emulated yet");
-    const Capabilities& capabilities = row->backend->capabilities;
-    if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
-      refuse(text("it moves no rows between DP ranks, and the trace has ", scenario.world.dp));
-    }
-    const std::string refusal = backend_refusal(scenario, capabilities, profile_with(name));
-    if (!refusal.empty()) refuse(text("it ", refusal));
-  }
-  return overrides.backends;
+constexpr std::string_view no_lines =
+    "none is emulated here and moves rows between DP ranks over a communicator that takes such "
+    "ranks (moebius list backends)";
+
+// The backends of the command line; without any, all of the registry.
+std::vector<std::string> backends_asked(const RunOverrides& overrides) {
+  for (const std::string& name : overrides.backends) check_backend_name(name);
+  if (!overrides.backends.empty()) return overrides.backends;
+  std::vector<std::string> all;
+  for (const RegistryRow& row : registry()) all.emplace_back(row.name);
+  return all;
+}
+
+// Why nobody would look for the backend here, who did not ask for it by name; empty: it runs.
+std::string other_backend(const LoadedScenario& loaded, const RunLine& line) {
+  const BackendDecision decision = backend_choice(loaded.scenario, line).decision;
+  if (decision.backend == line.backend) return "";
+  return decision.warnings.empty() ? text("it would be ", decision.backend)
+                                   : decision.warnings.front();
 }
 
 }  // namespace
 
-std::vector<RunLine> lines_for_trace(const Scenario& scenario, const RunOverrides& overrides) {
-  std::vector<RunLine> lines;
-  for (const std::string& backend : backends_for_trace(scenario, overrides)) {
-    RunLine line;
-    line.backend = backend;
-    line.profile = profile_with(backend).name;
-    line.communicator = "local";
-    add_line(lines, line, overrides);
+RunLine line_with(const std::string& backend) {
+  RunLine line;
+  line.backend = backend;
+  line.profile = profile_with(backend).name;
+  line.platform = name_of(platform_with(backend));
+  line.communicator = "local";
+  return line;
+}
+
+TraceLines lines_for_trace(const LoadedScenario& loaded, const RunOverrides& overrides) {
+  TraceLines found;
+  for (const std::string& backend : backends_asked(overrides)) {
+    RunLine line = line_with(backend);
+    const RunLine local = overridden(line, overrides);
+    std::string why = line_refusal(loaded, local);
+    if (!why.empty() && !overrides.backends.empty()) {
+      throw ScenarioError(text("--backend ", backend, ": ", why));
+    }
+    if (why.empty() && overrides.backends.empty()) why = other_backend(loaded, local);
+    if (!why.empty()) {
+      found.left_out.push_back({local, why});
+      continue;
+    }
+    add_line(found.lines, line, overrides);
     line.communicator = "gloo";
-    add_line(lines, line, overrides);
+    add_line(found.lines, line, overrides);
     line.ranks = RanksAre::processes;
-    add_line(lines, line, overrides);
+    add_line(found.lines, line, overrides);
   }
-  std::erase_if(lines, [](const RunLine& line) {
+  std::erase_if(found.lines, [](const RunLine& line) {
     return line.communicator == "local" && line.ranks == RanksAre::processes;
   });
-  if (lines.empty()) {
-    throw ScenarioError(
-        text("no line can be made for this trace on ", scenario.world.dp, " DP ranks: of ",
-             overrides.backends.empty() ? "all backends" : joined(overrides.backends),
-             " none is emulated here and moves rows between DP ranks over a communicator that "
-             "takes such ranks (moebius list backends)"));
+  if (found.lines.empty()) {
+    throw ScenarioError(text(
+        "no line can be made for this trace on ", loaded.scenario.world.dp, " DP ranks: of ",
+        overrides.backends.empty() ? "all backends" : joined(overrides.backends), " ", no_lines,
+        found.left_out.empty()
+            ? ""
+            : text("; ", found.left_out[0].line.backend, ": ", found.left_out[0].why)));
   }
-  return lines;
+  return found;
 }
 
 }  // namespace moe::sim

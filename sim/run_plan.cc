@@ -56,8 +56,8 @@ std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
       ScenarioSource source = source_for(command, folders, "");
       source.values = values;
       auto scenario = loaded(source, log);
-      auto lines = lines_for_trace(scenario->scenario, command.overrides);
-      planned.push_back({std::move(scenario), std::move(lines)});
+      TraceLines lines = lines_for_trace(*scenario, command.overrides);
+      planned.push_back({std::move(scenario), std::move(lines.lines), std::move(lines.left_out)});
     }
     return planned;
   }
@@ -79,9 +79,10 @@ std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
     std::ranges::sort(known);
     known.erase(std::unique(known.begin(), known.end()), known.end());
     const std::string near = nearest(tags.front(), known);
-    throw ScenarioError(text("no scenario has the tag ", joined(tags), "; there are ",
-                             joined(known),
-                             near.empty() ? "" : text("; did you mean ", near, "?")));
+    throw ScenarioError(
+        text("no scenario has the tag ", joined(tags), "; ",
+             known.empty() ? "those looked at have none" : text("there are ", joined(known)),
+             near.empty() ? "" : text("; did you mean ", near, "?")));
   }
   return planned;
 }

@@ -15,6 +15,7 @@ namespace moe::sim {
 struct PlannedScenario {
   std::unique_ptr<LoadedScenario> loaded;
   std::vector<RunLine> lines;
+  std::vector<LeftOut> left_out = {};  // of a trace
 };
 
 // All of them, in order. Throws ScenarioError.

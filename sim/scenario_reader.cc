@@ -140,6 +140,7 @@ Scenario scenario_of(const YamlNode& document, const std::filesystem::path& root
   if (const YamlNode* node = map.find("faults")) read_faults(*node, scenario);
   if (const YamlNode* node = map.find("runs")) read_runs(*node, scenario);
   if (scenario.runs.empty()) scenario.runs = {RunLine{}};
+  if (scenario.engine) settle_engine(scenario);
   if (!scenario.faults.empty() && !std::holds_alternative<std::monostate>(scenario.end)) {
     refuse_at(map.node(), "expect", "seeded faults expect their own end: one of the two");
   }

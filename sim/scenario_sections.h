@@ -31,9 +31,12 @@ void read_routing(const YamlNode& node, const std::filesystem::path& root, Scena
 // Steps as lists of counts, or with a trace a range. REQUIRES routing to be read.
 void read_steps(const YamlNode& node, Scenario& scenario);
 
-// The engine's requests, and the steps that they come to. REQUIRES the world and the capacity to be
-// read, and no steps.
+// The engine's requests. REQUIRES the world to be read, and no steps.
 void read_engine(const YamlNode& node, Scenario& scenario);
+
+// What the engine's settings become under the run lines, and the steps that its requests come to.
+// REQUIRES everything else to be read.
+void settle_engine(Scenario& scenario);
 
 // Throws for a key of the model that says something else than the trace.
 void check_trace_agrees(const Scenario& scenario, const RoutingTrace& trace);

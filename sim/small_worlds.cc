@@ -189,10 +189,7 @@ std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index
                                            const RunOverrides& overrides) {
   std::vector<RunLine> lines;
   for (const std::string& backend : backends_for(scenario, overrides)) {
-    RunLine line;
-    line.backend = backend;
-    line.profile = profile_with(backend).name;
-    line.communicator = "local";
+    RunLine line = line_with(backend);
     line.arrival_seed = static_cast<std::uint64_t>(index);  // 0: by rank
     add_line(lines, line, overrides);
     if (index % gloo_every != 0) continue;

@@ -25,6 +25,12 @@ class CapacityCheck {
     const bool gets_all = capabilities.dispatch_reach != DispatchReach::owner_ranks;
     const Count needed = gets_all ? worst : written;
     const Count declared = bytes == 0 ? needed : bytes_of(buffer) / bytes;
+    // Exactly what came, or what can come at most: anything between is another rule's number, which
+    // some other step will overflow.
+    if (declared > written && declared < worst && !capabilities.pads_received_rows()) {
+      found(text(what, " is declared for ", declared, " rows, neither the ", written,
+                 " that came nor the worst case of ", worst));
+    }
     if (declared < needed) {
       found(text(what, " is declared for ", declared, " rows, ", needed, " must fit"));
     }

@@ -218,6 +218,22 @@ std::string described(const YamlNode& node) {
   return text("'", node.scalar.substr(0, 80), "'");
 }
 
+namespace {
+
+// yaml-cpp speaks of maps without an end where a tab indents a line.
+void refuse_tab(const std::string& content, const std::string& file, int last_line) {
+  std::istringstream stream(content);
+  std::string line;
+  for (int number = 1; number <= last_line && std::getline(stream, line); ++number) {
+    const std::size_t tab = line.find('\t');
+    if (tab == std::string::npos || tab > line.find_first_not_of(" \t")) continue;
+    throw ScenarioError(
+        text(file, ":", number, ":", tab + 1, ": a tab indents the line: YAML takes spaces only"));
+  }
+}
+
+}  // namespace
+
 YamlNode parse_yaml(const std::string& content, const std::string& file) {
   check_utf8_text(content, file);
   std::istringstream stream(content);
@@ -227,6 +243,7 @@ YamlNode parse_yaml(const std::string& content, const std::string& file) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
+    refuse_tab(content, file, error.mark.line + 1);
     throw ScenarioError(text(file, ":", std::max(error.mark.line + 1, 1), ":",
                              std::max(error.mark.column + 1, 1), ": ", error.msg));
   }

@@ -2,6 +2,7 @@
 // and its sentence says where. Without a fault the same world is silent.
 
 #include "sim/faults.h"
+#include "sim/outcome.h"
 #include "tests/catch.h"
 #include "tests/judged_line.h"
 
@@ -58,7 +59,7 @@ TEST_CASE("faults: MF-42, swapped counts, is named by COUNT with the counts") {
                                              Contains("[5, 0, 2]") && Contains("step 1"));
 }
 
-TEST_CASE("faults: MF-42 without differing counts changes nothing and survives") {
+TEST_CASE("faults: MF-42 without differing counts has nothing to act on") {
   const LoadedScenario loaded([] {
     Scenario scenario = world();
     scenario.steps = {{4, 4, 4}};
@@ -67,8 +68,76 @@ TEST_CASE("faults: MF-42 without differing counts changes nothing and survives")
   RunLine line;
   line.communicator = "local";
   const Outcome outcome = judged_line(loaded, line, {parsed_fault("MF-42")});
-  CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED"));
-  CHECK(exit_code_of(outcome.verdict) == 1);
+  CHECK(word_of(outcome.verdict) == "skipped");
+  CHECK_THAT(reason_of(outcome.verdict), Contains("counts 0 and 1 of every dispatch are equal"));
+}
+
+namespace {
+
+Outcome outcome_in(Scenario scenario, const RunLine& line, const std::string& fault) {
+  return judged_line(scenario, line, {parsed_fault(fault)});
+}
+
+}  // namespace
+
+TEST_CASE("faults: MF-20 needs a masked choice on the rank that owns the last expert") {
+  Scenario scenario = world();
+  scenario.steps = {{2, 0, 0}};
+  scenario.routing = ListedRouting{{{0, -1}, {1, 2}}};
+  RunLine line{.backend = "flashinfer_nvlink_two_sided", .communicator = "local"};
+  const Outcome far = outcome_in(scenario, line, "MF-20");
+  CHECK(word_of(far.verdict) == "skipped");
+  CHECK_THAT(reason_of(far.verdict), Contains("no row with a masked choice comes to rank 2"));
+  const Outcome other = outcome_in(scenario, line, "MF-20:rank=0");
+  CHECK_THAT(reason_of(other.verdict), Contains("rank 2 alone owns the last expert"));
+  scenario.routing = ListedRouting{{{6, -1}, {1, 2}}};
+  CHECK_THAT(reason_of(outcome_in(scenario, line, "MF-20").verdict),
+             Contains("caught MF-20: RANGE"));
+  line.backend = "allgather_reducescatter";  // which sends every row to every rank
+  scenario.routing = ListedRouting{{{0, -1}, {1, 2}}};
+  CHECK_THAT(reason_of(outcome_in(scenario, line, "MF-20").verdict),
+             Contains("caught MF-20: RANGE"));
+}
+
+TEST_CASE(
+    "faults: what any check names is caught, and the checks of its row that did not are told") {
+  Scenario scenario = world();
+  scenario.values = Values::real;
+  scenario.model.kernel = ExpertKernel::real;
+  scenario.expect = Expectation::derived;
+  scenario.model.intermediate_size = 8;
+  const RunLine line{.communicator = "local"};
+  const Outcome twice = outcome_in(scenario, line, "MF-06");
+  CHECK(exit_code_of(twice.verdict) == 1);
+  CHECK_THAT(reason_of(twice.verdict), Contains("REF caught MF-06 (WONCE of its row did not)"));
+  const Outcome lowest = outcome_in(scenario, line, "flip_bit:bit=0");
+  CHECK_THAT(reason_of(lowest.verdict), Contains("TWICE caught flip_bit (REF of its row did not)"));
+}
+
+TEST_CASE("faults: one that nothing names says what became of the outputs") {
+  Outcome outcome;
+  outcome.verdict = Failed{"SURVIVED: no check names MF-56"};
+  REQUIRE(is_unnamed(outcome.verdict));
+  weigh_effect({parsed_fault("MF-56")}, false, outcome);
+  CHECK(word_of(outcome.verdict) == "skipped");
+  CHECK_THAT(reason_of(outcome.verdict), Contains("no effect in this world"));
+  outcome.verdict = Failed{"SURVIVED: no check names MF-27"};
+  weigh_effect({parsed_fault("MF-27")}, false, outcome);
+  CHECK(word_of(outcome.verdict) == "failed");
+  CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED") && Contains("bit for bit"));
+  outcome.verdict = Failed{"SURVIVED: no check names MF-56"};
+  weigh_effect({parsed_fault("MF-56")}, true, outcome);
+  CHECK_THAT(reason_of(outcome.verdict), Contains("SURVIVED") && Contains("within their bounds"));
+}
+
+TEST_CASE("faults: MF-27 is named where its workspace holds the rows of this step by chance") {
+  Scenario scenario = world();
+  scenario.world.tp = 2;
+  scenario.model.num_experts = 12;
+  scenario.steps = {{4, 2, 4}};
+  const RunLine line{.backend = "flashinfer_nvlink_two_sided", .communicator = "local"};
+  CHECK_THAT(reason_of(outcome_in(scenario, line, "MF-27").verdict),
+             Contains("CAP caught MF-27") && Contains("declared for 12 rows, neither the"));
 }
 
 TEST_CASE(

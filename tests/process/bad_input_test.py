@@ -129,8 +129,8 @@ class Traces(BadInput):
 
     def test_backends_that_cannot_take_a_trace_are_not_left_out_in_silence(self):
         trace = ["run", "--trace", "scenarios/traces/mixtral-style-e8k2.dev.safetensors"]
-        for backend, said in (("no_ep", "it moves no rows between DP ranks, and the trace has 4"),
-                              ("deepep_v2", "vLLM has it, it is not emulated yet"),
+        for backend, said in (("no_ep", "moves nothing between DP ranks and needs world.dp 1"),
+                              ("deepep_v2", "it is not emulated yet"),
                               ("deepep_low_latenc", "did you mean 'deepep_low_latency'")):
             code, out, err = self.run_it(*trace, "--backend", f"allgather_reducescatter,{backend}")
             self.assertEqual((code, out), (2, ""), backend)
@@ -321,6 +321,15 @@ class Scenarios(BadInput):
         self.refuse("intermediate: 16}", "intermediate: 16, scale: 0.3}", "model.scale")
         self.refuse("intermediate: 16}", "intermediate: 16, kernel: real}", "model.kernel",
                     "probe or exact_gemm")
+
+    def test_what_cannot_run_is_said_before_a_missing_golden(self):
+        for end, said in (("runs: [{backend: mori}]\n", "fresh.yaml:5:18: runs[0].backend"),
+                          ("faults: [{name: MF-42, rank: 7}]\n", "fresh.yaml:5:10: fault MF-42"),
+                          ("", "no golden judges bad/fresh")):
+            path = self.write("scenarios/bad/fresh.yaml", "name: bad/fresh\nwhy: x\n"
+                              "world: {dp: 2}\nsteps: [[4, 1]]\n" + end)
+            self.refused(("run", path), said)
+        self.refused(("run", path, "--tag", "none"), "the tag none; those looked at have none")
 
     def test_names_that_are_no_scenario(self):
         self.refused(("run", "smoke/two-rank"), "smoke/two-rank", "smoke/two-ranks")

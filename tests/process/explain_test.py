@@ -81,13 +81,13 @@ class Explain(Program):
         out = self.explained("backends/sequence-parallel", "--run", "2", "--step", "0")
         lines = out.splitlines()
         at = next(i for i, line in enumerate(lines) if line.endswith(","))
-        self.assertRegex(lines[at], "room of expert 0 +token")
+        self.assertRegex(lines[at], "room of expert [0-9]+ +token")
         self.assertRegex(lines[at + 1], "^ +token [0-9]+ from rank")
 
     def test_a_backend_of_two_names_is_told_under_the_one_that_was_said(self):
         path = self.folder / "scenarios/smoke/two-ranks.yaml"
         said = re.sub(r"runs:\n.*", "runs:\n  - {backend: mori, communicator: local, "
-                      "profile: post-40412}\n", path.read_text(), flags=re.DOTALL)
+                      "platform: rocm}\n", path.read_text(), flags=re.DOTALL)
         path.write_text(said)
         self.assertIn("the backend mori.", self.explained("smoke/two-ranks", "--token", "0"))
 
@@ -125,6 +125,25 @@ class Explain(Program):
         self.assertIn("Tokens at home", out)
         self.assertIn("The token at home", out)
 
+    def test_a_line_that_reproduces_a_defect_or_goes_in_chunks_is_not_told_as_healthy(self):
+        path = self.folder / "scenarios/smoke/defect.yaml"
+        world = ("name: smoke/defect\nwhy: x\nworld: {dp: 2, tp: %d}\nsteps: [[300, 3]]\nruns:\n"
+                 "  - {backend: naive, profile: pre-33724}\n"
+                 "  - {backend: naive, profile: v0.9}\n  - {backend: pplx, profile: v0.9}\n")
+        for tp, run, said in ((2, "0", "this line reproduces a defect"), (1, "0", ""),
+                              (2, "1", ""), (1, "2", "step 0 is 2 calls of at most 256 rows")):
+            path.write_text(world % tp)
+            code, _, err = self.run_it("explain", "smoke/defect", "--run", run)
+            self.assertEqual(code, 2 if said else 0, (tp, run, err))
+            self.assertIn(said, err)
+        path.write_text(world % 2)
+        out = self.explained("smoke/defect", "--run", "1", "--step", "0")
+        self.assertIn("DP rank 1,   ranks 2 to 3        3 tokens", out)
+        self.assertIn("One token's way (--rank counts DP ranks):\nmoebius explain smoke/", out)
+        out = self.explained("smoke/defect", "--run", "1", "--rank", "1")
+        self.assertIn("token 0 of DP rank 1 in step 0", out)
+        path.unlink()
+
     def test_what_is_not_there_is_refused(self):
         for words, said in ((["smoke/two-ranks", "--step", "3"], "steps 0 to 2"),
                             (["smoke/two-ranks", "--layer", "1"], "layers 0 to 0"),
@@ -132,6 +151,8 @@ class Explain(Program):
                             (["smoke/two-ranks", "--run", "9"], "run lines 0 to 4"),
                             (["smoke/two-ranks", "--step", "0", "--token", "5"], "5, 0"),
                             (["smoke/two-ranks", "--token", "-1"], "--token -1"),
+                            (["smoke/two-ranks", "--rank", "0", "--step", "0", "--token", "5"],
+                             "DP rank 0 does not hold so many tokens in step 0"),
                             (["smoke"], "one scenario"), ([], "which scenario"),
                             (["regression/pcp-beside-dp-refused"], "it expects to end with 'PCP"),
                             (["smoke/two-rank"], "smoke/two-ranks")):

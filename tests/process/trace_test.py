@@ -60,7 +60,10 @@ class UnseenTrace(Program):
         self.assertEqual(code, 0, out + err)
         lines = [json.loads(line) for line in out.splitlines()]
         self.assertEqual(lines[-1]["summary"]["failed"], 0)
-        return lines[:-1]
+        left_out = [line for line in lines[:-1] if line["verdict"] == "skipped"]
+        self.assertEqual(lines[-1]["summary"]["skipped"], len(left_out))
+        self.left_out = {line["run"]["backend"]: line["reason"] for line in left_out}
+        return [line for line in lines[:-1] if line["verdict"] != "skipped"]
 
     def test_eight_ranks_on_every_backend_in_both_worlds(self):
         lines = self.lines_of(3, dp=8, steps=6, layers=2, experts=13, top_k=3, hidden=40,
@@ -77,6 +80,21 @@ class UnseenTrace(Program):
             self.assertGreater(line["rows"], 0)
             if line["worst"] is not None:
                 self.assertTrue(0 < line["worst"]["tolerance_share"] < 1)
+        self.assertIn("moves nothing between DP ranks", self.left_out["no_ep"])
+        self.assertIn("as many experts on every rank", self.left_out["deepep_low_latency"])
+
+    def test_a_backend_is_left_out_where_another_would_run_and_runs_as_it_when_named(self):
+        model = dict(dp=1, steps=2, layers=1, experts=6, top_k=2, hidden=32, intermediate=8,
+                     scoring="softmax", scale=1.0, shared=0)
+        ran = {line["run"]["backend"] for line in self.lines_of(5, **model)}
+        self.assertEqual(ran & {"no_ep", "deepep_high_throughput"}, {"no_ep"})
+        self.assertIn("no_ep in its place", self.left_out["deepep_high_throughput"])
+        path = str(self.folder / "unseen.safetensors")
+        code, out, err = self.run_it("run", "--trace", path, "--backend", "deepep_high_throughput")
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("deepep_high_throughput (as no_ep)", out)
+        self.assertIn("warning: no rows move between ranks of experts here", out)
+        self.assertIn("no_ep in its place", out)
 
     def test_values_chooses_the_world(self):
         lines = self.lines_of(4, "--values", "real", "--communicator", "local", dp=3, steps=3,

@@ -4,6 +4,7 @@
 
 #include "backends/moe_runner.h"
 #include "backends/routers.h"
+#include "sim/faults.h"
 #include "sim/registry.h"
 #include "tests/catch.h"
 #include "tests/judged_line.h"
@@ -159,4 +160,60 @@ TEST_CASE("I29: micro-batches: the outputs of one call, all dispatched before th
       CHECK(!outcome.value->split.empty());
     }
   }
+}
+
+namespace {
+
+Outcome chunked_line(const std::vector<Count>& tokens, const RunLine& line,
+                     const std::string& fault = "") {
+  Scenario scenario;
+  scenario.name = "chunked by default";
+  scenario.world.dp = static_cast<int>(tokens.size());
+  scenario.model = {.num_experts = 6, .top_k = 2, .hidden_size = 8, .intermediate_size = 8};
+  scenario.steps = {tokens};
+  std::vector<FaultSpec> faults;
+  if (!fault.empty()) faults.push_back(parsed_fault(fault));
+  return judged_line(scenario, line, faults);
+}
+
+}  // namespace
+
+TEST_CASE("DP chunks of 256 rows are how vLLM called pplx: three calls for [700, 1, 513]") {
+  RunLine line{.backend = "pplx", .communicator = "local", .profile = "v0.9"};
+  const Outcome one = chunked_line({256, 1, 256}, line);
+  const Outcome three = chunked_line({700, 1, 513}, line);
+  CHECK(std::holds_alternative<Passed>(one.verdict));
+  CHECK(std::holds_alternative<Passed>(three.verdict));
+  CHECK(three.rows == 1214);
+  const Outcome two = chunked_line({300, 1, 512}, line);
+  const Count of_a_chunk = two.traffic.collectives - one.traffic.collectives;
+  CHECK(of_a_chunk > 0);
+  CHECK(three.traffic.collectives == two.traffic.collectives + of_a_chunk);
+  for (const auto& [check, said] : three.checks) CHECK(said == "ok");
+  for (const char* check : {"CONS", "PROV", "COUNT", "BYTES", "CAP", "SHAPE"}) {
+    INFO(check);
+    CHECK(three.checks.contains(check));
+  }
+  const Outcome idle = chunked_line({257, 0, 3}, line);
+  CHECK(std::holds_alternative<Passed>(idle.verdict));
+  CHECK(idle.rows == 260);
+}
+
+TEST_CASE("checks know which tokens a chunk has: a fault is named there as in one call") {
+  RunLine line{.backend = "mori", .communicator = "local", .profile = "post-33724"};
+  line.platform = "rocm";
+  const Outcome outcome = chunked_line({300, 1, 2}, line, "MF-25");
+  CHECK_THAT(reason_of(outcome.verdict), Catch::Contains("caught MF-25"));
+}
+
+TEST_CASE("a backend that vLLM called in no chunks yet takes no more than a chunk's rows") {
+  RunLine line{.backend = "mori", .communicator = "local", .profile = "pre-33724"};
+  line.platform = "rocm";
+  CHECK_THROWS_WITH(chunked_line({257, 1}, line),
+                    Catch::Contains("VLLM_MOE_DP_CHUNK_SIZE under profile "
+                                    "pre-33724"));
+  line.backend = "flashinfer_nvlink_one_sided";  // the scheduler's number sized it in every era
+  line.profile = "post-36294";
+  line.platform = "cuda";
+  CHECK(std::holds_alternative<Passed>(chunked_line({257, 1}, line).verdict));
 }

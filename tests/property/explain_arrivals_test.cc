@@ -225,3 +225,26 @@ TEST_CASE("explain: the worked example is told with the rows of distribution-lay
   CHECK_THAT(slots_text, Contains("room of expert 1   token 1 of rank 0, token 0 of rank 1\n"));
   CHECK(told_by("allgather_reducescatter").first == Table{{3, 3}, {2, 2}});
 }
+
+TEST_CASE("explain: padding of sequence parallelism travels and chooses the first experts (T25)") {
+  Scenario scenario = plain_small_world({.ranks = 2, .experts = 8, .top_k = 2});
+  scenario.world.tp = 2;
+  scenario.world.sequence_parallel = true;
+  scenario.routing = ListedRouting{{{6, 7}}};
+  scenario.steps = {{7, 1}};  // shares [4, 4, 1, 1], two rows of zeros among them
+  scenario.max_num_batched_tokens = 12;
+  const WorldInputs inputs(scenario);
+  using Table = std::vector<std::vector<Count>>;
+  const auto told_by = [&](const std::string& backend) {
+    return explain_step(explained_world(scenario, inputs, backend), 0, 0);
+  };
+  const StepExplanation gathered = told_by("allgather_reducescatter");
+  CHECK(gathered.num_padding == 2);
+  CHECK(gathered.sent == Table{{4, 4, 4, 4}, {4, 4, 4, 4}, {1, 1, 1, 1}, {1, 1, 1, 1}});
+  CHECK(gathered.choices_of == std::vector<Count>{2, 2, 0, 0, 0, 0, 8, 8});
+  CHECK(told_by("deepep_low_latency").sent ==
+        Table{{0, 0, 0, 8}, {2, 0, 0, 6}, {0, 0, 0, 2}, {2, 0, 0, 0}});
+  CHECK_THAT(step_explanation_text(explained_world(scenario, inputs, "deepep_high_throughput"),
+                                   told_by("deepep_high_throughput")),
+             Contains("2 rows of zeros more") && Contains("padding from rank 3"));
+}

@@ -124,6 +124,7 @@ TEST_CASE("explain: backends that send to owners are told as they do it beside T
       RunLine line;
       line.backend = backend;
       line.profile = profile;
+      line.platform = name_of(platform_with(backend));
       line.communicator = "local";
       INFO(backend << (is_sequence_parallel ? " under sequence parallelism" : ""));
       CHECK(reason_of(judged_by_explanations(loaded, line).verdict) == "");

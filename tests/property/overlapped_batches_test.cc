@@ -37,9 +37,10 @@ Scenario engine_world(const std::vector<Count>& prompts, bool with_overlap) {
   return scenario;
 }
 
-// Rows that the judge held, and what was wrong, empty if nothing.
+// Rows that the judge held, calls of the wire, and what was wrong, empty if nothing.
 struct Judged {
   Count rows = 0;
+  Count collectives = 0;
   std::string trouble;
 };
 
@@ -49,11 +50,12 @@ Judged judged(const Scenario& scenario, const std::string& backend,
   RunLine line;
   line.backend = backend;
   line.profile = profile;
+  line.platform = name_of(platform_with(backend));
   line.communicator = "local";
   const sim::Outcome outcome = judged_line(loaded, line);
   std::string found = reason_of(outcome.verdict);
   for (const auto& [check, said] : outcome.checks) found += said == "ok" ? "" : said;
-  return {outcome.rows, found};
+  return {outcome.rows, outcome.traffic.collectives, found};
 }
 
 // Dispatches that one rank begins, one after another, before it combines the first.
@@ -131,11 +133,12 @@ TEST_CASE("dp chunking: one call's outputs on every backend that was called so (
       scenario.engine.reset();
       scenario.world.dp = 2;
       scenario.steps = {{1 + code % 5, 1 + code / 5 % 5}};
-      scenario.dp_chunking = DpChunking{1 + code / 25, ResultStore::if_unfinished};
+      const Count rows_max = 2 * (1 + code / 25);
+      scenario.dp_chunking = DpChunking{rows_max, ResultStore::if_unfinished};
       const Judged in_chunks = judged(scenario, backend, profile);
-      INFO(backend << ", [" << joined(scenario.steps[0]) << "] by " << 1 + code / 25);
+      INFO(backend << ", [" << joined(scenario.steps[0]) << "] by " << rows_max);
       CHECK(in_chunks.trouble == "");
-      CHECK(in_chunks.rows == 2 * total_rows(scenario.steps[0]));
+      CHECK(in_chunks.rows == total_rows(scenario.steps[0]));
     }
   }
 }
@@ -146,8 +149,11 @@ TEST_CASE("dp chunking: profiles after #39107 call the layer once") {
   scenario.world.dp = 2;
   scenario.steps = {{5, 2}};
   scenario.dp_chunking = DpChunking{2, ResultStore::if_unfinished};
-  CHECK(judged(scenario, "deepep_low_latency", "post-36286").rows == 14);
-  CHECK(judged(scenario, "deepep_low_latency", "post-39107").rows == 7);
+  const Judged before = judged(scenario, "deepep_low_latency", "post-36286");
+  const Judged after = judged(scenario, "deepep_low_latency", "post-39107");
+  CHECK(before.rows == 7);
+  CHECK(after.rows == 7);
+  CHECK(before.collectives > 2 * after.collectives);  // three chunks
 }
 
 TEST_CASE("low latency: two results may be under way, a third is refused until one has landed") {

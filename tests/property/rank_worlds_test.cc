@@ -59,6 +59,7 @@ std::vector<RunLine> lines_in(const Scenario& scenario) {
         RunLine line;
         line.backend = row.name;
         line.profile = profile_with(row.name).name;
+        line.platform = name_of(platform_with(row.name));
         line.communicator = "local";
         line.selection = selection;
         line.dispatch_site = site;

@@ -44,6 +44,7 @@ RunLine line_with(std::string_view backend) {
   RunLine line;
   line.backend = backend;
   line.profile = profile_with(backend).name;
+  line.platform = name_of(platform_with(backend));
   line.communicator = "local";
   return line;
 }

@@ -17,6 +17,7 @@ Outcome outcome_of(const Scenario& scenario, const std::string& backend) {
   RunLine line;
   line.backend = backend;
   line.profile = profile_with(backend).name;
+  line.platform = name_of(platform_with(backend));
   line.communicator = "local";
   return judged_line(scenario, line);
 }

@@ -61,6 +61,20 @@ class Steps(unittest.TestCase):
         too_few = [{"prompt": 1200}, {"rank": 1, "prompt": 600}]  # the second half would be empty
         self.assertEqual(self.steps(too_few, dbo=True)[0], [1200, 600])
 
+    def test_lines_settle_the_budget_and_whether_there_are_graphs(self):
+        asked = settings([{"prompt": 600}], graph_mode="full")
+        low, high = {"backend": "deepep_low_latency"}, {"backend": "deepep_high_throughput"}
+        for runs, ranks, said, budget, mode in (
+                (None, (2, True), None, 2048, "full"), ([low], (2, True), None, 256, "full"),
+                ([{}, low], (2, True), None, 256, "full"), ([low], (2, True), 300, 300, "full"),
+                ([{**low, "profile": "post-36286"}], (2, True), None, 2048, "full"),
+                ([low], (1, True), None, 2048, "full"), ([low], (2, False), None, 2048, "full"),
+                ([high], (2, True), None, 2048, "none"), ([high], (1, True), None, 2048, "full"),
+                ([{}, high], (2, True), None, 2048, "full")):
+            with self.subTest(runs=runs, ranks=ranks):
+                found, tokens = engine.settled(asked, runs, ranks, said)
+                self.assertEqual((tokens, found["graph_mode"]), (budget, mode))
+
     def test_what_cannot_be_is_refused(self):
         for requests, other in (([{"rank": 2}], {}), ([{"prompt": 0}], {}), ([{}], {"dbo": 1}),
                                 ([{}], {"graph_mode": "eager"}), ([{}], {"capture_sizes": [4, 2]}),

@@ -59,8 +59,8 @@ TEST_CASE("profiles: what every historical name stands for on CUDA") {
   CHECK(over_profiles("deepep_low_latency") == runs({{9, "deepep_low_latency, 0"}}));
   CHECK(over_profiles("deepep_v2") == runs({{8, "error"}, {1, "deepep_v2, 0"}}));
   CHECK(over_profiles("nixl_ep") == runs({{2, "error"}, {7, "nixl_ep, 0"}}));
-  CHECK(over_profiles("mori") == runs({{1, "error"}, {7, "mori, 0"}, {1, "error"}}));
-  CHECK(over_profiles("mori_low_latency") == runs({{8, "error"}, {1, "mori_low_latency, 0"}}));
+  CHECK(over_profiles("mori") == runs({{9, "error"}}));
+  CHECK(over_profiles("mori_low_latency") == runs({{9, "error"}}));
   CHECK(over_profiles("flashinfer_all2allv") ==
         runs({{1, "error"}, {2, "flashinfer_all2allv, 0"}, {6, "flashinfer_nvlink_two_sided, 1"}}));
   CHECK(over_profiles("flashinfer_nvlink_one_sided") ==
@@ -82,6 +82,28 @@ TEST_CASE("profiles: a platform's communicator speaks after the configuration") 
   CHECK(over_profiles("deepep_low_latency", Platform::xpu) ==
         runs({{1, "error"}, {8, "allgather_reducescatter, 1"}}));
   CHECK(over_profiles("naive", Platform::rocm) == over_profiles("naive"));
+}
+
+TEST_CASE("profiles: ROCm has MoRI, CUDA the other libraries, and neither falls back") {
+  CHECK(over_profiles("mori", Platform::rocm) ==
+        runs({{1, "error"}, {7, "mori, 0"}, {1, "error"}}));
+  CHECK(over_profiles("mori_low_latency", Platform::rocm) ==
+        runs({{8, "error"}, {1, "mori_low_latency, 0"}}));
+  for (const char* name : {"deepep_high_throughput", "deepep_low_latency", "deepep_v2", "nixl_ep",
+                           "flashinfer_nvlink_two_sided", "flashinfer_nvlink_one_sided"}) {
+    INFO(name);
+    CHECK(over_profiles(name, Platform::rocm) == runs({{9, "error"}}));
+    CHECK(platform_with(name) == Platform::cuda);
+  }
+  CHECK(over_profiles("pplx", Platform::rocm) ==
+        runs({{2, "error"}, {7, "allgather_reducescatter, 1"}}));
+  CHECK(platform_with("mori") == Platform::rocm);
+  const BackendDecision mori = resolve_backend(profile_named("late-2026"), {"mori_low_latency"});
+  CHECK(mori.error ==
+        "platform cuda under profile late-2026 has no mori_low_latency: MoRI, which needs AITER's "
+        "fused MoE (V14), is there on rocm only; it takes allgather_reducescatter, "
+        "deepep_high_throughput, deepep_low_latency, deepep_v2, nixl_ep, "
+        "flashinfer_nvlink_two_sided, flashinfer_nvlink_one_sided");
 }
 
 TEST_CASE("profiles: where no rows move between DP ranks no platform refuses a backend") {

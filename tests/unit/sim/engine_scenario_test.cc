@@ -52,6 +52,41 @@ TEST_CASE("scenario engine: graphs pad all ranks alike") {
   CHECK(scenario.engine->micro_batches.prefill_tokens == 512);
 }
 
+TEST_CASE("scenario engine: the run lines settle how many tokens a step takes (#39107)") {
+  const std::string prompt = "engine: {requests: [{prompt: 600}]}\n";
+  CHECK(read_lines(prompt).steps[0] == std::vector<Count>{600, 1});
+  const Scenario low = read_lines(prompt + "runs: [{backend: deepep_low_latency}]\n");
+  CHECK(low.steps[0] == std::vector<Count>{256, 1});
+  CHECK(low.steps[1] == std::vector<Count>{256, 1});
+  CHECK(low.steps[2] == std::vector<Count>{88, 1});
+  const Scenario mixed = read_lines(prompt + "runs: [{}, {backend: nixl_ep}]\n");
+  CHECK(mixed.steps[0] == std::vector<Count>{256, 1});
+  const Scenario chunked =
+      read_lines(prompt + "runs: [{backend: deepep_low_latency, profile: post-36286}]\n");
+  CHECK(chunked.steps[0] == std::vector<Count>{600, 1});
+  const Scenario said = read_lines("capacity: {max_num_batched_tokens: 300}\n" + prompt +
+                                   "runs: [{backend: deepep_low_latency}]\n");
+  CHECK(said.steps[0] == std::vector<Count>{300, 1});
+}
+
+TEST_CASE("scenario engine: high throughput has no graphs, which is a warning and no error (V11)") {
+  const std::string graphs =
+      "engine: {graph_mode: full, capture_sizes: [8], requests: [{prompt: 3}]}\n";
+  const Scenario alone = read_lines(graphs + "runs: [{backend: deepep_high_throughput}]\n");
+  CHECK(alone.steps[0] == std::vector<Count>{3, 1});
+  CHECK(rule_refusal(alone, alone.runs[0]).why == "");
+  const auto warnings = rule_words(alone, alone.runs[0], FindingKind::warning);
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Contains("V11") && Contains("cudagraph mode is set to NONE"));
+  const Scenario mixed = read_lines(graphs + "runs: [{}, {backend: deepep_high_throughput}]\n");
+  CHECK(mixed.steps[0] == std::vector<Count>{8, 8});
+  CHECK(rule_refusal(mixed, mixed.runs[0]).why == "");
+  const RuleRefusal refusal = rule_refusal(mixed, mixed.runs[1]);
+  CHECK(refusal.key == "engine.graph_mode");
+  CHECK(mixed.place_of(refusal.key).ends_with("s.yaml:3:22"));
+  CHECK_THAT(refusal.why, Contains("a scenario of its own"));
+}
+
 TEST_CASE("scenario engine: what cannot be is refused at its place") {
   CHECK_THAT(refused("steps: [[1, 1]]\nengine: {requests: [{}]}\n"),
              Contains("s.yaml:3:8: steps: the engine decides the steps"));

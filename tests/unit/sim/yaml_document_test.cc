@@ -80,6 +80,15 @@ TEST_CASE("yaml: refusals name file, line and column") {
   CHECK_THAT(error_of([&] { parse_yaml(laughs, "f"); }), Contains("more than 50000 values"));
 }
 
+TEST_CASE("yaml: a tab that indents a line is named with it, others are text") {
+  CHECK(error_of([] { parse_yaml("a:\n  b: 1\n\tc: 2\n", "f.yaml"); }) ==
+        "f.yaml:3:1: a tab indents the line: YAML takes spaces only");
+  CHECK(error_of([] { parse_yaml("a:\n  \tb: {\n", "f.yaml"); }) ==
+        "f.yaml:2:3: a tab indents the line: YAML takes spaces only");
+  CHECK(parse_yaml("a: 'x\ty'\n", "f.yaml").find("a")->scalar == "x\ty");
+  CHECK_THAT(error_of([] { parse_yaml("a: 'x\ty\n", "f.yaml"); }), !Contains("a tab"));
+}
+
 TEST_CASE("yaml: an alias may not nest what the limit forbids") {
   const std::string twenty = std::string(20, '[') + std::string(20, ']');
   CHECK(error_of([&] { parse_yaml("a: &a " + twenty + "\nb: [[*a]]\n", "f"); }) == "no error");
