@@ -72,9 +72,13 @@ std::string capacity_refusal(const Capabilities& capabilities, const WireQuestio
 
 // Whether two recipes make the same numbers for the same groups, however they get there.
 bool are_alike(QuantRecipe one, QuantRecipe other) {
-  if (one == other) return true;
-  const std::string_view key = recipe_row(one).quant_key;
-  return !key.empty() && key == recipe_row(other).quant_key;
+  const RecipeRow& a = recipe_row(one);
+  const RecipeRow& b = recipe_row(other);
+  const bool one_is_given = a.scale_rule == ScaleRule::given;
+  const bool other_is_given = b.scale_rule == ScaleRule::given;
+  return a.format == b.format && a.granularity == b.granularity &&
+         a.group_columns == b.group_columns && a.scale_dtype == b.scale_dtype &&
+         one_is_given == other_is_given;
 }
 
 bool holds(const std::vector<QuantRecipe>& recipes, QuantRecipe recipe) {

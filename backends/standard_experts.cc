@@ -79,7 +79,7 @@ GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weight
     return;
   }
   const ExpertQuantization& own = config.own_quantization;
-  if (own.weights == QuantRecipe::none) {
+  if (own.weights == QuantRecipe::none || config.num_local_experts == 0) {
     gemm_ = kernels_.gemm_experts(std::move(*gemm), config.num_local_experts);
     return;
   }
@@ -102,6 +102,9 @@ Buffer GroupedExperts::operator()(Buffer rows, const Tensor& first_row) {
 }
 
 Buffer GroupedExperts::operator()(const QuantizedRows& rows, const Tensor& first_row) {
+  if (rows.data.rows == 0) {  // nor is there a scale that came with one
+    return Buffer(kernels_.memory(), {0, rows.layout.columns, dtype_});
+  }
   if (quantized_ != nullptr) return quantized_->apply_quantized(rows, first_row);
   return (*this)(kernels_.dequantize(rows, dtype_), first_row);
 }

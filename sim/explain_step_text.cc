@@ -176,7 +176,26 @@ std::string explanation_header(const ExplainedWorld& world, const std::string& w
       name_of(model.dtype), ". How rows travel is decided by the backend ", world.backend, ".\n\n");
 }
 
-std::string reach_text(const ExplainedWorld& world, int layer) {
+namespace {
+
+// Where rows become codes, and what one row with its scales is on the wire.
+std::string codes_text(const ExplainedWorld& world, int layer) {
+  const ModelSpec& model = world.scenario.model;
+  const auto way = recipe_on_wire(world.capabilities.quantization, model.quantization.activations);
+  if (!way || way->at == QuantizedAt::nowhere) return "";
+  const Count values = model.layer(layer).hidden_size;
+  const std::string_view where = way->at == QuantizedAt::before_dispatch ? "before they are sent"
+                                 : way->at == QuantizedAt::in_dispatch
+                                     ? "by the dispatch itself"
+                                     : "where they arrive, and travel as they are";
+  return text(
+      "   Rows become codes with scales (", recipe_row(way->recipe).name, ") ", where,
+      ":\n   a row of ", values, " values is ",
+      wire_row_bytes(world.capabilities, model.quantization.activations, values, model.dtype),
+      " bytes on the wire.\n");
+}
+
+std::string moves_text(const ExplainedWorld& world, int layer) {
   const Capabilities& capabilities = world.capabilities;
   if (capabilities.dispatch_reach == DispatchReach::every_rank) {
     return "   This backend gathers: every row goes to every rank, wherever its experts live.\n";
@@ -198,6 +217,12 @@ std::string reach_text(const ExplainedWorld& world, int layer) {
           ? text("   Its library takes rows of ", columns,
                  " columns here: zeros fill them up on the wire.\n")
           : "");
+}
+
+}  // namespace
+
+std::string reach_text(const ExplainedWorld& world, int layer) {
+  return text(moves_text(world, layer), codes_text(world, layer));
 }
 
 std::string step_explanation_text(const ExplainedWorld& world, const StepExplanation& step) {

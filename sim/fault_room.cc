@@ -12,6 +12,7 @@
 #include "sim/eplb_rules.h"
 #include "sim/faults.h"
 #include "sim/placement_choice.h"
+#include "sim/quantization_room.h"
 
 namespace moe::sim {
 namespace {
@@ -328,66 +329,9 @@ std::string masked_ranks(const Asked& asked) {
   return asked.scenario.world.masked_ranks.empty() ? "no rank is masked (world.masked_ranks)" : "";
 }
 
-std::string swizzled_scales(const Asked& asked) {
-  if (is_batched(asked)) return "scales in experts' rooms are not swizzled (backend)";
-  return asked.scenario.model.quantization.activations == QuantRecipe::nvfp4
-             ? ""
-             : "no scales are swizzled (model.quantization: nvfp4)";
-}
-
-// Several scales a row, several rows: else both ways to lie are one.
-std::string scale_columns(const Asked& asked) {
-  const ModelSpec& model = asked.scenario.model;
-  const QuantRecipe recipe = model.quantization.activations;
-  if (recipe == QuantRecipe::none) return "no row has scales (model.quantization)";
-  if (recipe == QuantRecipe::nvfp4 && !is_batched(asked)) {
-    return "these scales are swizzled, not column-major (model.quantization)";
-  }
-  if (asked.scenario.values != Values::real) {
-    return "an exact world's scales are all the same (values: real)";
-  }
-  for (int layer = 0; layer < model.num_layers; ++layer) {
-    const QuantizedLayout layout = quantized_layout(recipe, 1, model.layer(layer).hidden_size);
-    if (layout.scales.columns > 1) return "";
-  }
-  return "a row has one scale only (model.hidden, model.quantization)";
-}
-
-std::string uneven_scales(const Asked& asked) {
-  const QuantRecipe recipe = asked.scenario.model.quantization.activations;
-  if (recipe == QuantRecipe::none || recipe_row(recipe).scale_dtype != DType::f32) {
-    return "no row has scales in fp32 (model.quantization)";
-  }
-  return asked.scenario.values == Values::real
-             ? ""
-             : "an exact world's scales are powers of two (values: real)";
-}
-
-std::string travelling_codes(const Asked& asked) {
-  const QuantRecipe recipe = asked.scenario.model.quantization.activations;
-  const auto way = recipe_on_wire(asked.capabilities.quantization, recipe);
-  const bool are_codes =
-      way && (way->at == QuantizedAt::before_dispatch || way->at == QuantizedAt::in_dispatch);
-  return are_codes ? peer(asked) : "rows travel as they are (backend, model.quantization)";
-}
-
-std::string scale_of_all_rows(const Asked& asked) {
-  return asked.scenario.model.quantization.activations == QuantRecipe::fp8_dynamic_tensor
-             ? peer(asked)
-             : "no scale is made of all rows (model.quantization: fp8_dynamic)";
-}
-
-std::string weight_scales(const Asked& asked) {
-  const ModelSpec& model = asked.scenario.model;
-  if (model.kernel == ExpertKernel::probe || model.quantization.weights == QuantRecipe::none) {
-    return "no weights are codes (model.quantization, model.kernel)";
-  }
-  if (asked.scenario.values != Values::real) {
-    return "an exact world's weights all have the same scale (values: real)";
-  }
-  return model.num_physical_experts() > asked.scenario.world.expert_ranks()
-             ? ""
-             : "no rank has two experts (model.experts)";
+template <std::string (*missing)(const Scenario&, const Capabilities&)>
+std::string of_codes(const Asked& asked) {
+  return missing(asked.scenario, asked.capabilities);
 }
 
 struct Need {
@@ -396,20 +340,48 @@ struct Need {
 };
 
 constexpr std::array<Need, 42> needs = {{
-    {"MF-01", tp_group},         {"MF-02", shared_parts},      {"MF-03", shared_experts},
-    {"MF-05", shared_experts},   {"MF-06", weighting_experts}, {"MF-07", scale},
-    {"MF-09", logits},           {"MF-10", swizzled_scales},   {"MF-11", scale_columns},
-    {"MF-12", uneven_scales},    {"MF-13", travelling_codes},  {"MF-14", scale_of_all_rows},
-    {"MF-15", translated_ids},   {"MF-16", dispatched_ids},    {"MF-17", remainder},
-    {"MF-18", two_placements},   {"MF-20", received_masks},    {"MF-21", masked_choices},
-    {"MF-23", dispatched_ids},   {"MF-25", dispatched_ids},    {"MF-26", coordination},
-    {"MF-27", more_dispatchers}, {"MF-36", shorter_step},      {"MF-37", idle_rank},
-    {"MF-38", dummy_batch},      {"MF-41", unequal_counts},    {"MF-42", differing_counts},
-    {"MF-43", gathered_rows},    {"MF-45", next_layer},        {"MF-46", rearrangement},
-    {"MF-47", rearrangement},    {"MF-48", padding},           {"MF-50", second_dispatch},
-    {"MF-54", callers_rows},     {"MF-55", rearrangement},     {"MF-56", rounding_sums},
-    {"MF-58", masked_ranks},     {"MF-59", masked_ranks},      {"MF-64", replicas},
-    {"MF-66", weight_scales},    {"stalled_rank", peer},       {"untrimmed_width", padded_width},
+    {"MF-01", tp_group},
+    {"MF-02", shared_parts},
+    {"MF-03", shared_experts},
+    {"MF-05", shared_experts},
+    {"MF-06", weighting_experts},
+    {"MF-07", scale},
+    {"MF-09", logits},
+    {"MF-10", of_codes<swizzled_scales>},
+    {"MF-11", of_codes<scale_columns>},
+    {"MF-12", of_codes<uneven_scales>},
+    {"MF-13", of_codes<travelling_codes>},
+    {"MF-14", of_codes<scale_of_all_rows>},
+    {"MF-15", translated_ids},
+    {"MF-16", dispatched_ids},
+    {"MF-17", remainder},
+    {"MF-18", two_placements},
+    {"MF-20", received_masks},
+    {"MF-21", masked_choices},
+    {"MF-23", dispatched_ids},
+    {"MF-25", dispatched_ids},
+    {"MF-26", coordination},
+    {"MF-27", more_dispatchers},
+    {"MF-36", shorter_step},
+    {"MF-37", idle_rank},
+    {"MF-38", dummy_batch},
+    {"MF-41", unequal_counts},
+    {"MF-42", differing_counts},
+    {"MF-43", gathered_rows},
+    {"MF-45", next_layer},
+    {"MF-46", rearrangement},
+    {"MF-47", rearrangement},
+    {"MF-48", padding},
+    {"MF-50", second_dispatch},
+    {"MF-54", callers_rows},
+    {"MF-55", rearrangement},
+    {"MF-56", rounding_sums},
+    {"MF-58", masked_ranks},
+    {"MF-59", masked_ranks},
+    {"MF-64", replicas},
+    {"MF-66", of_codes<weight_scales>},
+    {"stalled_rank", peer},
+    {"untrimmed_width", padded_width},
 }};
 
 }  // namespace

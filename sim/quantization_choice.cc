@@ -67,6 +67,10 @@ golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRe
           .a2_given = between_scale(scenario)};
 }
 
+bool golden_knows(const Scenario& scenario, QuantRecipe a1) {
+  return scenario.values == Values::integers || a1 == scenario.model.quantization.activations;
+}
+
 RowQuantization quantization_done(RowQuantization contract, const std::vector<FaultSpec>& faults) {
   const bool is_late = std::ranges::count(faults, "MF-13", &FaultSpec::name) > 0;
   if (is_late && contract.at != QuantizedAt::nowhere) contract.at = QuantizedAt::after_receipt;

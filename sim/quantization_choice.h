@@ -24,6 +24,10 @@ ExpertQuantization expert_quantization(const Scenario& scenario);
 // The same for the judge, with rows in a1's codes: the scheme's own, or a backend's.
 golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1);
 
+// Whether a scenario's golden is of rows in a1's codes: it has the scheme's own quantiser. Where a
+// dispatch has another one the oracle judges.
+bool golden_knows(const Scenario& scenario, QuantRecipe a1);
+
 // The static scale, or nvfp4's global one, of a scenario's activations; 1 where there is none.
 float activation_scale(const Scenario& scenario);
 

@@ -292,12 +292,9 @@ class RankProgram {
 
   void judge_cell(golden::Cell cell, const CellInputs& inputs, const Tensor& output) {
     const auto begin = std::chrono::steady_clock::now();
-    // A golden has the scheme's own quantiser; where a dispatch has another one, the oracle judges.
     const QuantRecipe a1 = facts_.quantization.recipe;
-    const bool is_goldens = job_.scenario.values == Values::integers ||
-                            a1 == job_.scenario.model.quantization.activations;
     const golden::CellJudgement judgement = golden::judge(
-        is_goldens ? job_.golden : nullptr, cell, output,
+        golden_knows(job_.scenario, a1) ? job_.golden : nullptr, cell, output,
         [&] { return job_.inputs.expected(cell.layer, inputs, a1); },
         num_roundings(job_.scenario, job_.backend.capabilities));
     note_nearest(cell, judgement.comparison.nearest);

@@ -125,28 +125,38 @@ ExactBound exact_bound(const ModelSpec& model) {
   return bound;
 }
 
-namespace {
-
-// Which values survive a recipe's codes without loss (numerics.md, 1).
-void check_exact_quantization(const Scenario& scenario) {
-  const ModelSpec& model = scenario.model;
+ExactLoss why_not_exact(const ModelSpec& model) {
   const QuantizationScheme& scheme = model.quantization;
   if (scheme.activations == QuantRecipe::none) {
-    if (scheme.weights == QuantRecipe::none) return;
-    refuse(scenario, "model.quantization",
-           text(scheme.name,
-                " changes weights alone, which exact experts do not have: it needs "
-                "values: real"));
+    if (scheme.weights == QuantRecipe::none) return {};
+    return {"model.quantization",
+            text(scheme.name,
+                 " changes weights alone, which exact experts do not have: it needs "
+                 "values: real")};
   }
   const NumberFormat format = recipe_row(scheme.activations).format;
   if (format == NumberFormat::int8) {
-    refuse(scenario, "model.quantization",
-           text(scheme.name, " has no world whose numbers survive it: it needs values: real"));
+    return {"model.quantization",
+            text(scheme.name, " has no world whose numbers survive it: it needs values: real")};
   }
   if (format == NumberFormat::e2m1 && model.kernel == ExpertKernel::exact_gemm) {
-    refuse(scenario, "model.kernel",
-           text("exact_gemm's numbers do not survive ", scheme.name, ": choose probe"));
+    return {"model.kernel",
+            text("exact_gemm's numbers do not survive ", scheme.name, ": choose probe")};
   }
+  if (model.dtype == DType::f32 && model.kernel == ExpertKernel::exact_gemm &&
+      recipe_row(scheme.weights).scale_dtype == DType::f32) {
+    return {"model.dtype",
+            "f32 keeps what scales like 1/448 round off, which bf16 and f16 do not: "
+            "choose one of those"};
+  }
+  return {};
+}
+
+namespace {
+
+void check_exact_quantization(const Scenario& scenario) {
+  const ExactLoss loss = why_not_exact(scenario.model);
+  if (!loss.empty()) refuse(scenario, loss.key, loss.why);
 }
 
 void check_exact_world(const Scenario& scenario) {

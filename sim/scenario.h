@@ -262,6 +262,16 @@ struct ExactBound {
 };
 ExactBound exact_bound(const ModelSpec& model);
 
+// Which key of a model keeps its quantised numbers from being exact, and why (numerics.md, 1);
+// empty where codes lose nothing.
+struct ExactLoss {
+  std::string key;
+  std::string why;
+
+  bool empty() const { return key.empty(); }
+};
+ExactLoss why_not_exact(const ModelSpec& model);
+
 // Throws ScenarioError at the offending key for a world that cannot be: more choices than experts,
 // an exact bound that the dtype does not hold.
 void check_world(const Scenario& scenario);

@@ -118,6 +118,17 @@ void draw_balance(Draws& draws, Scenario& scenario) {
       .settings = {.window_size = 1 + draws.int_below(3), .step_interval = 1 + draws.int_below(3)}};
 }
 
+// Every third world sends codes, where its numbers survive them.
+void draw_quantization(Draws& draws, Scenario& scenario) {
+  if (draws.below(3) != 0) return;
+  ModelSpec& model = scenario.model;
+  const auto number = static_cast<std::size_t>(draws.below(std::ssize(quant_schemes)));
+  model.quantization = quant_schemes[number];
+  if (!why_not_exact(model).empty() || !exact_bound(model).holds()) {
+    model.quantization = quant_schemes[0];
+  }
+}
+
 std::string balance_text(const Scenario& scenario) {
   if (!scenario.eplb) return {};
   const EplbSchedule& settings = scenario.eplb->settings;
@@ -169,6 +180,7 @@ Scenario small_world(std::uint64_t seed, Count index) {
   scenario.seed = draws.seed();
   scenario.routing_seed = draws.seed();
   draw_balance(draws, scenario);
+  draw_quantization(draws, scenario);
   scenario.why = small_world_text(scenario);
   return scenario;
 }
@@ -181,8 +193,12 @@ std::string small_world_text(const Scenario& scenario) {
               model.top_k, ", hidden ", model.hidden_size, ", intermediate ",
               model.intermediate_size, ", layers ", model.num_layers, ", ", name_of(model.dtype),
               ", ", model.kernel == ExpertKernel::probe ? "probe" : "exact_gemm", ", ",
-              model.placement == Placement::linear ? "linear" : "round_robin", ", routing ",
-              routing_text(scenario.routing), balance_text(scenario), ", steps ", joined(steps));
+              model.placement == Placement::linear ? "linear" : "round_robin",
+              model.quantization.activations == QuantRecipe::none
+                  ? ""
+                  : text(", quantised as ", model.quantization.name),
+              ", routing ", routing_text(scenario.routing), balance_text(scenario), ", steps ",
+              joined(steps));
 }
 
 std::vector<RunLine> lines_for_small_world(const Scenario& scenario, Count index,

@@ -133,3 +133,24 @@ TEST_CASE("small worlds: made-up ones pass everywhere and reach the corners") {
   }
   CHECK(std::min({idle_ranks, uneven_experts, odd_widths, masked, balanced}) >= 10);
 }
+
+TEST_CASE("small worlds: every scheme whose codes lose nothing, on every backend that takes it") {
+  std::vector<std::string> troubles;
+  for (const QuantizationScheme& scheme : quant_schemes) {
+    if (scheme.activations == QuantRecipe::none) continue;
+    for (const auto kernel : {ExpertKernel::probe, ExpertKernel::exact_gemm}) {
+      Scenario scenario = world(3, 5, 2);
+      scenario.model.hidden_size = 130;  // a block of 128, and one of 2
+      scenario.model.intermediate_size = 33;
+      scenario.model.kernel = kernel;
+      scenario.model.quantization = scheme;
+      if (!why_not_exact(scenario.model).empty()) continue;
+      scenario.routing = MaskedRouting{0.2};
+      scenario.steps = {{3, 0, 5}, {0, 1, 0}, {2, 2, 2}};
+      troubles.push_back(trouble(scenario));
+    }
+  }
+  CHECK(troubles.size() >= 12);
+  std::erase(troubles, "");
+  CHECK(troubles == std::vector<std::string>{});
+}

@@ -6,12 +6,18 @@
 
 namespace moe::backends {
 extern const Backend allgather_reducescatter;
+extern const Backend deepep_high_throughput;
+extern const Backend deepep_low_latency;
+extern const Backend flashinfer_nvlink_one_sided;
+extern const Backend flashinfer_nvlink_two_sided;
+extern const Backend mori_high_throughput;
 extern const Backend no_ep;
 extern const Backend skeleton;
 }  // namespace moe::backends
 namespace moe::legacy {
 extern const Backend naive;
-}
+extern const Backend pplx;
+}  // namespace moe::legacy
 
 using namespace moe;
 
@@ -83,4 +89,52 @@ TEST_CASE("traffic budget: a backend that declares no moves has none, and says s
   const Backend silent{};
   CHECK_THROWS_WITH(budget(silent, {}, 0, three_and_five),
                     Catch::Contains("does not declare its dispatch_move"));
+}
+
+// distribution-layer.md, 9.12: b is a row and its scales; 9.3 to 9.8 say what each backend sends.
+TEST_CASE("traffic budget: a row of 4096 values in every format, with its scales") {
+  constexpr Count hidden = 4096;
+  struct Row {
+    const Backend& backend;
+    QuantRecipe recipe;
+    Count bytes;
+  };
+  using namespace backends;
+  using Q = QuantRecipe;
+  const std::vector<Row> rows = {
+      {allgather_reducescatter, Q::none, 2 * hidden},
+      {allgather_reducescatter, Q::fp8_static_tensor, hidden},  // the scale stays where it is
+      {allgather_reducescatter, Q::fp8_dynamic_token, hidden + 4},
+      {allgather_reducescatter, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {allgather_reducescatter, Q::int8_dynamic_token, hidden + 4},
+      {allgather_reducescatter, Q::nvfp4, hidden / 2 + hidden / 16},
+      {allgather_reducescatter, Q::mxfp4_cutlass, hidden / 2 + hidden / 32},
+      {allgather_reducescatter, Q::mxfp8, hidden + hidden / 32},
+      {deepep_high_throughput, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {deepep_high_throughput, Q::fp8_dynamic_token, 2 * hidden},  // codes are made after receipt
+      {deepep_high_throughput, Q::nvfp4, 2 * hidden},
+      {deepep_low_latency, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {deepep_low_latency, Q::fp8_static_tensor, 2 * hidden},
+      {mori_high_throughput, Q::fp8_static_tensor, hidden + 4},  // the scale goes with every row
+      {mori_high_throughput, Q::fp8_dynamic_token, hidden + 4},
+      {mori_high_throughput, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {flashinfer_nvlink_two_sided, Q::nvfp4, hidden / 2 + hidden / 16},
+      {flashinfer_nvlink_one_sided, Q::nvfp4, hidden / 2 + hidden / 16},
+      {flashinfer_nvlink_one_sided, Q::mxfp8, hidden + hidden / 32},
+      {flashinfer_nvlink_one_sided, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {legacy::pplx, Q::fp8_dynamic_token, hidden + 16},  // scales fill 16 bytes
+      {legacy::pplx, Q::fp8_static_tensor, hidden + 16},
+      {legacy::pplx, Q::fp8_block128, hidden + hidden / 128 * 4},
+      {legacy::naive, Q::fp8_block128, 2 * hidden}};
+  for (const Row& row : rows) {
+    INFO(recipe_row(row.recipe).name);
+    CHECK(wire_row_bytes(row.backend.capabilities, row.recipe, hidden, DType::bf16) == row.bytes);
+  }
+}
+
+TEST_CASE("traffic budget: low latency makes codes of rows as wide as its library takes") {
+  const Capabilities& capabilities = backends::deepep_low_latency.capabilities;
+  CHECK(wire_row_bytes(capabilities, QuantRecipe::fp8_block128, 200, DType::bf16) ==
+        2048 + 2048 / 128 * 4);
+  CHECK(wire_row_bytes(capabilities, QuantRecipe::none, 200, DType::bf16) == 2 * 2048);
 }

@@ -223,6 +223,8 @@ TEST_CASE("scenario: model") {
        ":4:23: model.quantization: int4_w4a16 changes weights alone, which exact experts do not"},
       {with_steps("model: {quantization: nvfp4, kernel: exact_gemm}"),
        ":4:38: model.kernel: exact_gemm's numbers do not survive nvfp4: choose probe"},
+      {with_steps("model: {quantization: fp8_static, kernel: exact_gemm, dtype: f32}"),
+       ":4:62: model.dtype: f32 keeps what scales like 1/448 round off"},
       {"model: {redundant_experts: 1024}",
        ":3:28: model.redundant_experts: '1024' is not an integer from 0 to 1023"},
       {with_steps("model: {router_weight_on_input: true}"),
