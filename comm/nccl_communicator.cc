@@ -22,7 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Between two looks at work that is not done.
+// A wait looks without a pause at first, since most operations take microseconds.
+constexpr std::chrono::microseconds busy_for{200};
 constexpr std::chrono::microseconds pause{20};
 
 // Up to so many ranks a sum of NCCL's has the bits of the ranks' order: a + b is b + a. Beyond,
@@ -72,6 +73,23 @@ void check_version() {
   throw SystemError(text("NCCL ", version, " is loaded, this program was built for ",
                          NCCL_VERSION_CODE, ": put that library first in LD_LIBRARY_PATH"));
 }
+
+// The time since a wait began.
+class Wait {
+ public:
+  explicit Wait(std::chrono::milliseconds deadline) : deadline_(deadline) {}
+
+  // RETURNS false once the deadline is over.
+  bool goes_on() const {
+    const auto waited = Clock::now() - begin_;
+    if (waited > busy_for) std::this_thread::sleep_for(pause);
+    return waited <= deadline_;
+  }
+
+ private:
+  Clock::time_point begin_ = Clock::now();
+  std::chrono::milliseconds deadline_;
+};
 
 // The calls of one group, and the first that failed.
 class GroupCall {
@@ -249,12 +267,11 @@ class NcclCommunicator final : public Communicator {
     GroupCall call;
     calls(call);
     settle(call.end(), name_of(operation));
-    const Clock::time_point end = Clock::now() + settings_.deadline;
+    const Wait wait(settings_.deadline);
     cudaError_t done = cudaStreamQuery(stream_);
     while (done == cudaErrorNotReady) {
-      if (Clock::now() > end) fail(late(name_of(operation)));
+      if (!wait.goes_on()) fail(late(name_of(operation)));
       check_async(name_of(operation));
-      std::this_thread::sleep_for(pause);
       done = cudaStreamQuery(stream_);
     }
     if (done != cudaSuccess) {
@@ -265,13 +282,12 @@ class NcclCommunicator final : public Communicator {
 
   // Asks NCCL until it is ready. RETURNS ncclInProgress where it is not by the deadline.
   ncclResult_t becomes_ready() const {
-    const Clock::time_point end = Clock::now() + settings_.deadline;
+    const Wait wait(settings_.deadline);
     ncclResult_t state = ncclInProgress;
-    while (true) {
+    do {
       if (is_error(ncclCommGetAsyncError(comm_, &state))) return ncclInternalError;
-      if (state != ncclInProgress || Clock::now() > end) return state;
-      std::this_thread::sleep_for(pause);
-    }
+    } while (state == ncclInProgress && wait.goes_on());
+    return state;
   }
 
   // called: what the call returned that the communicator is to be ready after.
