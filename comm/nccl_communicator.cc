@@ -1,6 +1,7 @@
-// One rank of an NCCL group. Calls never block: NCCL is asked until it is ready, and the rank's
-// stream until the operation is done, both with a deadline. What fails aborts the group, since its
-// kernels wait on the GPU until then. NCCL has no uneven collectives: they are groups of even ones.
+// One rank of an NCCL group. Awaited calls never block: NCCL is asked until it is ready, and the
+// rank's stream until the operation is done, both with a deadline. What fails aborts the group,
+// since its kernels wait on the GPU until then. NCCL has no uneven collectives: they are groups of
+// even ones.
 
 #include "comm/nccl_communicator.h"
 
@@ -59,9 +60,9 @@ std::size_t bytes(const Tensor& rows) { return static_cast<std::size_t>(bytes_of
 
 bool is_error(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
 
-ncclConfig_t not_blocking() {
+ncclConfig_t config_for(NcclCalls calls) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;
+  config.blocking = calls == NcclCalls::queued ? 1 : 0;
   return config;
 }
 
@@ -231,7 +232,7 @@ class NcclCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> do_split(int color, int key) override {
     throw_if_broken();
-    ncclConfig_t config = not_blocking();
+    ncclConfig_t config = config_for(settings_.calls);
     ncclComm_t child = nullptr;
     settle(ncclCommSplit(comm_, color < 0 ? NCCL_SPLIT_NOCOLOR : color, key, &child, &config),
            name_of(Operation::split));
@@ -260,13 +261,18 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  // One operation: a group of calls, until the stream has done them.
+  // One operation: a group of calls.
   template <typename Calls>
   void run(Operation operation, Calls calls) {
     throw_if_broken();
     GroupCall call;
     calls(call);
     settle(call.end(), name_of(operation));
+    if (settings_.calls == NcclCalls::awaited) await(operation);
+    ++number_;
+  }
+
+  void await(Operation operation) {
     const Wait wait(settings_.deadline);
     cudaError_t done = cudaStreamQuery(stream_);
     while (done == cudaErrorNotReady) {
@@ -277,7 +283,6 @@ class NcclCommunicator final : public Communicator {
     if (done != cudaSuccess) {
       fail(text(name_of(operation), ": CUDA: ", cudaGetErrorString(done)));
     }
-    ++number_;
   }
 
   // Asks NCCL until it is ready. RETURNS ncclInProgress where it is not by the deadline.
@@ -353,7 +358,7 @@ std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& st
   check_version();
   const ncclUniqueId id = meet(settings, store);
   return std::make_unique<NcclCommunicator>(settings, memory, [&](ncclComm_t* comm) {
-    ncclConfig_t config = not_blocking();
+    ncclConfig_t config = config_for(settings.calls);
     return ncclCommInitRankConfig(comm, settings.size, id, settings.rank, &config);
   });
 }
