@@ -23,6 +23,12 @@ bool needs_scale(QuantRecipe recipe) {
   return rule == ScaleRule::given || rule == ScaleRule::times_global;
 }
 
+Buffer copy_within(const Tensor& tensor, Memory& memory) {
+  Buffer copy(memory, {tensor.rows, tensor.columns, tensor.dtype});
+  memory.copy(tensor, copy.tensor());
+  return copy;
+}
+
 QuantizedLayout linear(const RowQuantization& quantization, Count rows, Count columns) {
   QuantizedLayout layout = quantized_layout(quantization.recipe, rows, columns);
   if (quantization.static_scale_by_row &&
@@ -89,12 +95,14 @@ void RowQuantizer::describe(const Tensor& scales, Count columns, Dispatched& dis
   const Count rows = dispatched.hidden_states.rows;
   const bool is_global = recipe_row(quantization_.recipe).scale_rule == ScaleRule::times_global;
   dispatched.layout = linear_layout(rows, columns);
-  if (is_global)
-    dispatched.global_scale = dispatched.handle.keep(copy_of(scale_.tensor(), kernels_->memory()));
+  const auto own_scale = [&] {
+    return dispatched.handle.keep(copy_within(scale_.tensor(), kernels_->memory()));
+  };
+  if (is_global) dispatched.global_scale = own_scale();
   if (scales.columns > 0) {
     dispatched.scales = scales;
   } else {
-    dispatched.scales = dispatched.handle.keep(copy_of(scale_.tensor(), kernels_->memory()));
+    dispatched.scales = own_scale();
   }
   const QuantizedLayout wanted = expert_input_layout(quantization_, format_, rows, columns);
   if (wanted == dispatched.layout) return;

@@ -27,11 +27,15 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
                          *meeting.store, memory);
 }
 
+template <NcclCalls calls>
 std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "an NCCL communicator without a store to meet through");
-  return nccl_maker.make(
-      {.rank = rank, .size = meeting.size, .group = meeting.mesh, .deadline = meeting.deadline},
-      *meeting.store, memory);
+  return nccl_maker.make({.rank = rank,
+                          .size = meeting.size,
+                          .group = meeting.mesh,
+                          .deadline = meeting.deadline,
+                          .calls = calls},
+                         *meeting.store, memory);
 }
 
 }  // namespace
@@ -50,7 +54,8 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .device = DeviceKind::cuda,
        .needs_store = true,
        .one_device_each = true,
-       .make = nccl_maker.make == nullptr ? nullptr : make_nccl,
+       .make = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::awaited>,
+       .make_bare = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::queued>,
        .absence = nccl_maker.absence},
   }};
   return makers;

@@ -34,6 +34,10 @@ struct CommunicatorMaker {
   bool needs_store = false;          // else it needs a local group
   bool one_device_each = false;      // else ranks of one machine may share its first device
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
+  // The same for measuring: calls are queued in the rank's stream, without a deadline. Null: make's
+  // calls are the bare ones.
+  std::unique_ptr<Communicator> (*make_bare)(const Meeting& meeting, int rank,
+                                             Memory& memory) = nullptr;
   const char* absence = nullptr;  // why make is null; null where it is there
 };
 

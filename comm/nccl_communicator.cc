@@ -1,6 +1,7 @@
-// One rank of an NCCL group. Calls never block: NCCL is asked until it is ready, and the rank's
-// stream until the operation is done, both with a deadline. What fails aborts the group, since its
-// kernels wait on the GPU until then. NCCL has no uneven collectives: they are groups of even ones.
+// One rank of an NCCL group. Awaited calls never block: NCCL is asked until it is ready, and the
+// rank's stream until the operation is done, both with a deadline. What fails aborts the group,
+// since its kernels wait on the GPU until then. NCCL has no uneven collectives: they are groups of
+// even ones.
 
 #include "comm/nccl_communicator.h"
 
@@ -22,7 +23,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Between two looks at work that is not done.
+// A wait looks without a pause at first, since most operations take microseconds.
+constexpr std::chrono::microseconds busy_for{200};
 constexpr std::chrono::microseconds pause{20};
 
 // Up to so many ranks a sum of NCCL's has the bits of the ranks' order: a + b is b + a. Beyond,
@@ -58,9 +60,9 @@ std::size_t bytes(const Tensor& rows) { return static_cast<std::size_t>(bytes_of
 
 bool is_error(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
 
-ncclConfig_t not_blocking() {
+ncclConfig_t config_for(NcclCalls calls) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;
+  config.blocking = calls == NcclCalls::queued ? 1 : 0;
   return config;
 }
 
@@ -72,6 +74,23 @@ void check_version() {
   throw SystemError(text("NCCL ", version, " is loaded, this program was built for ",
                          NCCL_VERSION_CODE, ": put that library first in LD_LIBRARY_PATH"));
 }
+
+// The time since a wait began.
+class Wait {
+ public:
+  explicit Wait(std::chrono::milliseconds deadline) : deadline_(deadline) {}
+
+  // RETURNS false once the deadline is over.
+  bool goes_on() const {
+    const auto waited = Clock::now() - begin_;
+    if (waited > busy_for) std::this_thread::sleep_for(pause);
+    return waited <= deadline_;
+  }
+
+ private:
+  Clock::time_point begin_ = Clock::now();
+  std::chrono::milliseconds deadline_;
+};
 
 // The calls of one group, and the first that failed.
 class GroupCall {
@@ -213,7 +232,7 @@ class NcclCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> do_split(int color, int key) override {
     throw_if_broken();
-    ncclConfig_t config = not_blocking();
+    ncclConfig_t config = config_for(settings_.calls);
     ncclComm_t child = nullptr;
     settle(ncclCommSplit(comm_, color < 0 ? NCCL_SPLIT_NOCOLOR : color, key, &child, &config),
            name_of(Operation::split));
@@ -242,36 +261,38 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  // One operation: a group of calls, until the stream has done them.
+  // One operation: a group of calls.
   template <typename Calls>
   void run(Operation operation, Calls calls) {
     throw_if_broken();
     GroupCall call;
     calls(call);
     settle(call.end(), name_of(operation));
-    const Clock::time_point end = Clock::now() + settings_.deadline;
+    if (settings_.calls == NcclCalls::awaited) await(operation);
+    ++number_;
+  }
+
+  void await(Operation operation) {
+    const Wait wait(settings_.deadline);
     cudaError_t done = cudaStreamQuery(stream_);
     while (done == cudaErrorNotReady) {
-      if (Clock::now() > end) fail(late(name_of(operation)));
+      if (!wait.goes_on()) fail(late(name_of(operation)));
       check_async(name_of(operation));
-      std::this_thread::sleep_for(pause);
       done = cudaStreamQuery(stream_);
     }
     if (done != cudaSuccess) {
       fail(text(name_of(operation), ": CUDA: ", cudaGetErrorString(done)));
     }
-    ++number_;
   }
 
   // Asks NCCL until it is ready. RETURNS ncclInProgress where it is not by the deadline.
   ncclResult_t becomes_ready() const {
-    const Clock::time_point end = Clock::now() + settings_.deadline;
+    const Wait wait(settings_.deadline);
     ncclResult_t state = ncclInProgress;
-    while (true) {
+    do {
       if (is_error(ncclCommGetAsyncError(comm_, &state))) return ncclInternalError;
-      if (state != ncclInProgress || Clock::now() > end) return state;
-      std::this_thread::sleep_for(pause);
-    }
+    } while (state == ncclInProgress && wait.goes_on());
+    return state;
   }
 
   // called: what the call returned that the communicator is to be ready after.
@@ -337,7 +358,7 @@ std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& st
   check_version();
   const ncclUniqueId id = meet(settings, store);
   return std::make_unique<NcclCommunicator>(settings, memory, [&](ncclComm_t* comm) {
-    ncclConfig_t config = not_blocking();
+    ncclConfig_t config = config_for(settings.calls);
     return ncclCommInitRankConfig(comm, settings.size, id, settings.rank, &config);
   });
 }

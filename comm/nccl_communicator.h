@@ -13,11 +13,16 @@
 
 namespace moe {
 
+// awaited: a call returns when its operation is done, or throws after the deadline. queued: it
+// returns when the operation is in the rank's stream, and nothing has a deadline; for measuring.
+enum class NcclCalls { awaited, queued };
+
 struct NcclSettings {
   int rank = 0;
   int size = 1;
   std::string group = "world";  // names this group's key in the store; every group has its own
   std::chrono::milliseconds deadline{5000};
+  NcclCalls calls = NcclCalls::awaited;
 };
 
 // How to make an NCCL communicator in this build; make is null where it has none, and absence says

@@ -24,11 +24,21 @@ struct Extremes {
   }
 };
 
-// What a call adds to a recipe: the given scale or global scale, a bound on magnitudes.
-struct GivenScale {
-  float scale = 0;
-  std::optional<float> scale_ub = {};
+// A recipe as one call uses it. Tables are looked up once, on the host: a device has none of them.
+struct RecipeCall {
+  RecipeRow row;
+  NumberFormat format = NumberFormat::as_it_is;
+  float limit = 0;  // the format's
+  DType scale_dtype = DType::f32;
+  std::optional<float> scale_ub = {};  // QuantSettings
 };
+
+// REQUIRES the layout that quantized_layout gives for the recipe.
+constexpr RecipeCall recipe_call(QuantRecipe recipe, const QuantizedLayout& layout,
+                                 std::optional<float> scale_ub) {
+  return {recipe_row(recipe), layout.format, number_format_row(layout.format).limit,
+          layout.scales.dtype, scale_ub};
+}
 
 // A scale as it is stored (byte: of one-byte types; zero_point: of uint4) and what makes codes of
 // values: x · factor or x / factor.
@@ -86,10 +96,10 @@ constexpr std::uint8_t exponent_byte(ScaleRule rule, float amax, float limit) {
 }
 
 // value, byte and zero_point.
-constexpr GroupScale stored_scale(const RecipeRow& row, const ScaleLayout& layout, float limit,
-                                  const Extremes& extremes, float given) {
+constexpr GroupScale stored_scale(const RecipeCall& call, const Extremes& extremes, float given) {
   const float amax = extremes.amax;
-  switch (row.scale_rule) {
+  const float limit = call.limit;
+  switch (call.row.scale_rule) {
     case ScaleRule::none:
     case ScaleRule::given:
       return {.value = given};
@@ -103,16 +113,16 @@ constexpr GroupScale stored_scale(const RecipeRow& row, const ScaleLayout& layou
     }
     case ScaleRule::symmetric_steps: {
       const float step = std::max(extremes.largest / limit, extremes.smallest / -(limit + 1));
-      return {.value = rounded_to_scale_type(step, layout.dtype)};
+      return {.value = rounded_to_scale_type(step, call.scale_dtype)};
     }
     case ScaleRule::zero_point_steps: {
       const float span = std::max(extremes.largest - extremes.smallest, 1e-5F);
-      const float step = rounded_to_scale_type(span / limit, layout.dtype);
+      const float step = rounded_to_scale_type(span / limit, call.scale_dtype);
       const int zero = nearest_even_integer(-extremes.smallest / step, {0, 15});
       return {.value = step, .zero_point = static_cast<std::uint8_t>(zero)};
     }
     default: {
-      const std::uint8_t byte = exponent_byte(row.scale_rule, amax, limit);
+      const std::uint8_t byte = exponent_byte(call.row.scale_rule, amax, limit);
       const float infinity = std::bit_cast<float>(bits_of::infinity);
       return {.value = byte == 0xFF ? infinity : e8m0_value(byte), .byte = byte};
     }
@@ -121,14 +131,13 @@ constexpr GroupScale stored_scale(const RecipeRow& row, const ScaleLayout& layou
 
 }  // namespace recipe_arithmetic
 
-// REQUIRES the layout that quantized_layout gives for the recipe.
-constexpr GroupScale group_scale(const RecipeRow& row, const QuantizedLayout& layout,
-                                 Extremes extremes, const GivenScale& given) {
-  const float limit = number_format_row(layout.format).limit;
-  if (given.scale_ub) extremes.amax = std::min(extremes.amax, *given.scale_ub);
+// given: the scale or global scale that came with the call, for recipes that take one.
+constexpr GroupScale group_scale(const RecipeCall& call, Extremes extremes, float given) {
+  const RecipeRow& row = call.row;
+  const float limit = call.limit;
+  if (call.scale_ub) extremes.amax = std::min(extremes.amax, *call.scale_ub);
   extremes.amax = std::max(extremes.amax, row.amax_floor);
-  GroupScale scale =
-      recipe_arithmetic::stored_scale(row, layout.scales, limit, extremes, given.scale);
+  GroupScale scale = recipe_arithmetic::stored_scale(call, extremes, given);
   if (row.scale_floor_of != 0) {
     scale.value = std::max(scale.value, 1.0F / (limit * row.scale_floor_of));
   }
@@ -141,7 +150,7 @@ constexpr GroupScale group_scale(const RecipeRow& row, const QuantizedLayout& la
       scale.factor = extremes.amax == 0 ? 0 : limit / extremes.amax;
       break;
     case CodeRule::times_inverse_of_scaled:
-      scale.factor = scale.value == 0 ? 0 : 1.0F / (scale.value * (1.0F / given.scale));
+      scale.factor = scale.value == 0 ? 0 : 1.0F / (scale.value * (1.0F / given));
       break;
     case CodeRule::over_scale_or_zero:
       scale.divides = scale.byte != 0;
@@ -155,10 +164,11 @@ constexpr GroupScale group_scale(const RecipeRow& row, const QuantizedLayout& la
 }
 
 // The code of a scaled value, in the low bits.
-constexpr std::uint8_t code_of(const RecipeRow& row, NumberFormat format, float value,
-                               const GroupScale& scale) {
+constexpr std::uint8_t code_of(const RecipeCall& call, float value, const GroupScale& scale) {
+  const RecipeRow& row = call.row;
+  const NumberFormat format = call.format;
+  const float limit = call.limit;
   float scaled = scale.divides ? value / scale.factor : value * scale.factor;
-  const float limit = number_format_row(format).limit;
   if (is_not_a_number(scaled)) {
     if (row.nan_rule == NanRule::plus_limit) scaled = limit;
     if (row.nan_rule == NanRule::minus_limit) scaled = -limit;

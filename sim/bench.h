@@ -39,10 +39,11 @@ struct BenchSettings {
   DType dtype = DType::bf16;
   Pinning pinning = Pinning::none;
   int iterations = 30;
+  DeviceKind device = DeviceKind::cpu;
 };
 
 // What is timed. bare_…: the same calls or products alone, on buffers that are kept; checked_layer:
-// the layer with poison, guard rows, agreement and provenance.
+// the layer with poison, guard rows, agreement and provenance, on the host only.
 enum class BenchStage {
   route,
   dispatch,
@@ -66,15 +67,22 @@ struct BenchReport {
   BenchSamples samples;
   Count dispatch_bytes = 0;  // that this rank sends in a layer
   Count combine_bytes = 0;
-  std::string failure;  // empty: none
+  double link_gb_per_s = 0;  // that this rank sent in the probe; 0: not asked
+  std::string failure;       // empty: none
 };
 
 // Rows of a rank that a backend with fixed capacity has room for: those that are measured, and what
 // fills its multiple up; 0 for others.
 Count bench_capacity(const BenchSettings& settings, const Capabilities& capabilities);
 
+// What a rank meets its peers by. bare: for the limits; null: the wire's own calls are bare.
+struct BenchWires {
+  std::unique_ptr<Communicator> wire;
+  std::unique_ptr<Communicator> bare;
+};
+
 // What one rank does, in a thread or a process. settings.pinning has been obeyed by then.
-BenchReport run_bench_rank(const BenchSettings& settings, std::unique_ptr<Communicator> wire);
+BenchReport run_bench_rank(const BenchSettings& settings, BenchWires wires);
 
 // All ranks of one world. program: this program's own file, for ranks as processes. Throws
 // SystemError when a rank failed.
@@ -114,6 +122,7 @@ struct BenchResult {
   BenchSamples samples;
   Count dispatch_bytes = 0;  // of all ranks
   Count combine_bytes = 0;
+  double link_gb_per_s = 0;   // the slowest rank's
   std::vector<PeerRow> peer;  // the median turn's medians, the least minima; empty: none asked for
   std::string peer_absence;
 };

@@ -52,59 +52,66 @@ Counts counts(RowCounts given) { return {given.begin(), given.end()}; }
 void RememberedCalls::do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) {
   inner_.all_gather_v(rows, rows_per_rank, gathered);
   calls_.push_back(
-      call([&inner = inner_, from = kept(memory(), rows), to = kept(memory(), gathered),
-            each = counts(rows_per_rank)] { inner.all_gather_v(from.views(), each, to.views()); }));
+      call([&bare = bare_, from = kept(memory(), rows), to = kept(memory(), gathered),
+            each = counts(rows_per_rank)] { bare.all_gather_v(from.views(), each, to.views()); }));
 }
 
 void RememberedCalls::do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                                           const Tensor& own) {
   inner_.reduce_scatter_v(rows, rows_per_rank, own);
+  if (&bare_ != &inner_) {
+    calls_.push_back(call([&bare = bare_, from = kept(memory(), {&rows, 1}),
+                           to = kept(memory(), {&own, 1}), each = counts(rows_per_rank)] {
+      bare.reduce_scatter_v(from.views()[0], each, to.views()[0]);
+    }));
+    return;
+  }
   const Tensor parts{nullptr, own.rows * size(), own.columns, own.dtype, own.device};
-  calls_.push_back(call([&inner = inner_, from = kept(memory(), {&rows, 1}),
+  calls_.push_back(call([&bare = bare_, from = kept(memory(), {&rows, 1}),
                          to = kept(memory(), {&parts, 1}), each = counts(rows_per_rank),
                          own_rows = Counts(static_cast<std::size_t>(size()), own.rows)] {
-    inner.all_to_all_v(from.views(), each, own_rows, to.views());
+    bare.all_to_all_v(from.views(), each, own_rows, to.views());
   }));
 }
 
 void RememberedCalls::do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                                       Tensors received) {
   inner_.all_to_all_v(sent, rows_to, rows_from, received);
-  calls_.push_back(
-      call([&inner = inner_, from = kept(memory(), sent), to = kept(memory(), received),
-            out = counts(rows_to),
-            in = counts(rows_from)] { inner.all_to_all_v(from.views(), out, in, to.views()); }));
+  calls_.push_back(call([&bare = bare_, from = kept(memory(), sent), to = kept(memory(), received),
+                         out = counts(rows_to), in = counts(rows_from)] {
+    bare.all_to_all_v(from.views(), out, in, to.views());
+  }));
 }
 
 void RememberedCalls::do_broadcast(Tensors rows, int root) {
   inner_.broadcast(rows, root);
-  calls_.push_back(call(
-      [&inner = inner_, at = kept(memory(), rows), root] { inner.broadcast(at.views(), root); }));
+  calls_.push_back(
+      call([&bare = bare_, at = kept(memory(), rows), root] { bare.broadcast(at.views(), root); }));
 }
 
 void RememberedCalls::do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) {
   inner_.all_reduce(in, op, out);
   calls_.push_back(
-      call([&inner = inner_, from = kept(memory(), {&in, 1}), to = kept(memory(), {&out, 1}), op] {
-        inner.all_reduce(from.views()[0], op, to.views()[0]);
+      call([&bare = bare_, from = kept(memory(), {&in, 1}), to = kept(memory(), {&out, 1}), op] {
+        bare.all_reduce(from.views()[0], op, to.views()[0]);
       }));
 }
 
 void RememberedCalls::do_send(Tensors rows, int to) {
   inner_.send(rows, to);
   calls_.push_back(
-      call([&inner = inner_, from = kept(memory(), rows), to] { inner.send(from.views(), to); }));
+      call([&bare = bare_, from = kept(memory(), rows), to] { bare.send(from.views(), to); }));
 }
 
 void RememberedCalls::do_recv(Tensors rows, int from) {
   inner_.recv(rows, from);
   calls_.push_back(
-      call([&inner = inner_, to = kept(memory(), rows), from] { inner.recv(to.views(), from); }));
+      call([&bare = bare_, to = kept(memory(), rows), from] { bare.recv(to.views(), from); }));
 }
 
 void RememberedCalls::do_barrier() {
   inner_.barrier();
-  calls_.push_back(call([&inner = inner_] { inner.barrier(); }));
+  calls_.push_back(call([&bare = bare_] { bare.barrier(); }));
 }
 
 std::unique_ptr<Communicator> RememberedCalls::do_split(int color, int key) {

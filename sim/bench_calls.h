@@ -20,17 +20,19 @@ class BareCall {
 };
 using BareCalls = std::vector<std::unique_ptr<BareCall>>;
 
-// LIFETIME: not longer than its inner communicator, which it does not own.
+// LIFETIME: not longer than its communicators, which it does not own.
 class RememberedCalls final : public Communicator {
  public:
-  explicit RememberedCalls(Communicator& inner) : inner_(inner) {}
+  // Calls pass to inner and are made again on bare, null: on inner.
+  RememberedCalls(Communicator& inner, Communicator* bare)
+      : inner_(inner), bare_(bare == nullptr ? inner : *bare) {}
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
   Memory& memory() override { return inner_.memory(); }
 
-  // The calls since the last take, each to be made again on buffers of its own. A reduce-scatter is
-  // made as the moves it consists of, without its sum.
+  // The calls since the last take, each to be made again on buffers of its own. A reduce-scatter
+  // over inner is made as the moves it consists of, without its sum.
   BareCalls take() { return std::exchange(calls_, {}); }
 
  private:
@@ -46,6 +48,7 @@ class RememberedCalls final : public Communicator {
   std::unique_ptr<Communicator> do_split(int color, int key) override;
 
   Communicator& inner_;
+  Communicator& bare_;
   BareCalls calls_;
 };
 

@@ -38,7 +38,9 @@ void add_world(BenchResult& result, const BenchSettings& settings,
   add(result.samples, largest_of_ranks(reports));
   result.dispatch_bytes = 0;
   result.combine_bytes = 0;
+  result.link_gb_per_s = reports.front().link_gb_per_s;
   for (const BenchReport& report : reports) {
+    result.link_gb_per_s = std::min(result.link_gb_per_s, report.link_gb_per_s);
     result.dispatch_bytes += report.dispatch_bytes;
     result.combine_bytes += report.combine_bytes;
   }

@@ -6,6 +6,22 @@
 
 namespace moe::sim {
 
+namespace {
+
+double number_of(const JsonValue& value) {
+  const std::int64_t* whole = value.integer();
+  const double* fraction = value.fraction();
+  MOE_CHECK(whole != nullptr || fraction != nullptr, "a number is " + described(value));
+  return whole != nullptr ? static_cast<double>(*whole) : *fraction;
+}
+
+DeviceKind device_at(const JsonValue& value) {
+  return string_at(value, "device") == name_of(DeviceKind::cuda) ? DeviceKind::cuda
+                                                                 : DeviceKind::cpu;
+}
+
+}  // namespace
+
 JsonValue to_json(const BenchSettings& settings) {
   const BenchShape& shape = settings.shape;
   return JsonObject{{"shape", shape.name},
@@ -20,7 +36,8 @@ JsonValue to_json(const BenchSettings& settings) {
                     {"ranks", settings.ranks == RanksAre::threads ? "threads" : "processes"},
                     {"dtype", name_of(settings.dtype)},
                     {"pinned", settings.pinning == Pinning::one_core_each},
-                    {"iterations", settings.iterations}};
+                    {"iterations", settings.iterations},
+                    {"device", std::string(name_of(settings.device))}};
 }
 
 BenchSettings bench_settings_from(const JsonValue& value) {
@@ -37,6 +54,7 @@ BenchSettings bench_settings_from(const JsonValue& value) {
   settings.dtype = dtype_named(string_at(value, "dtype")).value();
   settings.pinning = pinned != nullptr && *pinned ? Pinning::one_core_each : Pinning::none;
   settings.iterations = whole("iterations");
+  settings.device = device_at(value);
   return settings;
 }
 
@@ -51,6 +69,7 @@ JsonValue to_json(const BenchReport& report) {
                     {"samples", std::move(samples)},
                     {"dispatch_bytes", report.dispatch_bytes},
                     {"combine_bytes", report.combine_bytes},
+                    {"link_gb_per_s", report.link_gb_per_s},
                     {"failure", report.failure}};
 }
 
@@ -60,14 +79,12 @@ BenchReport bench_report_from(const JsonValue& value) {
   const JsonValue& samples = member(value, "samples");
   for (std::size_t stage = 0; stage < report.samples.size(); ++stage) {
     for (const JsonValue& sample : array_at(samples, bench_stage_names[stage])) {
-      const std::int64_t* whole = sample.integer();
-      const double* fraction = sample.fraction();
-      MOE_CHECK(whole != nullptr || fraction != nullptr, "a sample is " + described(sample));
-      report.samples[stage].push_back(whole != nullptr ? static_cast<double>(*whole) : *fraction);
+      report.samples[stage].push_back(number_of(sample));
     }
   }
   report.dispatch_bytes = integer_at(value, "dispatch_bytes");
   report.combine_bytes = integer_at(value, "combine_bytes");
+  report.link_gb_per_s = number_of(member(value, "link_gb_per_s"));
   report.failure = string_at(value, "failure");
   return report;
 }

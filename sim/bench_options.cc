@@ -101,7 +101,12 @@ const std::vector<Option>& options() {
        [](BenchCommand& b, const std::string& w) {
          b.settings.backend = name_in("backend", registry(), std::string(emulation_of(w)));
        }},
-      {"--communicator", "NAME", "local, gloo (gloo)",
+      {"--device", "KIND", "cpu, cuda (cpu)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.device =
+             chosen("--device", w, {"cpu", "cuda"}) == "cuda" ? DeviceKind::cuda : DeviceKind::cpu;
+       }},
+      {"--communicator", "NAME", "local, gloo, nccl (gloo; on cuda nccl)",
        [](BenchCommand& b, const std::string& w) {
          b.settings.communicator = name_in("communicator", communicator_makers(), w);
        }},
@@ -158,16 +163,26 @@ void check_backend(const BenchSettings& settings) {
 }
 
 // Options that must fit one another.
-void check_together(BenchCommand& bench, bool says_ranks) {
+void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator) {
   BenchSettings& settings = bench.settings;
+  const DeviceMaker& device = device_maker(settings.device);
+  const std::string kind(name_of(settings.device));
+  if (!device.absence().empty())
+    throw ScenarioError(text("--device ", kind, ": ", device.absence()));
+  if (settings.device != DeviceKind::cpu && !says_communicator) settings.communicator = "nccl";
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
-  if (maker.make == nullptr || !moves_memory_of(maker, DeviceKind::cpu)) {
+  if (maker.make == nullptr || !moves_memory_of(maker, settings.device)) {
     throw ScenarioError(text("--communicator ", settings.communicator, ": ",
-                             maker.make == nullptr ? maker.absence : "moves no host memory"));
+                             maker.make == nullptr ? maker.absence : "moves no rows of " + kind));
   }
-  if (const auto& host = device_maker(DeviceKind::cpu); !host.products_absence().empty()) {
-    throw ScenarioError(text("bench times experts with products, which need ", host.products, ": ",
-                             host.products_absence()));
+  if (!device.products_absence().empty()) {
+    throw ScenarioError(text("bench times experts with products, which need ", device.products,
+                             ": ", device.products_absence()));
+  }
+  if (maker.one_device_each && settings.world_size > device.count()) {
+    throw ScenarioError(text("--communicator ", settings.communicator, ": ", settings.world_size,
+                             " ranks need as many ", kind, " devices, this machine has ",
+                             device.count()));
   }
   if (!maker.needs_store && !says_ranks) settings.ranks = RanksAre::threads;
   if (!maker.needs_store && settings.ranks == RanksAre::processes) {
@@ -179,6 +194,7 @@ void check_together(BenchCommand& bench, bool says_ranks) {
   }
   check_backend(settings);
   if (bench.peer.empty()) return;
+  if (settings.device != DeviceKind::cpu) throw ScenarioError("--peer torch runs on cpu only");
   if (settings.dtype == DType::f16) throw ScenarioError("--peer torch knows bf16 and f32");
   if (settings.shape.num_experts % settings.world_size != 0) {
     throw ScenarioError(text("--peer torch wants as many experts on every rank, not ",
@@ -223,9 +239,11 @@ std::optional<BenchCommand> bench_options(const std::vector<std::string>& argume
     }
     option.set(bench, value);
   }
-  check_together(bench, std::ranges::any_of(arguments, [](const std::string& word) {
-                   return word.starts_with("--ranks");
-                 }));
+  const auto says = [&](std::string_view option) {
+    return std::ranges::any_of(arguments,
+                               [&](const std::string& word) { return word.starts_with(option); });
+  };
+  check_together(bench, says("--ranks"), says("--communicator"));
   return bench;
 }
 

@@ -3,7 +3,6 @@
 // a busy machine slows both.
 
 #include <chrono>
-#include <cmath>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -12,12 +11,13 @@
 #include "backends/placement/expert_placement.h"
 #include "backends/routers.h"
 #include "comm/traced_communicator.h"
-#include "kernels/base/bits.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/device_makers.h"
 #include "sim/bench.h"
 #include "sim/bench_calls.h"
+#include "sim/bench_inputs.h"
+#include "sim/host_copy.h"
 #include "sim/registry.h"
 
 namespace moe::sim {
@@ -27,36 +27,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int warm_up = 3;
 constexpr int checked_iterations_max = 10;
-
-// Uniform in [-bound, bound].
-Buffer random_rows(Memory& memory, Shape shape, std::uint64_t seed, double bound) {
-  Buffer rows(memory, shape);
-  for_row_type(shape.dtype, [&](auto element) {
-    std::uint64_t state = mix(seed, shape.rows);
-    for (auto& to : elements_of<decltype(element)>(rows.tensor())) {
-      state += 0x9E3779B97F4A7C15ULL;
-      const double share = static_cast<double>(splitmix64(state) >> 40U) * 0x1p-23 - 1;
-      round_to(static_cast<float>(share * bound), to);
-    }
-  });
-  return rows;
-}
-
-enum class Seed : std::uint64_t { hidden_states = 1, router_logits, w13, w2 };
-
-// Weights of this rank's experts, in a scale that keeps rows at their size.
-GemmWeights random_weights(const BenchSettings& settings, Memory& memory, Count num_local_experts,
-                           int rank) {
-  const auto& [name, hidden, intermediate, num_experts, top_k] = settings.shape;
-  const auto seeded = [&](Seed seed, Count rows, Count columns) {
-    return random_rows(memory, {num_local_experts * rows, columns, settings.dtype},
-                       mix(static_cast<std::uint64_t>(seed), rank),
-                       std::sqrt(3.0 / static_cast<double>(columns)));
-  };
-  return {.w13 = seeded(Seed::w13, 2 * intermediate, hidden),
-          .w2 = seeded(Seed::w2, hidden, intermediate),
-          .activation = Activation::silu};
-}
+constexpr Count probe_bytes = Count{128} << 20U;  // that each rank sends to each
+constexpr int probes = 9;
 
 // The parts of a layer, to be called one by one.
 struct Parts {
@@ -67,23 +39,24 @@ struct Parts {
 
 class BenchRank {
  public:
-  BenchRank(const BenchSettings& settings, std::unique_ptr<Communicator> wire)
+  BenchRank(const BenchSettings& settings, BenchWires wires)
       : settings_(settings),
-        wire_(std::move(wire)),
+        wire_(std::move(wires.wire)),
+        bare_(std::move(wires.bare)),
         group_(*wire_),
         alone_(group_.split(group_.rank(), 0)),
-        calls_(group_),
+        calls_(group_, bare_.get()),
         parallel_(make_parallel_config({.sizes = {.dp = settings.world_size}}, group_.rank())),
-        kernels_(make_cpu_kernels(group_.memory())),
+        kernels_(device_maker(settings.device).make_kernels(group_.memory())),
         expert_map_(
             determine_expert_map(settings.shape.num_experts, group_.size(), Placement::linear)),
         tokens_(static_cast<std::size_t>(group_.size()), settings.num_tokens),
         hidden_states_(random_rows(
             group_.memory(), {settings.num_tokens, settings.shape.hidden_size, settings.dtype},
-            mix(static_cast<std::uint64_t>(Seed::hidden_states), group_.rank()), 1.7)),
+            mix(static_cast<std::uint64_t>(BenchSeed::hidden_states), group_.rank()), 1.7)),
         router_logits_(random_rows(
             group_.memory(), {settings.num_tokens, settings.shape.num_experts, settings.dtype},
-            mix(static_cast<std::uint64_t>(Seed::router_logits), group_.rank()), 1.7)),
+            mix(static_cast<std::uint64_t>(BenchSeed::router_logits), group_.rank()), 1.7)),
         output_(group_.memory(),
                 {settings.num_tokens, settings.shape.hidden_size, settings.dtype}) {
     report_.rank = group_.rank();
@@ -93,59 +66,20 @@ class BenchRank {
     const ParallelGroups groups = groups_over(group_);
     const Parts parts = parts_on(groups, *kernels_, Provenance::off);
     remember_calls();
-    BareExperts bare(settings_, group_.memory(), first_rows_);
+    const auto bare = make_bare_experts(settings_, *kernels_, first_rows_);
     for (int i = -warm_up; i < settings_.iterations; ++i) {
       BenchSamples samples;
       time_layer(parts, samples);
       time_stages(parts, samples);
-      time_limits(bare, samples);
+      time_limits(*bare, samples);
       if (i >= 0) keep(samples);
     }
+    if (bare_ != nullptr) probe_link();
     run_checked();
     return std::move(report_);
   }
 
  private:
-  // The products of this rank's experts alone, on weights of their own.
-  class BareExperts {
-   public:
-    // first: the first row of each expert, and the number of all.
-    BareExperts(const BenchSettings& settings, Memory& memory, std::vector<std::int32_t> first)
-        : num_local_experts_(std::ssize(first) - 1), first_(std::move(first)) {
-      GemmWeights weights = random_weights(settings, memory, num_local_experts_, -1);
-      w13_ = cpu::onednn_gemm.pack({std::move(weights.w13), {}, num_local_experts_}, memory);
-      w2_ = cpu::onednn_gemm.pack({std::move(weights.w2), {}, num_local_experts_}, memory);
-      const Count num_rows = first_.back();
-      const auto& [name, hidden, intermediate, num_experts, top_k] = settings.shape;
-      rows_ = random_rows(memory, {num_rows, hidden, settings.dtype}, 5, 1.7);
-      inner_ = random_rows(memory, {num_rows, 2 * intermediate, settings.dtype}, 6, 1);
-      activated_ = random_rows(memory, {num_rows, intermediate, settings.dtype}, 7, 1);
-      out_ = random_rows(memory, {num_rows, hidden, settings.dtype}, 8, 1);
-    }
-
-    void multiply() {
-      for (Count expert = 0; expert < num_local_experts_; ++expert) {
-        const Count begin = first_[static_cast<std::size_t>(expert)];
-        const Count count = first_[static_cast<std::size_t>(expert) + 1] - begin;
-        if (count == 0) continue;
-        const Tensor rows = rows_of(rows_.tensor(), begin, count);
-        w13_->multiply(expert, rows, rows_of(inner_.tensor(), 0, count));
-        w2_->multiply(expert, rows_of(activated_.tensor(), 0, count),
-                      rows_of(out_.tensor(), begin, count));
-      }
-    }
-
-   private:
-    Count num_local_experts_;
-    std::unique_ptr<cpu::PackedWeights> w13_;
-    std::unique_ptr<cpu::PackedWeights> w2_;
-    std::vector<std::int32_t> first_;
-    Buffer rows_;
-    Buffer inner_;
-    Buffer activated_;
-    Buffer out_;
-  };
-
   int local_count() const {
     return expert_map_.num_local_experts[static_cast<std::size_t>(group_.rank())];
   }
@@ -199,13 +133,15 @@ class BenchRank {
   std::vector<std::int32_t> first_rows(const Dispatched& dispatched) {
     std::vector<std::int32_t> first(static_cast<std::size_t>(local_count()) + 1);
     if (is_batched()) {
-      const auto counts = elements_of<std::int32_t>(dispatched.expert_num_tokens);
+      const HostCopy copy(dispatched.expert_num_tokens, group_.memory());
+      const auto counts = elements_of<std::int32_t>(copy.tensor());
       std::partial_sum(counts.begin(), counts.end(), first.begin() + 1);
       return first;
     }
     const RowPlanBuffers plan =
         kernels_->plan_rows(dispatched.routing.topk_ids, local_map().tensor(), local_count());
-    const auto planned = elements_of<std::int32_t>(plan.first_row.tensor());
+    const HostCopy copy(plan.first_row.tensor(), group_.memory());
+    const auto planned = elements_of<std::int32_t>(copy.tensor());
     first.assign(planned.begin(), planned.end());
     return first;
   }
@@ -265,11 +201,30 @@ class BenchRank {
     group_.barrier();
     const auto begin = Clock::now();
     function();
+    group_.memory().synchronize();
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
   }
 
   static void make_all(const BareCalls& calls) {
     for (const auto& call : calls) call->make();
+  }
+
+  // What this rank sends in a second while everybody gathers from everybody.
+  void probe_link() {
+    Memory& memory = group_.memory();
+    const Count others = std::max(group_.size() - 1, 1);
+    const Count rows = probe_bytes / others;
+    const Buffer own(memory, {rows, 1, DType::u8});
+    const Buffer all(memory, {rows * group_.size(), 1, DType::u8});
+    const std::vector<Count> each(static_cast<std::size_t>(group_.size()), rows);
+    BenchSamples samples;
+    for (int i = 0; i < probes; ++i) {
+      time_alone(BenchStage::bare_dispatch, samples, [&] {
+        bare_->all_gather_v({&own.tensor(), 1}, each, {&all.tensor(), 1});
+      });
+    }
+    const double us = percentile(at(samples, BenchStage::bare_dispatch), 0.5);
+    report_.link_gb_per_s = static_cast<double>(rows * others) / us / 1e3;
   }
 
   void time_limits(BareExperts& bare, BenchSamples& samples) {
@@ -285,15 +240,20 @@ class BenchRank {
     }
   }
 
-  // The same layer with poison, guard rows, agreement and provenance; counts the traffic as well.
-  // The last use of the wire.
+  bool is_on_host() const { return settings_.device == DeviceKind::cpu; }
+
+  // The same layer with poison, guard rows, agreement and provenance; counts the traffic as well,
+  // which is all that a device asks of it. The last use of the wire.
   void run_checked() {
     const std::unique_ptr<Memory> poisoned = make_host_memory(Poison::on);
-    const std::unique_ptr<Kernels> kernels = make_cpu_kernels(*poisoned);
+    const std::unique_ptr<Kernels> host_kernels = make_cpu_kernels(*poisoned);
+    Kernels& kernels = is_on_host() ? *host_kernels : *kernels_;
     TracedCommunicator& traced =
-        traced_.emplace(std::move(wire_), Agreement::checked, StageNames(), LastTensor::side);
+        traced_.emplace(std::move(wire_), is_on_host() ? Agreement::checked : Agreement::trusted,
+                        StageNames(), LastTensor::side);
     const ParallelGroups groups = groups_over(traced);
-    const Parts parts = parts_on(groups, *kernels, Provenance::travels);
+    const Parts parts =
+        parts_on(groups, kernels, is_on_host() ? Provenance::travels : Provenance::off);
     const int iterations = std::min(settings_.iterations, checked_iterations_max);
     for (int i = -1; i < iterations; ++i) {
       group_.barrier();
@@ -315,6 +275,7 @@ class BenchRank {
 
   const BenchSettings& settings_;
   std::unique_ptr<Communicator> wire_;
+  std::unique_ptr<Communicator> bare_;  // null: the wire's own calls are bare
   std::optional<TracedCommunicator> traced_;
   Communicator& group_;
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
@@ -341,8 +302,8 @@ Count bench_capacity(const BenchSettings& settings, const Capabilities& capabili
   return capacity;
 }
 
-BenchReport run_bench_rank(const BenchSettings& settings, std::unique_ptr<Communicator> wire) {
-  return BenchRank(settings, std::move(wire)).run();
+BenchReport run_bench_rank(const BenchSettings& settings, BenchWires wires) {
+  return BenchRank(settings, std::move(wires)).run();
 }
 
 }  // namespace moe::sim

@@ -25,7 +25,7 @@ struct StageLine {
   const char* what_limit_is;
 };
 
-constexpr std::array<StageLine, 6> lines = {{
+constexpr std::array<StageLine, 6> host_lines = {{
     {BenchStage::route, std::nullopt, ""},
     {BenchStage::dispatch, BenchStage::bare_dispatch, "the same collective calls, kept buffers"},
     {BenchStage::experts, BenchStage::bare_experts, "the same packed products alone"},
@@ -33,6 +33,36 @@ constexpr std::array<StageLine, 6> lines = {{
     {BenchStage::layer, std::nullopt, ""},
     {BenchStage::checked_layer, std::nullopt, ""},
 }};
+
+constexpr std::array<StageLine, 5> device_lines = {{
+    {BenchStage::route, std::nullopt, ""},
+    {BenchStage::dispatch, BenchStage::bare_dispatch, "the library's own calls, kept buffers"},
+    {BenchStage::experts, BenchStage::bare_experts, "the same products and activation, alone"},
+    {BenchStage::combine, BenchStage::bare_combine, "the library's own calls, kept buffers"},
+    {BenchStage::layer, std::nullopt, ""},
+}};
+
+bool is_on_host(const BenchSettings& settings) { return settings.device == DeviceKind::cpu; }
+
+std::span<const StageLine> lines_of(const BenchSettings& settings) {
+  if (is_on_host(settings)) return host_lines;
+  return device_lines;
+}
+
+// Microseconds that the busiest rank's bytes take at the probe's rate, if all send alike.
+double floor_us(const BenchResult& result, Count bytes) {
+  const double each = static_cast<double>(bytes) / result.settings.world_size;
+  return each / result.link_gb_per_s / 1e3;
+}
+
+// The link's rate and what it makes of the bytes; without a probe nothing.
+void write_link(std::ostringstream& out, const BenchResult& result) {
+  if (result.link_gb_per_s == 0) return;
+  out << std::setprecision(1) << "  link: a bare all-gather of 128 MiB a rank sends "
+      << result.link_gb_per_s << " GB/s each way; floor of dispatch "
+      << floor_us(result, result.dispatch_bytes) << " us, of combine "
+      << floor_us(result, result.combine_bytes) << " us\n";
+}
 
 // Nothing: the stage has no limit, or moves nothing.
 std::optional<double> share_of_limit(const BenchSamples& samples, const StageLine& line) {
@@ -49,15 +79,17 @@ std::string name_of_stage(BenchStage stage) {
   return std::string(bench_stage_names[static_cast<std::size_t>(stage)]);
 }
 
-void write_stages(std::ostringstream& out, const BenchSamples& samples) {
+void write_stages(std::ostringstream& out, const BenchResult& result) {
+  const BenchSamples& samples = result.samples;
   out << "  " << std::left << std::setw(14) << "us" << std::right << std::setw(10) << "p50"
       << std::setw(10) << "p99" << std::setw(10) << "min" << std::setw(10) << "of limit"
       << "\n";
-  for (const StageLine& line : lines) {
+  for (const StageLine& line : lines_of(result.settings)) {
     const auto& all = of(samples, line.stage);
     out << "  " << std::left << std::setw(14) << name_of_stage(line.stage) << std::right
-        << std::setprecision(0) << std::setw(10) << percentile(all, 0.5) << std::setw(10)
-        << percentile(all, 0.99) << std::setw(10) << percentile(all, 0);
+        << std::setprecision(is_on_host(result.settings) ? 0 : 1) << std::setw(10)
+        << percentile(all, 0.5) << std::setw(10) << percentile(all, 0.99) << std::setw(10)
+        << percentile(all, 0);
     if (const auto share = share_of_limit(samples, line)) {
       out << std::setw(8) << *share * 100 << " %  (" << median(samples, *line.limit) << ": "
           << line.what_limit_is << ")";
@@ -132,7 +164,7 @@ double percentile(std::vector<double> samples, double share) {
 
 JsonValue to_json(const BenchResult& result) {
   JsonObject stages;
-  for (const StageLine& line : lines) {
+  for (const StageLine& line : lines_of(result.settings)) {
     stages.push_back({name_of_stage(line.stage), stage_json(result.samples, line)});
   }
   return JsonObject{{"bench", to_json(result.settings)},
@@ -140,6 +172,7 @@ JsonValue to_json(const BenchResult& result) {
                     {"stages", std::move(stages)},
                     {"wire_bytes", JsonObject{{"dispatch", result.dispatch_bytes},
                                               {"combine", result.combine_bytes}}},
+                    {"link_gb_per_s", result.link_gb_per_s},
                     {"peer", peer_json(result)},
                     {"peer_absence", result.peer_absence.empty() ? JsonValue(nullptr)
                                                                  : JsonValue(result.peer_absence)}};
@@ -149,16 +182,19 @@ std::string bench_text(const BenchResult& result) {
   const BenchSettings& at = result.settings;
   std::ostringstream out;
   out << std::fixed;
-  out << at.backend << ", " << at.world_size
+  out << at.backend << ", " << name_of(at.device) << ", " << at.world_size
       << (at.ranks == RanksAre::threads ? " threads" : " processes") << " over " << at.communicator
       << (at.pinning == Pinning::none ? ", not pinned" : ", one core each") << ", " << at.num_tokens
       << " tokens a rank, " << name_of(at.dtype) << ", hidden " << at.shape.hidden_size << ", "
       << at.shape.num_experts << " experts of " << at.shape.intermediate_size << ", top-"
       << at.shape.top_k << "; " << of(result.samples, BenchStage::layer).size() << " samples\n";
-  write_stages(out, result.samples);
-  out << "  checked_layer is the layer with poison, guard rows, agreement and provenance\n"
-      << "  wire bytes of all ranks: dispatch " << result.dispatch_bytes << ", combine "
+  write_stages(out, result);
+  if (is_on_host(at)) {
+    out << "  checked_layer is the layer with poison, guard rows, agreement and provenance\n";
+  }
+  out << "  wire bytes of all ranks: dispatch " << result.dispatch_bytes << ", combine "
       << result.combine_bytes << "\n";
+  write_link(out, result);
   out << std::setprecision(0);
   write_peer(out, result);
   return out.str();

@@ -14,6 +14,7 @@
 
 #include "comm/makers.h"
 #include "kernels/base/text.h"
+#include "kernels/device_makers.h"
 #include "sim/bench.h"
 #include "sim/json_reading.h"
 #include "sim/row_named.h"
@@ -49,9 +50,13 @@ void pin(Pinning pinning, int rank) {
 BenchReport joined_and_run(const BenchSettings& settings, Meeting meeting, int rank) {
   try {
     pin(settings.pinning, rank);
-    const std::unique_ptr<Memory> memory = make_host_memory(Poison::off);
     const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
-    return run_bench_rank(settings, maker.make(meeting, rank, *memory));
+    const std::unique_ptr<Memory> memory =
+        device_maker(settings.device).make_memory(maker.one_device_each ? rank : 0, Poison::off);
+    BenchWires wires{maker.make(meeting, rank, *memory)};
+    meeting.mesh = "bare";
+    if (maker.make_bare != nullptr) wires.bare = maker.make_bare(meeting, rank, *memory);
+    return run_bench_rank(settings, std::move(wires));
   } catch (const std::exception& error) {
     BenchReport report;
     report.rank = rank;
@@ -150,8 +155,10 @@ std::vector<BenchReport> run_processes(const BenchSettings& settings, const std:
   return reports;
 }
 
-// Each rank holds its weights three times: the layer's, the limit's, the checked layer's.
+// Each rank holds its weights three times: the layer's, the limit's, the checked layer's. A device
+// says itself what is too much.
 void check_memory(const BenchSettings& settings) {
+  if (settings.device != DeviceKind::cpu) return;
   const BenchShape& shape = settings.shape;
   const Count element = settings.dtype == DType::bf16 ? 2 : 4;
   const Count needed =

@@ -34,25 +34,25 @@ Block block_of(const QuantizedLayout& layout, Count scale_row, Count scale_colum
 template <typename T>
 class Quantiser {
  public:
-  Quantiser(const Tensor& rows, const RecipeRow& recipe, const QuantizedRows& out)
-      : rows_(rows), recipe_(recipe), out_(out), format_(out.layout.format) {}
+  Quantiser(const Tensor& rows, const RecipeCall& call, const QuantizedRows& out)
+      : rows_(rows), call_(call), out_(out) {}
 
-  GroupScale scale_of(const Block& block, const GivenScale& given) const {
+  GroupScale scale_of(const Block& block, float given) const {
     Extremes extremes;
     for (Count row = block.first_row; row < block.end_row; ++row) {
       for (Count column = block.first_column; column < block.end_column; ++column) {
         extremes.add(value_at(row, column));
       }
     }
-    return group_scale(recipe_, out_.layout, extremes, given);
+    return group_scale(call_, extremes, given);
   }
 
   void write_codes(const Block& block, const GroupScale& scale) const {
-    const bool is_packed = number_format_row(format_).values_per_byte == 2;
+    const bool is_packed = number_format_row(call_.format).values_per_byte == 2;
     for (Count row = block.first_row; row < block.end_row; ++row) {
       auto* to = reinterpret_cast<std::uint8_t*>(row_at(out_.data, row));
       for (Count column = block.first_column; column < block.end_column; ++column) {
-        const std::uint8_t code = code_of(recipe_, format_, value_at(row, column), scale);
+        const std::uint8_t code = code_of(call_, value_at(row, column), scale);
         if (!is_packed) {
           to[column] = code;
         } else if (column % 2 == 0) {
@@ -70,9 +70,8 @@ class Quantiser {
   }
 
   const Tensor& rows_;
-  const RecipeRow& recipe_;
+  const RecipeCall& call_;
   const QuantizedRows& out_;
-  NumberFormat format_;
 };
 
 void write_scale(const QuantizedRows& out, Count at, const GroupScale& scale) {
@@ -96,16 +95,16 @@ void clear(const Tensor& tensor) {
 }
 
 template <typename T>
-void quantize_rows(const Tensor& rows, const RecipeRow& recipe, const QuantSettings& settings,
+void quantize_rows(const Tensor& rows, const RecipeCall& call, const QuantSettings& settings,
                    const QuantizedRows& out) {
-  const Quantiser<T> quantiser(rows, recipe, out);
+  const Quantiser<T> quantiser(rows, call, out);
   const ScaleLayout& scales = out.layout.scales;
   const Count scale_rows_per_part = scales.rows / out.layout.parts;
   for (Count row = 0; row < scales.rows; ++row) {
-    GivenScale given{.scale_ub = settings.scale_ub};
+    float given = 0;
     if (settings.scale.data != nullptr) {
       const auto part = static_cast<std::size_t>(row / scale_rows_per_part);
-      given.scale = elements_of<float>(settings.scale)[part];
+      given = elements_of<float>(settings.scale)[part];
     }
     for (Count column = 0; column < scales.columns; ++column) {
       const Block block = block_of(out.layout, row, column);
@@ -127,9 +126,9 @@ void quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& setti
     std::memcpy(out.global_scale.data, settings.scale.data,
                 static_cast<std::size_t>(bytes_of(settings.scale)));
   }
-  for_row_type(rows.dtype, [&](auto element) {
-    quantize_rows<decltype(element)>(rows, recipe_row(recipe), settings, out);
-  });
+  const RecipeCall call = recipe_call(recipe, out.layout, settings.scale_ub);
+  for_row_type(rows.dtype,
+               [&](auto element) { quantize_rows<decltype(element)>(rows, call, settings, out); });
 }
 
 }  // namespace moe::cpu

@@ -4,6 +4,7 @@
 #include "kernels/cuda/cublas_handle.cuh"
 #include "kernels/cuda/cuda_operators.cuh"
 #include "kernels/cuda/row_moves.cuh"
+#include "kernels/recipe_arithmetic.h"
 
 namespace moe::cuda {
 namespace {
@@ -74,6 +75,21 @@ class CudaKernels final : public Kernels {
     return rows;
   }
 
+  void do_quantize(const Tensor& rows, QuantRecipe recipe, const QuantSettings& settings,
+                   const QuantizedRows& out) override {
+    cuda::quantize(memory_, rows, recipe_call(recipe, out.layout, settings.scale_ub),
+                   settings.scale, out);
+  }
+
+  void do_dequantize(const QuantizedRows& rows, const Tensor& out) override {
+    cuda::dequantize(memory_, rows, out);
+  }
+
+  void do_relayout_scales(const QuantizedRows& rows, const ScaleLayout& to,
+                          const Tensor& out) override {
+    cuda::relayout_scales(memory_, rows, to, out);
+  }
+
   void do_probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& signs) override {
     cuda::probe_experts(memory_, rows, first_row, signs);
   }
@@ -81,6 +97,11 @@ class CudaKernels final : public Kernels {
   std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                Count num_local_experts) override {
     return cuda::make_gemm_experts(memory_, products_, std::move(weights), num_local_experts);
+  }
+
+  std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
+                                                             Count num_local_experts) override {
+    return cuda::make_quantized_experts(memory_, std::move(weights), num_local_experts);
   }
 
   void do_weight_rows(const Tensor& rows, const Tensor& weights, const Tensor& out) override {

@@ -75,6 +75,22 @@ void fill_words(cudaStream_t stream, std::uint8_t* to, std::uint32_t word, Count
   });
 }
 
+// Ranks of one process may write into each other's buffers (NCCL does), which a pool refuses unless
+// it was told.
+void open_to_peers(cudaMemPool_t pool, int ordinal) {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "the number of devices");
+  for (int peer = 0; peer < count; ++peer) {
+    int reaches = 0;
+    if (peer == ordinal) continue;
+    check(cudaDeviceCanAccessPeer(&reaches, peer, ordinal), "whether devices reach each other");
+    if (reaches == 0) continue;
+    const cudaMemAccessDesc access{{cudaMemLocationTypeDevice, peer},
+                                   cudaMemAccessFlagsProtReadWrite};
+    check(cudaMemPoolSetAccess(pool, &access, 1), text("device ", peer, "'s access to ", ordinal));
+  }
+}
+
 }  // namespace
 
 void check(cudaError_t result, std::string_view what) {
@@ -89,6 +105,7 @@ CudaMemory::CudaMemory(int ordinal, Poison poison) : ordinal_(ordinal), poison_(
   check(cudaDeviceGetDefaultMemPool(&pool, ordinal), "the device's pool of memory");
   std::uint64_t all = UINT64_MAX;  // what is freed stays in the pool
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all), "the pool's size");
+  open_to_peers(pool, ordinal);
   check(cudaMallocHost(&refusal_, sizeof(Refusal)), "a word of the host's memory");
   *refusal_ = {};
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");

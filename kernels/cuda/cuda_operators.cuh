@@ -7,6 +7,10 @@
 #include "kernels/cuda/cuda_memory.cuh"
 #include "kernels/kernels.h"
 
+namespace moe {
+struct RecipeCall;
+}  // namespace moe
+
 namespace moe::cuda {
 
 void fused_topk(CudaMemory& memory, const Tensor& router_logits, const TopkSettings& settings,
@@ -35,6 +39,13 @@ void to_batched_experts(CudaMemory& memory, const Tensor& rows, const Tensor& fi
                         const BatchedRows& batched);
 void from_batched_experts(CudaMemory& memory, const BatchedRows& batched, const Tensor& first_row,
                           const Tensor& out);
+
+// Fills the rows' padding, too. scale as in QuantSettings.
+void quantize(CudaMemory& memory, const Tensor& rows, const RecipeCall& call, const Tensor& scale,
+              const QuantizedRows& out);
+void dequantize(CudaMemory& memory, const QuantizedRows& rows, const Tensor& out);
+void relayout_scales(CudaMemory& memory, const QuantizedRows& rows, const ScaleLayout& to,
+                     const Tensor& out);
 void probe_experts(CudaMemory& memory, const Tensor& rows, const Tensor& first_row,
                    const Tensor& signs);
 void weight_rows(CudaMemory& memory, const Tensor& rows, const Tensor& weights, const Tensor& out);
@@ -67,6 +78,10 @@ class CublasHandle;
 
 std::unique_ptr<GemmExperts> make_gemm_experts(CudaMemory& memory, CublasHandle& products,
                                                GemmWeights weights, Count num_local_experts);
+
+std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
+                                                             QuantizedGemmWeights weights,
+                                                             Count num_local_experts);
 
 std::unique_ptr<Kernels> make_cuda_kernels(Memory& memory);
 

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "kernels/activation_values.h"
 #include "kernels/base/text.h"
+#include "kernels/cuda/activated.cuh"
 #include "kernels/cuda/cublas_handle.cuh"
 #include "kernels/cuda/cuda_operators.cuh"
 #include "kernels/cuda/row_moves.cuh"
@@ -38,29 +38,6 @@ struct RowBias {
     return to_float(static_cast<const T*>(values)[expert * columns + column]);
   }
 };
-
-__device__ inline float gelu(float x) { return 0.5F * x * (1.0F + erff(x * 0.70710678118654752F)); }
-
-// One activated element. inner(column): the first product, rounded to the rows' type.
-template <typename T, typename Inner>
-__device__ float activated(Activation activation, Count column, Count count, Inner inner) {
-  switch (activation) {
-    case Activation::silu:
-      return rounded_as<T>(silu(inner(column))) * inner(column + count);
-    case Activation::gelu:
-      return rounded_as<T>(gelu(inner(column))) * inner(column + count);
-    case Activation::swigluoai:
-      return swigluoai(inner(2 * column), inner(2 * column + 1));
-    case Activation::relu2_no_mul: {
-      const float value = relu(inner(column));
-      return value * value;
-    }
-    case Activation::silu_no_mul:
-      return silu(inner(column));
-    default:
-      return gelu(inner(column));
-  }
-}
 
 // inner [rows, intermediate * w13_rows_each] f32 → out [rows, intermediate].
 template <typename T>

@@ -90,6 +90,16 @@ class BothSides {
   std::string difference(const Buffer& host, const Buffer& device) {
     return difference(host.tensor(), device.tensor());
   }
+  std::string difference(const QuantizedRowsBuffers& host, const QuantizedRowsBuffers& device) {
+    const std::array all = {difference(host.data, device.data),
+                            difference(host.scales, device.scales),
+                            difference(host.global_scale, device.global_scale),
+                            difference(host.zero_points, device.zero_points)};
+    for (const std::string& one : all) {
+      if (!one.empty()) return one;
+    }
+    return {};
+  }
   std::string difference(const Twin& twin) { return difference(twin.host, twin.device); }
 
  private:

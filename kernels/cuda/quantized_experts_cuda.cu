@@ -1,0 +1,293 @@
+// Experts with quantised weights on a GPU, in the host's order of additions, so that bytes are the
+// host's: tiles of 16 rows of one expert by 16 weight rows pass through shared memory as numbers,
+// a thread adds one element's products, columns ascending. Counts stay on the device.
+
+#include <utility>
+
+#include "kernels/base/text.h"
+#include "kernels/cuda/activated.cuh"
+#include "kernels/cuda/code_reader.cuh"
+#include "kernels/cuda/cuda_operators.cuh"
+
+namespace moe::cuda {
+namespace {
+
+constexpr int tile = 16;             // rows and weight rows of a block
+constexpr int tile_columns = 32;     // columns in shared memory at a time
+constexpr Count integer_tile = 128;  // columns whose int32 dot product is added to a float
+
+// plain: nobody quantised them. codes: scales come after the sum. rounded: code · scale rounded to
+// the rows' type before the product, as vLLM's WNA16 product reads weights.
+enum class OperandKind { plain, codes, rounded };
+
+// One side of a product: numbers before their scales, and the scales.
+template <typename T>
+struct Operand {
+  OperandKind kind = OperandKind::plain;
+  const T* plain = nullptr;
+  Count columns = 0;
+  CodeReader codes = {};
+
+  __device__ float number(Count row, Count column) const {
+    if (kind == OperandKind::plain) return to_float(plain[row * columns + column]);
+    const float number = codes.number(row, column);
+    return kind == OperandKind::codes ? number : rounded_as<T>(number * codes.scale(row, column));
+  }
+  __device__ float scale(Count row, Count column) const {
+    return kind == OperandKind::codes ? codes.scale(row, column) : 1;
+  }
+  __device__ float global_scale(Count row) const {
+    return kind == OperandKind::codes ? codes.global_scale(row) : 1;
+  }
+  // Where the run of columns that begins here and shares a scale ends.
+  __device__ Count run_end(Count begin) const {
+    const Count group = kind == OperandKind::codes ? codes.layout.scales.group_columns : 0;
+    return group == 0 ? columns : std::min(columns, (begin / group + 1) * group);
+  }
+  bool is_integer() const {
+    return kind == OperandKind::codes && codes.layout.format == NumberFormat::int8;
+  }
+};
+
+template <typename T>
+Operand<T> plain_operand(const Tensor& rows) {
+  return {.plain = static_cast<const T*>(rows.data), .columns = rows.columns};
+}
+
+template <typename T>
+Operand<T> code_operand(const QuantizedRows& rows, OperandKind kind = OperandKind::codes) {
+  return {.kind = kind, .columns = rows.layout.columns, .codes = reader_of(rows)};
+}
+
+// out = rows · weights transposed, every expert's rows through its part of the weights.
+template <typename T>
+struct Product {
+  Operand<T> rows;
+  Operand<T> weights;
+  const std::int32_t* first_row;
+  int num_experts;
+  const T* bias;  // [num_experts, out_columns]; null: none
+  bool is_integer;
+  T* out;
+  Count out_columns;
+};
+
+// One element's sum, run by run.
+template <typename T>
+struct RunningSum {
+  const Product<T>& product;
+  Count row;
+  Count weight_row;
+  Count begin = 0;
+  Count end = 0;
+  float run = 0;
+  std::int32_t dot = 0;
+  float sum = 0;
+
+  __device__ void open(Count column) {
+    begin = column;
+    end = std::min(product.rows.run_end(column), product.weights.run_end(column));
+    run = 0;
+    dot = 0;
+  }
+  __device__ void close() {
+    if (product.is_integer) run += static_cast<float>(dot);
+    sum += run * product.rows.scale(row, begin) * product.weights.scale(weight_row, begin);
+  }
+  __device__ void add(Count column, float a, float w) {
+    if (column == end) {
+      close();
+      open(column);
+    }
+    if (!product.is_integer) {
+      run += a * w;
+      return;
+    }
+    if (column != begin && (column - begin) % integer_tile == 0) {
+      run += static_cast<float>(dot);
+      dot = 0;
+    }
+    dot += static_cast<std::int32_t>(a) * static_cast<std::int32_t>(w);
+  }
+};
+
+// The rows of a block: those from `begin` of one expert, below `end`.
+struct RowTile {
+  int expert = -1;
+  Count begin = 0;
+  Count end = 0;
+};
+
+__device__ RowTile row_tile(const std::int32_t* first_row, int num_experts, Count index) {
+  for (int expert = 0; expert < num_experts; ++expert) {
+    const Count count = first_row[expert + 1] - first_row[expert];
+    const Count tiles = (count + tile - 1) / tile;
+    if (index < tiles) return {expert, first_row[expert] + index * tile, first_row[expert + 1]};
+    index -= tiles;
+  }
+  return {};
+}
+
+template <typename T>
+__global__ void multiply_tile(Product<T> product) {
+  __shared__ float rows[tile][tile_columns + 1];
+  __shared__ float weights[tile][tile_columns + 1];
+  const Count column_tiles = (product.out_columns + tile - 1) / tile;
+  const RowTile own = row_tile(product.first_row, product.num_experts, blockIdx.x / column_tiles);
+  if (own.expert < 0) return;
+  const Count first_weight = own.expert * product.out_columns;
+  const Count first_column = blockIdx.x % column_tiles * tile;
+  const int x = static_cast<int>(threadIdx.x) % tile;
+  const int y = static_cast<int>(threadIdx.x) / tile;
+  const Count out_column = first_column + x;
+  const Count columns = product.rows.columns;
+  const bool has_element = own.begin + y < own.end && out_column < product.out_columns;
+  RunningSum<T> element{product, own.begin + y, first_weight + out_column};
+  element.open(0);
+  for (Count base = 0; base < columns; base += tile_columns) {
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < tile * tile_columns; i += tile * tile) {
+      const int at = i / tile_columns;
+      const Count column = base + i % tile_columns;
+      if (column >= columns) continue;
+      if (own.begin + at < own.end) {
+        rows[at][i % tile_columns] = product.rows.number(own.begin + at, column);
+      }
+      if (first_column + at < product.out_columns) {
+        weights[at][i % tile_columns] =
+            product.weights.number(first_weight + first_column + at, column);
+      }
+    }
+    __syncthreads();
+    if (!has_element) continue;
+    for (Count column = base; column < std::min(columns, base + tile_columns); ++column) {
+      element.add(column, rows[y][column - base], weights[x][column - base]);
+    }
+  }
+  if (!has_element) return;
+  if (columns > 0) element.close();
+  float sum = element.sum * (1.0F / product.rows.global_scale(element.row) *
+                             (1.0F / product.weights.global_scale(element.weight_row)));
+  if (product.bias != nullptr) sum += to_float(product.bias[first_weight + out_column]);
+  round_to(sum, product.out[element.row * product.out_columns + out_column]);
+}
+
+template <typename T>
+void multiply(CudaMemory& memory, const Product<T>& product, Count num_rows) {
+  const Count row_tiles = num_rows / tile + std::min<Count>(num_rows, product.num_experts);
+  const Count column_tiles = (product.out_columns + tile - 1) / tile;
+  launch(memory.queue(), {.blocks = row_tiles * column_tiles, .threads = tile * tile},
+         multiply_tile<T>, product);
+}
+
+// inner [rows, intermediate * w13_rows_each] → out [rows, intermediate], both of T.
+template <typename T>
+void activate(CudaMemory& memory, Activation activation, const Tensor& inner, const Tensor& out) {
+  const T* from = device_elements<T>(inner);
+  T* to = device_elements<T>(out);
+  const Count count = out.columns;
+  const Count wide = inner.columns;
+  for_each(memory.queue(), out.rows * count, [=] __device__(Count i) {
+    const T* row = from + i / count * wide;
+    const auto element = [&](Count column) { return to_float(row[column]); };
+    round_to(activated<T>(activation, i % count, count, element), to[i]);
+  });
+}
+
+class CudaQuantizedExperts final : public QuantizedGemmExperts {
+ public:
+  CudaQuantizedExperts(CudaMemory& memory, QuantizedGemmWeights weights, Count num_local_experts)
+      : memory_(memory), weights_(std::move(weights)), num_local_experts_(num_local_experts) {}
+
+  Buffer apply(const Tensor& rows, const Tensor& first_row) override {
+    MOE_CHECK(rows.dtype == weights_.row_type && rows.columns == weights_.w13.layout.columns,
+              text("rows ", shape_text(rows), " for w13 ", layout_text(weights_.w13.layout),
+                   ", row type ", name_of(weights_.row_type)));
+    return through<Buffer>([&](auto element) {
+      using T = decltype(element);
+      if (weights_.a1.recipe == QuantRecipe::none) {
+        return experts<T>(plain_operand<T>(rows), rows.rows, first_row);
+      }
+      const QuantizedRowsBuffers quantized = quantized_as(rows, weights_.a1);
+      return experts<T>(code_operand<T>(quantized.view()), rows.rows, first_row);
+    });
+  }
+
+  Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) override {
+    MOE_CHECK(weights_.a1.recipe != QuantRecipe::none,
+              "experts of plain rows got " + layout_text(rows.layout));
+    require_layout(rows, quantized_layout(weights_.a1.recipe, rows.layout.rows,
+                                          weights_.w13.layout.columns, weights_.a1.layout));
+    return through<Buffer>([&](auto element) {
+      using T = decltype(element);
+      return experts<T>(code_operand<T>(rows), rows.layout.rows, first_row);
+    });
+  }
+
+ private:
+  template <typename Result, typename Function>
+  Result through(Function function) const {
+    Result result;
+    for_row_type(weights_.row_type, [&](auto element) { result = function(element); });
+    return result;
+  }
+
+  QuantizedRowsBuffers quantized_as(const Tensor& rows, const ActivationQuantization& how) const {
+    QuantizedRowsBuffers quantized = empty_quantized_rows(
+        memory_, quantized_layout(how.recipe, rows.rows, rows.columns, how.layout));
+    quantize(memory_, rows, recipe_call(how.recipe, quantized.layout, {}), how.scale.tensor(),
+             quantized.view());
+    return quantized;
+  }
+
+  template <typename T>
+  Buffer experts(const Operand<T>& rows, Count count, const Tensor& first_row) const {
+    const Count intermediate = weights_.w2.layout.columns;
+    const Buffer inner(
+        memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
+    const Buffer activated(memory_, {count, intermediate, weights_.row_type});
+    Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
+    multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
+    activate<T>(memory_, weights_.activation, inner.tensor(), activated.tensor());
+    if (weights_.a2.recipe == QuantRecipe::none) {
+      multiply_all(plain_operand<T>(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
+                   first_row, out.tensor());
+    } else {
+      const QuantizedRowsBuffers requantized = quantized_as(activated.tensor(), weights_.a2);
+      multiply_all(code_operand<T>(requantized.view()), weights_.w2, weights_.w2_bias.tensor(),
+                   first_row, out.tensor());
+    }
+    return out;
+  }
+
+  template <typename T>
+  void multiply_all(const Operand<T>& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
+                    const Tensor& first_row, const Tensor& out) const {
+    const ScaleLayout& scales = weights.layout.scales;
+    const bool is_rounded = weights_.a1.recipe == QuantRecipe::none &&
+                            scales.granularity == ScaleGranularity::group &&
+                            size_of(scales.dtype) == 2;
+    const Operand<T> factors =
+        code_operand<T>(weights.view(), is_rounded ? OperandKind::rounded : OperandKind::codes);
+    multiply(
+        memory_,
+        Product<T>{rows, factors, device_elements<std::int32_t>(first_row),
+                   static_cast<int>(num_local_experts_), static_cast<const T*>(bias.data),
+                   rows.is_integer() && factors.is_integer(), device_elements<T>(out), out.columns},
+        out.rows);
+  }
+
+  CudaMemory& memory_;
+  QuantizedGemmWeights weights_;
+  Count num_local_experts_;
+};
+
+}  // namespace
+
+std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
+                                                             QuantizedGemmWeights weights,
+                                                             Count num_local_experts) {
+  return std::make_unique<CudaQuantizedExperts>(memory, std::move(weights), num_local_experts);
+}
+
+}  // namespace moe::cuda
