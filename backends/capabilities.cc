@@ -105,7 +105,7 @@ std::string quantization_refusal(const WireQuantization& quantization,
       for (const QuantRecipe recipe : *list) names.push_back(scheme_of(recipe));
     }
     const std::string_view why =
-        question.quantization == QuantRecipe::fp8_dynamic_tensor
+        question.quantization == QuantRecipe::fp8_dynamic_tensor && question.num_ranks > 1
             ? ", which would give each rank's rows a scale of their own (vLLM #54683)"
             : "";
     return text("does not take rows quantised as ", name, why, "; it takes ",

@@ -22,8 +22,9 @@ inline Capabilities low_latency_capabilities() {
                 .max_top_k = 11,
                 .needs_even_experts = true,
                 .capacity_multiple = 4};
-  own.quantization = {.after_receipt = with_dynamic_tensor(without(
-                          without(row_recipes, QuantRecipe::fp8_block128), QuantRecipe::mxfp8)),
+  own.quantization = {.after_receipt = with_dynamic_tensor(
+                          {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
+                           QuantRecipe::nvfp4, QuantRecipe::mxfp4_cutlass}),
                       .in_dispatch = {QuantRecipe::fp8_block128},
                       .own_quantizer = QuantRecipe::fp8_block128_deepep};
   return own;

@@ -21,6 +21,7 @@ struct Asked {
   const FaultSpec& fault;
   const Scenario& scenario;
   const WorldInputs& inputs;
+  const RunLine& line;
   const Capabilities& capabilities;
 };
 
@@ -212,6 +213,9 @@ bool is_batched(const Asked& asked) {
 constexpr std::string_view no_ids = "rows of the batched format have no ids (backend)";
 
 std::string dispatched_ids(const Asked& asked) {
+  if (asked.line.selection == Selection::monolithic) {
+    return "rows travel with logits, not with ids (selection: monolithic)";
+  }
   return is_batched(asked) ? std::string(no_ids) : "";
 }
 
@@ -329,9 +333,9 @@ std::string masked_ranks(const Asked& asked) {
   return asked.scenario.world.masked_ranks.empty() ? "no rank is masked (world.masked_ranks)" : "";
 }
 
-template <std::string (*missing)(const Scenario&, const Capabilities&)>
+template <std::string (*missing)(const FaultRoom&)>
 std::string of_codes(const Asked& asked) {
-  return missing(asked.scenario, asked.capabilities);
+  return missing({asked.scenario, asked.inputs, asked.line, asked.capabilities});
 }
 
 struct Need {
@@ -387,7 +391,7 @@ constexpr std::array<Need, 42> needs = {{
 }  // namespace
 
 std::string why_without_room(const FaultSpec& fault, const FaultRoom& room) {
-  const Asked asked{fault, room.scenario, room.inputs, room.capabilities};
+  const Asked asked{fault, room.scenario, room.inputs, room.line, room.capabilities};
   const auto need = std::ranges::find(needs, fault.name, &Need::fault);
   return need == needs.end() ? "" : need->missing(asked);
 }

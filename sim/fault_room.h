@@ -11,10 +11,11 @@
 
 namespace moe::sim {
 
-// Where a fault would act: the scenario, its inputs, and what the line's backend is.
+// Where a fault would act: the scenario, its inputs, a line of it, and what the line's backend is.
 struct FaultRoom {
   const Scenario& scenario;
   const WorldInputs& inputs;
+  const RunLine& line;
   const Capabilities& capabilities;
 };
 

@@ -5,16 +5,15 @@
 
 #include <string>
 
-#include "backends/capabilities.h"
-#include "sim/scenario.h"
+#include "sim/fault_room.h"
 
 namespace moe::sim {
 
-std::string swizzled_scales(const Scenario& scenario, const Capabilities& capabilities);
-std::string scale_columns(const Scenario& scenario, const Capabilities& capabilities);
-std::string uneven_scales(const Scenario& scenario, const Capabilities& capabilities);
-std::string travelling_codes(const Scenario& scenario, const Capabilities& capabilities);
-std::string scale_of_all_rows(const Scenario& scenario, const Capabilities& capabilities);
-std::string weight_scales(const Scenario& scenario, const Capabilities& capabilities);
+std::string swizzled_scales(const FaultRoom& room);
+std::string scale_columns(const FaultRoom& room);
+std::string uneven_scales(const FaultRoom& room);
+std::string travelling_codes(const FaultRoom& room);
+std::string scale_of_all_rows(const FaultRoom& room);
+std::string weight_scales(const FaultRoom& room);
 
 }  // namespace moe::sim

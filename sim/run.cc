@@ -288,7 +288,7 @@ std::string why_not_seeded(const LoadedScenario& loaded, const RunLine& line,
   }
   const BackendChoice choice = backend_choice(loaded.scenario, line);
   if (choice.backend == nullptr) return "";  // refused below
-  const FaultRoom room{loaded.scenario, loaded.inputs, choice.backend->capabilities};
+  const FaultRoom room{loaded.scenario, loaded.inputs, line, choice.backend->capabilities};
   for (const FaultSpec& fault : settings.faults) {
     const std::string why = why_without_room(fault, room);
     if (!why.empty()) return text("fault ", fault.name, " has nothing to act on: ", why);

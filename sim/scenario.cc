@@ -197,7 +197,7 @@ void check_real_quantization(const Scenario& scenario) {
                 " has no bound: its scale is of all rows of a rank, and choices decide "
                 "which those are; it needs values: integers"));
   }
-  if (scheme.activations != QuantRecipe::none && !scenario.world.expert_parallel &&
+  if (scheme.weights != QuantRecipe::none && !scenario.world.expert_parallel &&
       scenario.world.expert_ranks() > 1) {
     refuse(scenario, "model.quantization",
            text("experts that are cut over ranks have no bound with ", scheme.name,

@@ -40,7 +40,7 @@ class Program(unittest.TestCase):
 
     def run_it(self, *words):
         process = self.start(*words)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=400)
         return process.returncode, out, err
 
     def ranks_of(self, process, count):
