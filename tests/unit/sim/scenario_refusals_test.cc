@@ -63,6 +63,16 @@ TEST_CASE("scenario: the file as a whole") {
              Contains("there is no such file"));
 }
 
+TEST_CASE("scenario: quantisation that has no bound") {
+  check_refusals(
+      {{"name: s\nworld: {tp: 2, ep: false}\nsteps: [[1]]\nvalues: real\n"
+        "model: {quantization: int4_w4a16}",
+        ":5:23: model.quantization: experts that are cut over ranks have no bound with int4_w4a16"},
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}"),
+        ":5:23: model.quantization: fp8_dynamic has no bound: its scale is of all rows of a "
+        "rank"}});
+}
+
 TEST_CASE("scenario: top-level values") {
   check_refusals({
       {with_steps("why: {a: b}"), ":4:6: why: a map is not a text"},
@@ -75,11 +85,6 @@ TEST_CASE("scenario: top-level values") {
        ":5:17: model.kernel: probe and exact_gemm belong to values: integers"},
       {with_steps("values: real\nexpect: same_bytes"),
        ":5:9: expect: real worlds are judged by derived bounds: say derived"},
-      {"name: s\nworld: {tp: 2, ep: false}\nsteps: [[1]]\nvalues: real\n"
-       "model: {quantization: int4_w4a16}",
-       ":5:23: model.quantization: experts that are cut over ranks have no bound with int4_w4a16"},
-      {with_steps("values: real\nmodel: {quantization: fp8_dynamic}"),
-       ":5:23: model.quantization: fp8_dynamic has no bound: its scale is of all rows of a rank"},
       {with_steps("values: integer"),
        ":4:9: values: 'integer' is not one of integers, real; did you mean 'integers'?"},
       {with_steps("expect: derived"),
