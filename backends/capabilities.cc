@@ -95,6 +95,23 @@ std::string_view scheme_of(QuantRecipe recipe) {
   return recipe_row(recipe).name;
 }
 
+std::string weights_refusal(const WireQuantization& quantization, QuantRecipe weights) {
+  if (weights == QuantRecipe::none || std::ranges::count(quantization.weights_alone, weights) > 0) {
+    return "";
+  }
+  std::vector<std::string_view> names;
+  std::string_view asked;
+  for (const QuantizationScheme& scheme : quant_schemes) {
+    if (scheme.activations != QuantRecipe::none) continue;
+    if (scheme.weights == weights) asked = scheme.name;
+    if (std::ranges::count(quantization.weights_alone, scheme.weights) > 0) {
+      names.push_back(scheme.name);
+    }
+  }
+  return text("has no experts for weights quantised alone as ", asked, "; it has some for ",
+              joined(names));
+}
+
 std::string quantization_refusal(const WireQuantization& quantization,
                                  const WireQuestion& question) {
   const std::string_view name = scheme_of(question.quantization);
@@ -178,7 +195,8 @@ std::string refusal_of(const Capabilities& capabilities, const WireQuestion& que
   for (const std::string& reason :
        {shape_refusal(capabilities.limits, question), expert_refusal(capabilities.limits, question),
         capacity_refusal(capabilities, question),
-        quantization_refusal(capabilities.quantization, question)}) {
+        quantization_refusal(capabilities.quantization, question),
+        weights_refusal(capabilities.quantization, question.weights_alone)}) {
     if (!reason.empty()) return reason;
   }
   return "";

@@ -74,18 +74,6 @@ struct WireLimits {
 // rank that got them.
 enum class QuantizedAt { nowhere, before_dispatch, in_dispatch, after_receipt };
 
-// What happens to a layer's quantised rows on the wire (distribution-layer.md, 10). A recipe stands
-// for all that make the same numbers for the same groups; one that is in no list is refused.
-struct WireQuantization {
-  std::vector<QuantRecipe> travelling = {};       // rows are sent as codes, scales beside them
-  std::vector<QuantRecipe> after_receipt = {};    // rows are sent as they are, codes are made there
-  std::vector<QuantRecipe> in_dispatch = {};      // rows are sent as codes that the dispatch makes
-  QuantRecipe own_quantizer = QuantRecipe::none;  // with which it makes them
-  bool static_scale_by_row = false;               // a tensor's static scale is sent with every row
-  Count scale_bytes_multiple = 1;                 // of a row's scales
-  bool needs_whole_blocks = false;                // of 128 columns, where they share a scale
-};
-
 // All ways to quantise rows whose scales follow from one row; and the one whose scale follows from
 // all rows at once.
 inline const std::vector<QuantRecipe> row_recipes = {QuantRecipe::fp8_static_tensor,
@@ -95,8 +83,30 @@ inline const std::vector<QuantRecipe> row_recipes = {QuantRecipe::fp8_static_ten
                                                      QuantRecipe::nvfp4,
                                                      QuantRecipe::mxfp4_cutlass,
                                                      QuantRecipe::mxfp8};
+// Weights as codes under rows that are none.
+inline const std::vector<QuantRecipe> weights_alone_recipes = {
+    QuantRecipe::fp8_channel, QuantRecipe::int8_uint8b128, QuantRecipe::int4_uint4b8,
+    QuantRecipe::mxfp4_ocp, QuantRecipe::nvfp4};
+// The same where rows stand in experts' rooms, for which there is Marlin's batched form alone.
+inline const std::vector<QuantRecipe> weights_alone_in_rooms = {
+    QuantRecipe::int8_uint8b128, QuantRecipe::int4_uint4b8, QuantRecipe::mxfp4_ocp};
 std::vector<QuantRecipe> with_dynamic_tensor(std::vector<QuantRecipe> recipes);
 std::vector<QuantRecipe> without(std::vector<QuantRecipe> recipes, QuantRecipe recipe);
+
+// What happens to a layer's quantised rows on the wire (distribution-layer.md, 10). A recipe stands
+// for all that make the same numbers for the same groups; one that is in no list is refused.
+struct WireQuantization {
+  std::vector<QuantRecipe> travelling = {};       // rows are sent as codes, scales beside them
+  std::vector<QuantRecipe> after_receipt = {};    // rows are sent as they are, codes are made there
+  std::vector<QuantRecipe> in_dispatch = {};      // rows are sent as codes that the dispatch makes
+  QuantRecipe own_quantizer = QuantRecipe::none;  // with which it makes them
+  // Of weights alone: what experts of the backend's format and layout compute
+  // (experts-and-oracles.md, 6.2 and 7.7).
+  std::vector<QuantRecipe> weights_alone = weights_alone_recipes;
+  bool static_scale_by_row = false;  // a tensor's static scale is sent with every row
+  Count scale_bytes_multiple = 1;    // of a row's scales
+  bool needs_whole_blocks = false;   // of 128 columns, where they share a scale
+};
 
 struct Capabilities {
   ActivationFormat activation_format = ActivationFormat::standard;
@@ -150,7 +160,8 @@ struct WireQuestion {
   bool weight_on_input = false;
   Count max_num_tokens = 0;
   int num_masked_ranks = 0;
-  QuantRecipe quantization = QuantRecipe::none;
+  QuantRecipe quantization = QuantRecipe::none;   // of rows
+  QuantRecipe weights_alone = QuantRecipe::none;  // of weights under rows as they are
 };
 // Why the backend cannot take that, one sentence; empty: it can.
 std::string refusal_of(const Capabilities& capabilities, const WireQuestion& question);

@@ -16,6 +16,7 @@ Capabilities declared() {
   own.limits = {.row_dtypes = {DType::bf16}};
   own.quantization = {
       .travelling = {QuantRecipe::nvfp4, QuantRecipe::mxfp8, QuantRecipe::fp8_block128},
+      .weights_alone = {QuantRecipe::mxfp4_ocp},
       .needs_whole_blocks = true};
   return own;
 }

@@ -11,7 +11,8 @@ Capabilities declared() {
   Capabilities own = rank_dispatch_capabilities();
   own.topk_ids_dtype = DType::i32;
   own.quantization = {.travelling = {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
-                                     QuantRecipe::fp8_block128, QuantRecipe::nvfp4}};
+                                     QuantRecipe::fp8_block128, QuantRecipe::nvfp4},
+                      .weights_alone = {QuantRecipe::mxfp4_ocp}};
   return own;
 }
 

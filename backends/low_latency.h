@@ -26,7 +26,8 @@ inline Capabilities low_latency_capabilities() {
                           {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
                            QuantRecipe::nvfp4, QuantRecipe::mxfp4_cutlass}),
                       .in_dispatch = {QuantRecipe::fp8_block128},
-                      .own_quantizer = QuantRecipe::fp8_block128_deepep};
+                      .own_quantizer = QuantRecipe::fp8_block128_deepep,
+                      .weights_alone = weights_alone_in_rooms};
   return own;
 }
 

@@ -87,7 +87,7 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
   const WorldSpec& world = scenario.world;
   const QuantRecipe quantization = scenario.model.quantization.activations;
   if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty() &&
-      quantization == QuantRecipe::none) {
+      quantization == QuantRecipe::none && scenario.model.quantization.weights == quantization) {
     return "";
   }
   WireQuestion question{
@@ -99,7 +99,9 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .weight_on_input = scenario.model.router_weight_on_input,
       .max_num_tokens = max_num_tokens(scenario, capabilities, profile),
       .num_masked_ranks = static_cast<int>(world.masked_ranks.size()),
-      .quantization = quantization};
+      .quantization = quantization,
+      .weights_alone = quantization == QuantRecipe::none ? scenario.model.quantization.weights
+                                                         : QuantRecipe::none};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
     question.hidden_size = std::max(question.hidden_size, scenario.model.layer(layer).hidden_size);
   }

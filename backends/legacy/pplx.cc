@@ -16,6 +16,7 @@ Capabilities declared() {
   own.limits = {.linear_placement_only = true};
   own.quantization = {.travelling = {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
                                      QuantRecipe::fp8_block128, QuantRecipe::int8_dynamic_token},
+                      .weights_alone = weights_alone_in_rooms,
                       .static_scale_by_row = true,
                       .scale_bytes_multiple = 16};
   return own;
