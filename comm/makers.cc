@@ -54,6 +54,7 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .device = DeviceKind::cuda,
        .needs_store = true,
        .one_device_each = true,
+       .compares_operations = false,
        .make = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::awaited>,
        .make_bare = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::queued>,
        .absence = nccl_maker.absence},

@@ -33,6 +33,8 @@ struct CommunicatorMaker {
   std::optional<DeviceKind> device;  // whose memory it moves; none: any device's
   bool needs_store = false;          // else it needs a local group
   bool one_device_each = false;      // else ranks of one machine may share its first device
+  bool compares_operations = true;   // else ranks in different calls may get each other's rows, and
+                                     // only a TracedCommunicator around it sees that
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
   // The same for measuring: calls are queued in the rank's stream, without a deadline. Null: make's
   // calls are the bare ones.

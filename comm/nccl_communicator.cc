@@ -208,19 +208,21 @@ class NcclCommunicator final : public Communicator {
   }
 
   void do_send(Tensors rows, int to) override {
-    run(Operation::send, [&](GroupCall& call) {
+    const auto calls = [&](GroupCall& call) {
       for (const Tensor& tensor : rows) {
         call.add(ncclSend(tensor.data, bytes(tensor), ncclUint8, to, comm_, stream_));
       }
-    });
+    };
+    run(Operation::send, calls, to);
   }
 
   void do_recv(Tensors rows, int from) override {
-    run(Operation::recv, [&](GroupCall& call) {
+    const auto calls = [&](GroupCall& call) {
       for (const Tensor& tensor : rows) {
         call.add(ncclRecv(tensor.data, bytes(tensor), ncclUint8, from, comm_, stream_));
       }
-    });
+    };
+    run(Operation::recv, calls, from);
   }
 
   void do_barrier() override {
@@ -261,22 +263,25 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  // One operation: a group of calls.
+  // The only rank that this one can wait for; -1: there are several.
+  int only_peer() const { return size() == 2 ? 1 - rank() : -1; }
+
+  // One operation: a group of calls. peer: the one that it waits for, -1 where NCCL does not say.
   template <typename Calls>
-  void run(Operation operation, Calls calls) {
+  void run(Operation operation, Calls calls, int peer = -1) {
     throw_if_broken();
     GroupCall call;
     calls(call);
     settle(call.end(), name_of(operation));
-    if (settings_.calls == NcclCalls::awaited) await(operation);
+    if (settings_.calls == NcclCalls::awaited) await(operation, peer >= 0 ? peer : only_peer());
     ++number_;
   }
 
-  void await(Operation operation) {
+  void await(Operation operation, int peer) {
     const Wait wait(settings_.deadline);
     cudaError_t done = cudaStreamQuery(stream_);
     while (done == cudaErrorNotReady) {
-      if (!wait.goes_on()) fail(late(name_of(operation)));
+      if (!wait.goes_on()) fail(late(name_of(operation), peer));
       check_async(name_of(operation));
       done = cudaStreamQuery(stream_);
     }
@@ -299,7 +304,7 @@ class NcclCommunicator final : public Communicator {
   void settle(ncclResult_t called, std::string_view what) {
     const ncclResult_t state = is_error(called) ? called : becomes_ready();
     if (state == ncclSuccess) return;
-    if (state == ncclInProgress) fail(late(what));
+    if (state == ncclInProgress) fail(late(what, only_peer()));
     fail(text(what, ": NCCL: ", ncclGetErrorString(state), ": ", ncclGetLastError(comm_)));
   }
 
@@ -309,7 +314,11 @@ class NcclCommunicator final : public Communicator {
     if (is_error(state)) settle(state, what);
   }
 
-  std::string late(std::string_view what) const {
+  std::string late(std::string_view what, int peer) const {
+    if (peer >= 0) {
+      return text(what, ": rank ", peer, " did not come within ", settings_.deadline.count(),
+                  " ms");
+    }
     return text(what, " was not done within ", settings_.deadline.count(),
                 " ms: a peer is late or gone");
   }

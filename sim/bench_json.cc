@@ -15,11 +15,6 @@ double number_of(const JsonValue& value) {
   return whole != nullptr ? static_cast<double>(*whole) : *fraction;
 }
 
-DeviceKind device_at(const JsonValue& value) {
-  return string_at(value, "device") == name_of(DeviceKind::cuda) ? DeviceKind::cuda
-                                                                 : DeviceKind::cpu;
-}
-
 }  // namespace
 
 JsonValue to_json(const BenchSettings& settings) {
@@ -54,7 +49,7 @@ BenchSettings bench_settings_from(const JsonValue& value) {
   settings.dtype = dtype_named(string_at(value, "dtype")).value();
   settings.pinning = pinned != nullptr && *pinned ? Pinning::one_core_each : Pinning::none;
   settings.iterations = whole("iterations");
-  settings.device = device_at(value);
+  settings.device = device_at(value, "device");
   return settings;
 }
 
@@ -84,7 +79,7 @@ BenchReport bench_report_from(const JsonValue& value) {
   }
   report.dispatch_bytes = integer_at(value, "dispatch_bytes");
   report.combine_bytes = integer_at(value, "combine_bytes");
-  report.link_gb_per_s = number_of(member(value, "link_gb_per_s"));
+  report.link_gb_per_s = number_at(value, "link_gb_per_s");
   report.failure = string_at(value, "failure");
   return report;
 }

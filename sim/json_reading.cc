@@ -36,6 +36,14 @@ std::string string_at(const JsonValue& object, std::string_view key) {
   return present(member(object, key).string(), key);
 }
 
+DeviceKind device_at(const JsonValue& object, std::string_view key) {
+  const std::string word = string_at(object, key);
+  for (const DeviceKind kind : {DeviceKind::cpu, DeviceKind::cuda, DeviceKind::xpu}) {
+    if (name_of(kind) == word) return kind;
+  }
+  throw ContractError(text(key, " is no device: ", word));
+}
+
 const JsonArray& array_at(const JsonValue& object, std::string_view key) {
   return present(member(object, key).array(), key);
 }

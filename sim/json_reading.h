@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "kernels/base/device.h"
 #include "sim/json_document.h"
 
 namespace moe::sim {
@@ -13,6 +14,7 @@ const JsonValue& member(const JsonValue& object, std::string_view key);
 std::int64_t integer_at(const JsonValue& object, std::string_view key);
 double number_at(const JsonValue& object, std::string_view key);
 std::string string_at(const JsonValue& object, std::string_view key);
+DeviceKind device_at(const JsonValue& object, std::string_view key);
 const JsonArray& array_at(const JsonValue& object, std::string_view key);
 
 }  // namespace moe::sim

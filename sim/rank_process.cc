@@ -67,6 +67,7 @@ JsonValue to_json(const ProcessJob& job) {
   return JsonObject{{"source", to_json(job.source)},
                     {"backend", job.line.backend},
                     {"communicator", job.line.communicator},
+                    {"device", std::string(name_of(job.line.device))},
                     {"profile", job.line.profile},
                     {"platform", job.line.platform},
                     {"selection", name_of(job.line.selection)},
@@ -80,6 +81,7 @@ ProcessJob process_job_from(const JsonValue& value) {
   job.source = scenario_source_from(member(value, "source"));
   job.line.backend = string_at(value, "backend");
   job.line.communicator = string_at(value, "communicator");
+  job.line.device = device_at(value, "device");
   job.line.profile = string_at(value, "profile");
   job.line.platform = string_at(value, "platform");
   job.line.selection = selection_named(string_at(value, "selection"));

@@ -24,6 +24,7 @@ using Troubles = std::vector<std::string>;
 struct ConformanceCase {
   std::string name;
   std::function<Troubles(const Subject&)> troubles;
+  bool compares_operations = false;  // asks for what a maker may say that it lacks
 };
 
 std::vector<ConformanceCase> move_cases();
