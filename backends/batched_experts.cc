@@ -33,16 +33,9 @@ class BatchedExperts final : public Experts {
       return kernels_.from_batched_experts({rows, counts}, first_row);
     };
     if (!dispatched.is_quantized()) return compute_(packed(dispatched.hidden_states), first_row);
-    const QuantizedRows given = dispatched.quantized();
-    require_layout(given, expert_input_layout(quantization_, ActivationFormat::batched_experts,
-                                              given.data.rows, given.layout.columns));
-    const Buffer rows = packed(given.data);
-    const bool by_row = has_scales_by_row(given.layout);
-    const Buffer scales = by_row ? packed(given.scales) : Buffer();
-    QuantizedRows valid = given;
-    valid.data = rows.tensor();
-    if (by_row) valid.scales = scales.tensor();
-    return compute_(computable(valid, quantization_), first_row);
+    const RegroupedRows rows =
+        regrouped(dispatched, quantization_, ActivationFormat::batched_experts, kernels_, packed);
+    return compute_(rows.view, first_row);
   }
 
   Buffer first_rows(const Tensor& counts) {

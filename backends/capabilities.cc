@@ -168,14 +168,13 @@ Count wire_row_bytes(const Capabilities& capabilities, QuantRecipe recipe, Count
   const Count values = wire_columns(capabilities.limits, columns, dtype);
   const auto way = recipe_on_wire(capabilities.quantization, recipe);
   MOE_CHECK(way.has_value(), text("rows in ", recipe_row(recipe).name));
-  const bool are_codes =
-      way->at == QuantizedAt::before_dispatch || way->at == QuantizedAt::in_dispatch;
-  if (!are_codes) return values * size_of(dtype);
-  const QuantizedLayout layout = quantized_layout(way->recipe, 1, values);
-  const bool by_row = has_scales_by_row(layout) || capabilities.quantization.static_scale_by_row;
-  const Count scales = by_row ? layout.scales.columns * size_of(layout.scales.dtype) : 0;
-  return data_shape(layout).columns +
-         rounded_up(scales, capabilities.quantization.scale_bytes_multiple);
+  if (!sends_codes(way->at)) return wire_bytes_per_row(QuantRecipe::none, values, dtype).data;
+  WireBytes row = wire_bytes_per_row(way->recipe, values, dtype);
+  const RecipeRow& made_by = recipe_row(way->recipe);
+  if (capabilities.quantization.static_scale_by_row && made_by.scale_rule == ScaleRule::given) {
+    row.scales = size_of(made_by.scale_dtype);
+  }
+  return row.data + rounded_up(row.scales, capabilities.quantization.scale_bytes_multiple);
 }
 
 Count wire_columns(const WireLimits& limits, Count hidden_size, DType dtype) {

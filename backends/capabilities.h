@@ -74,6 +74,11 @@ struct WireLimits {
 // rank that got them.
 enum class QuantizedAt { nowhere, before_dispatch, in_dispatch, after_receipt };
 
+// Whether codes travel.
+constexpr bool sends_codes(QuantizedAt at) {
+  return at == QuantizedAt::before_dispatch || at == QuantizedAt::in_dispatch;
+}
+
 // All ways to quantise rows whose scales follow from one row; and the one whose scale follows from
 // all rows at once.
 inline const std::vector<QuantRecipe> row_recipes = {QuantRecipe::fp8_static_tensor,

@@ -21,7 +21,7 @@ class LocalRows final : public PrepareFinalize {
     Dispatched dispatched;
     dispatched.hidden_states = hidden_states;
     dispatched.routing = routing;
-    if (quantizer_.is_quantizing()) quantizer_.quantize_dispatched(dispatched);
+    quantizer_.quantize_dispatched(dispatched);
     dispatched.handle.rows_per_rank.assign(tokens.begin(), tokens.end());
     if (provenance_ == Provenance::travels) {
       dispatched.provenance =
@@ -59,7 +59,7 @@ Dispatched all_gathered(All2AllManager& manager, const Tensor& hidden_states,
   if (quantizer.is_before_dispatch()) codes = quantizer.quantized(hidden_states);
   std::vector<Extra> extras;
   if (quantizer.is_before_dispatch()) {
-    extras.push_back({codes.scales.tensor(), codes.has_scales_by_row
+    extras.push_back({codes.scales.tensor(), quantizer.has_scales_by_row()
                                                  ? ExtraShape::per_row
                                                  : ExtraShape::zero_dimensional});
   }
@@ -75,8 +75,9 @@ Dispatched all_gathered(All2AllManager& manager, const Tensor& hidden_states,
   if (travel.provenance == Provenance::travels) dispatched.provenance = dispatched.extras.back();
   if (quantizer.is_after_receipt()) quantizer.quantize_dispatched(dispatched);
   if (quantizer.is_before_dispatch()) {
-    const Tensor scales = codes.has_scales_by_row ? dispatched.extras.front()
-                                                  : dispatched.handle.keep(std::move(codes.scales));
+    const Tensor scales = quantizer.has_scales_by_row()
+                              ? dispatched.extras.front()
+                              : dispatched.handle.keep(std::move(codes.scales));
     quantizer.describe(scales, hidden_states.columns, dispatched);
   }
   return dispatched;

@@ -103,7 +103,7 @@ std::vector<Buffer> MessageGroup::travelling(const Tensor& rows) const {
   if (!quantizer_.is_before_dispatch()) return sent;
   RowQuantizer::Quantized made = quantizer_.quantized(sent.front().tensor());
   sent.front() = std::move(made.rows);
-  if (!made.has_scales_by_row) return sent;
+  if (!quantizer_.has_scales_by_row()) return sent;
   const Tensor& scales = made.scales.tensor();
   const Count multiple = capabilities_.quantization.scale_bytes_multiple / size_of(scales.dtype);
   const Count columns = padded_to(scales.columns, std::max<Count>(multiple, 1));
@@ -121,12 +121,11 @@ RowQuantizer::Quantized MessageGroup::arrived(MessageList& came, Count columns) 
   const Buffer rows = take();
   if (!quantizer_.is_before_dispatch()) {
     Buffer values = cut(rows.tensor(), columns);
-    if (!quantizer_.is_after_receipt()) return {std::move(values), {}, false};
+    if (!quantizer_.is_after_receipt()) return {std::move(values), {}};
     return quantizer_.quantized(values.tensor());
   }
-  RowQuantizer::Quantized result{cut(rows.tensor(), quantizer_.data_columns(columns)), {}, false};
-  result.has_scales_by_row = quantizer_.has_scales_by_row();
-  if (result.has_scales_by_row) {
+  RowQuantizer::Quantized result{cut(rows.tensor(), quantizer_.data_columns(columns)), {}};
+  if (quantizer_.has_scales_by_row()) {
     result.scales = cut(take().tensor(), quantizer_.scale_columns(columns));
   }
   return result;

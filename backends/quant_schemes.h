@@ -42,6 +42,16 @@ inline constexpr std::array<QuantizationScheme, 15> rows = {{
 
 inline constexpr const auto& quant_schemes = quant_scheme_table::rows;
 
+// Whether no scheme makes codes of rows by a recipe for weights, or the other way round.
+constexpr bool are_recipes_in_place() {
+  for (const QuantizationScheme& scheme : quant_schemes) {
+    if (recipe_row(scheme.activations).use == RecipeUse::weights) return false;
+    if (recipe_row(scheme.weights).use == RecipeUse::activations) return false;
+  }
+  return true;
+}
+static_assert(are_recipes_in_place());
+
 // REQUIRES a name of the table.
 constexpr const QuantizationScheme& quant_scheme_named(std::string_view name) {
   for (const QuantizationScheme& scheme : quant_schemes) {

@@ -160,9 +160,10 @@ class RankDispatch final : public PrepareFinalize {
                        handle);
     };
     dispatched.hidden_states = placed(received.rows.rows.tensor());
-    describe(received.rows.has_scales_by_row ? placed(received.rows.scales.tensor())
-                                             : handle.keep(std::move(received.rows.scales)),
-             received.columns, dispatched);
+    group_.quantizer().describe(group_.quantizer().has_scales_by_row()
+                                    ? placed(received.rows.scales.tensor())
+                                    : handle.keep(std::move(received.rows.scales)),
+                                received.columns, dispatched);
     Buffer ids(group_.memory(), {num_rows, came.topk_ids.columns, came.topk_ids.dtype});
     group_.memory().fill(ids.tensor(), 0xFFFFFFFFU);
     dispatched.routing = {scattered(came.topk_ids, at, std::move(ids), handle),
@@ -174,16 +175,11 @@ class RankDispatch final : public PrepareFinalize {
   void as_they_came(Received received, Dispatched& dispatched) const {
     DispatchHandle& handle = dispatched.handle;
     dispatched.hidden_states = handle.keep(std::move(received.rows.rows));
-    describe(handle.keep(std::move(received.rows.scales)), received.columns, dispatched);
+    group_.quantizer().describe(handle.keep(std::move(received.rows.scales)), received.columns,
+                                dispatched);
     dispatched.routing = {handle.keep(std::move(received.topk_ids)),
                           handle.keep(std::move(received.topk_weights)), received.space};
     if (group_.has_tags()) dispatched.provenance = handle.keep(std::move(received.tags));
-  }
-
-  void describe(const Tensor& scales, Count columns, Dispatched& dispatched) const {
-    if (group_.quantizer().is_quantizing()) {
-      group_.quantizer().describe(scales, columns, dispatched);
-    }
   }
 
   MessageGroup group_;

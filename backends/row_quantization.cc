@@ -4,8 +4,7 @@
 #include "backends/row_quantization.h"
 
 #include <utility>
-
-#include "kernels/base/text.h"
+#include <vector>
 
 namespace moe {
 namespace {
@@ -21,12 +20,6 @@ void give_each_row_its_scale(QuantizedLayout& layout) {
 bool needs_scale(QuantRecipe recipe) {
   const ScaleRule rule = recipe_row(recipe).scale_rule;
   return rule == ScaleRule::given || rule == ScaleRule::times_global;
-}
-
-Buffer copy_within(const Tensor& tensor, Memory& memory) {
-  Buffer copy(memory, {tensor.rows, tensor.columns, tensor.dtype});
-  memory.copy(tensor, copy.tensor());
-  return copy;
 }
 
 QuantizedLayout linear(const RowQuantization& quantization, Count rows, Count columns) {
@@ -57,25 +50,17 @@ RowQuantizer::RowQuantizer(const RowQuantization& quantization, ActivationFormat
   if (kernels != nullptr) scale_ = static_scale(quantization.recipe, quantization.scale, *kernels);
 }
 
-bool RowQuantizer::is_before_dispatch() const {
-  return quantization_.at == QuantizedAt::before_dispatch ||
-         quantization_.at == QuantizedAt::in_dispatch;
-}
-
-QuantSettings RowQuantizer::settings() const { return {.scale = scale_.tensor()}; }
-
 QuantizedLayout RowQuantizer::linear_layout(Count rows, Count columns) const {
   return linear(quantization_, rows, columns);
 }
 
 RowQuantizer::Quantized RowQuantizer::quantized(const Tensor& rows) const {
-  QuantizedRowsBuffers made = kernels_->quantize(rows, quantization_.recipe, settings());
-  Quantized result{std::move(made.data), std::move(made.scales), has_scales_by_row()};
-  if (result.has_scales_by_row && result.scales.tensor().rows != rows.rows) {
-    const std::vector<std::int32_t> first(static_cast<std::size_t>(rows.rows), 0);
-    const Buffer places =
-        copy_of({const_cast<std::int32_t*>(first.data()), rows.rows, 1, DType::i32, {}},
-                kernels_->memory());
+  QuantizedRowsBuffers made =
+      kernels_->quantize(rows, quantization_.recipe, {.scale = scale_.tensor()});
+  Quantized result{std::move(made.data), std::move(made.scales)};
+  if (has_scales_by_row() && result.scales.tensor().rows != rows.rows) {
+    std::vector<std::int32_t> first(static_cast<std::size_t>(rows.rows), 0);
+    const Buffer places = copy_of({first.data(), rows.rows, 1, DType::i32, {}}, kernels_->memory());
     result.scales = kernels_->gather_rows(result.scales.tensor(), places.tensor());
   }
   return result;
@@ -92,18 +77,11 @@ Count RowQuantizer::scale_columns(Count columns) const {
 }
 
 void RowQuantizer::describe(const Tensor& scales, Count columns, Dispatched& dispatched) const {
+  if (!is_quantizing()) return;
   const Count rows = dispatched.hidden_states.rows;
-  const bool is_global = recipe_row(quantization_.recipe).scale_rule == ScaleRule::times_global;
   dispatched.layout = linear_layout(rows, columns);
-  const auto own_scale = [&] {
-    return dispatched.handle.keep(copy_within(scale_.tensor(), kernels_->memory()));
-  };
-  if (is_global) dispatched.global_scale = own_scale();
-  if (scales.columns > 0) {
-    dispatched.scales = scales;
-  } else {
-    dispatched.scales = own_scale();
-  }
+  if (dispatched.layout.has_global_scale) dispatched.global_scale = scale_.tensor();
+  dispatched.scales = scales.columns > 0 ? scales : scale_.tensor();
   const QuantizedLayout wanted = expert_input_layout(quantization_, format_, rows, columns);
   if (wanted == dispatched.layout) return;
   dispatched.scales =
@@ -112,6 +90,7 @@ void RowQuantizer::describe(const Tensor& scales, Count columns, Dispatched& dis
 }
 
 void RowQuantizer::quantize_dispatched(Dispatched& dispatched) const {
+  if (!is_quantizing()) return;
   const Count columns = dispatched.hidden_states.columns;
   Quantized made = quantized(dispatched.hidden_states);
   dispatched.hidden_states = dispatched.handle.keep(std::move(made.rows));
@@ -123,27 +102,28 @@ Buffer static_scale(QuantRecipe recipe, float scale, Kernels& kernels) {
   return copy_of({&scale, 1, 1, DType::f32, {}}, kernels.memory());
 }
 
-QuantizedRows computable(QuantizedRows rows, const RowQuantization& quantization) {
-  const Count columns = rows.layout.columns;
-  const bool was_by_row = has_scales_by_row(rows.layout);
-  rows.layout = quantized_layout(quantization.recipe, rows.data.rows, columns);
-  if (was_by_row && !has_scales_by_row(rows.layout) && rows.scales.rows > 0) {
-    rows.scales = rows_of(rows.scales, 0, 1);
+RegroupedRows regrouped(const Dispatched& dispatched, const RowQuantization& quantization,
+                        ActivationFormat format, Kernels& kernels,
+                        const std::function<Buffer(const Tensor& rows)>& regroup) {
+  const Count columns = dispatched.columns();
+  QuantizedRows given = dispatched.quantized();
+  require_layout(given, expert_input_layout(quantization, format, given.data.rows, columns));
+  Buffer plain;
+  if (given.layout.scales.swizzle != ScaleSwizzle::none) {
+    const QuantizedLayout wanted = linear(quantization, given.data.rows, columns);
+    plain = kernels.relayout_scales(given, wanted.scales);
+    given.scales = plain.tensor();
+    given.layout = wanted;
+  }
+  const bool by_row = has_scales_by_row(given.layout);
+  RegroupedRows rows{regroup(given.data), by_row ? regroup(given.scales) : Buffer(), given};
+  rows.view.data = rows.codes.tensor();
+  rows.view.layout = quantized_layout(quantization.recipe, rows.view.data.rows, columns);
+  if (by_row) rows.view.scales = rows.scales.tensor();
+  if (by_row && !has_scales_by_row(rows.view.layout) && rows.view.scales.rows > 0) {
+    rows.view.scales = rows_of(rows.view.scales, 0, 1);
   }
   return rows;
-}
-
-LinearRows linear_rows(const QuantizedRows& dispatched, Kernels& kernels) {
-  LinearRows linear{dispatched, {}};
-  if (dispatched.layout.scales.swizzle == ScaleSwizzle::none) return linear;
-  ScaleLayout plain = dispatched.layout.scales;
-  plain.swizzle = ScaleSwizzle::none;
-  plain.padded_rows = plain.rows;
-  plain.padded_columns = plain.columns;
-  linear.scales = kernels.relayout_scales(dispatched, plain);
-  linear.rows.scales = linear.scales.tensor();
-  linear.rows.layout.scales = plain;
-  return linear;
 }
 
 }  // namespace moe

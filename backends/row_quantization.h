@@ -5,6 +5,8 @@
 
 #pragma once
 
+#include <functional>
+
 #include "backends/capabilities.h"
 #include "backends/moe_layer.h"
 #include "kernels/kernels.h"
@@ -31,18 +33,17 @@ class RowQuantizer {
   RowQuantizer(const RowQuantization& quantization, ActivationFormat format, Kernels* kernels);
 
   bool is_quantizing() const { return quantization_.at != QuantizedAt::nowhere; }
-  bool is_before_dispatch() const;
+  bool is_before_dispatch() const { return sends_codes(quantization_.at); }
   bool is_after_receipt() const { return quantization_.at == QuantizedAt::after_receipt; }
 
-  // Rows as codes, and their scales: scales of the tensor are kept here where the layout says that
-  // no row has its own.
+  // Rows as codes, and their scales.
   struct Quantized {
     Buffer rows;
     Buffer scales;
-    bool has_scales_by_row = false;
   };
   Quantized quantized(const Tensor& rows) const;
 
+  // Whether each row has scales of its own; else all share one.
   bool has_scales_by_row() const;
 
   // Columns of codes and of scales of rows with so many values.
@@ -50,14 +51,15 @@ class RowQuantizer {
   Count scale_columns(Count columns) const;
 
   // Says in dispatched what its rows are, which stand there as codes: rows of `columns` values with
-  // these scales, those of the tensor where they have no columns. Swizzles what has to be.
+  // these scales, those of the tensor where they have no columns. Swizzles what has to be. Nothing
+  // where nothing is quantised, as the next. LIFETIME: what it says looks at this quantiser's
+  // scale.
   void describe(const Tensor& scales, Count columns, Dispatched& dispatched) const;
 
   // For rows that came as they are and stand in dispatched.
   void quantize_dispatched(Dispatched& dispatched) const;
 
  private:
-  QuantSettings settings() const;
   QuantizedLayout linear_layout(Count rows, Count columns) const;
 
   RowQuantization quantization_;
@@ -66,19 +68,19 @@ class RowQuantizer {
   Buffer scale_;  // [1, 1] f32; no columns: nothing static
 };
 
-// Some of a dispatch's rows, with their layout put right for as many as they are. A static scale
-// that came with every row is the tensor's again.
-QuantizedRows computable(QuantizedRows rows, const RowQuantization& quantization);
-
 // What a recipe's calls are given, [1, 1] f32: a scale or a global scale; nothing for others.
 Buffer static_scale(QuantRecipe recipe, float scale, Kernels& kernels);
 
-// The rows of a dispatch with scales that belong to one row each, or to all. kept: buffers that the
-// view needs. REQUIRES the layout that experts get.
-struct LinearRows {
-  QuantizedRows rows;
-  Buffer scales;
+// A dispatch's rows for the experts, in an order of theirs: regroup is called for codes, and for
+// scales that belong to one row each. A static scale that came with every row is the tensor's
+// again. Throws ContractError unless they have the layout that these experts were promised.
+struct RegroupedRows {
+  Buffer codes;
+  Buffer scales;  // no columns: the dispatch's own
+  QuantizedRows view;
 };
-LinearRows linear_rows(const QuantizedRows& dispatched, Kernels& kernels);
+RegroupedRows regrouped(const Dispatched& dispatched, const RowQuantization& quantization,
+                        ActivationFormat format, Kernels& kernels,
+                        const std::function<Buffer(const Tensor& rows)>& regroup);
 
 }  // namespace moe

@@ -177,11 +177,10 @@ class SlotDispatch final : public PrepareFinalize {
       return all;
     };
     dispatched.hidden_states = placed(arrived.rows.tensor());
-    if (group_.quantizer().is_quantizing()) {
-      const Tensor scales = arrived.has_scales_by_row ? placed(arrived.scales.tensor())
-                                                      : handle.keep(std::move(arrived.scales));
-      group_.quantizer().describe(scales, columns, dispatched);
-    }
+    group_.quantizer().describe(group_.quantizer().has_scales_by_row()
+                                    ? placed(arrived.scales.tensor())
+                                    : handle.keep(std::move(arrived.scales)),
+                                columns, dispatched);
     if (!group_.has_tags()) return;
     dispatched.provenance = handle.keep(group_.no_tags(room));
     group_.kernels().scatter_rows(came.tensors[1].tensor(), at, dispatched.provenance);

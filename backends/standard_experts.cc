@@ -48,17 +48,10 @@ class StandardExperts final : public Experts {
       return compute_(kernels_.permute(dispatched.hidden_states, plan.view()),
                       plan.first_row.tensor());
     }
-    require_layout(dispatched.quantized(),
-                   expert_input_layout(quantization_, ActivationFormat::standard,
-                                       dispatched.hidden_states.rows, dispatched.columns()));
-    const LinearRows linear = linear_rows(dispatched.quantized(), kernels_);
-    const Buffer rows = kernels_.permute(linear.rows.data, plan.view());
-    const bool by_row = has_scales_by_row(linear.rows.layout);
-    const Buffer scales = by_row ? kernels_.permute(linear.rows.scales, plan.view()) : Buffer();
-    QuantizedRows grouped = linear.rows;
-    grouped.data = rows.tensor();
-    if (by_row) grouped.scales = scales.tensor();
-    return compute_(computable(grouped, quantization_), plan.first_row.tensor());
+    const RegroupedRows rows =
+        regrouped(dispatched, quantization_, ActivationFormat::standard, kernels_,
+                  [&](const Tensor& given) { return kernels_.permute(given, plan.view()); });
+    return compute_(rows.view, plan.first_row.tensor());
   }
 
   Kernels& kernels_;

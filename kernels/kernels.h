@@ -89,6 +89,10 @@ struct QuantizedGemmWeights {
   ActivationQuantization a2 = {};
 };
 
+// Whether a matrix of such weights is rounded to row_type before its product: groups with 16-bit
+// scales under plain rows (vLLM: WNA16).
+bool is_rounded_before_product(const QuantizedGemmWeights& weights, const QuantizedLayout& matrix);
+
 // Experts whose weights are codes (experts-and-oracles.md, 8.2 and 10): each product adds codes in
 // fp32, columns ascending (int8 in int32 over 128), multiplies each run of columns with one scale
 // on both sides by them, then global scales, then adds the bias; roundings to row_type as

@@ -136,4 +136,9 @@ std::unique_ptr<QuantizedGemmExperts> Kernels::quantized_experts(QuantizedGemmWe
   return do_quantized_experts(std::move(weights), num_local_experts);
 }
 
+bool is_rounded_before_product(const QuantizedGemmWeights& weights, const QuantizedLayout& matrix) {
+  return weights.a1.recipe == QuantRecipe::none &&
+         matrix.scales.granularity == ScaleGranularity::group && size_of(matrix.scales.dtype) == 2;
+}
+
 }  // namespace moe

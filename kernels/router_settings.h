@@ -39,6 +39,15 @@ struct GroupedTopkSettings {
   GroupedTopkRules rules = GroupedTopkRules::cuda_op;
 };
 
+// In which types the rules compute for top_k of num_experts logits of a type: scores, and the bias
+// that is added to them.
+struct GroupedTopkTypes {
+  DType score = DType::f32;
+  DType bias = DType::f32;
+};
+GroupedTopkTypes types_of(const GroupedTopkSettings& settings, const Tensor& router_logits,
+                          Count top_k);
+
 // Scores of the chosen logits alone. softmax: over the k chosen (gpt-oss, Granite: Renormalize);
 // sigmoid: each by itself (Llama-4, top-1). As torch does: a NaN is the largest and its weight NaN.
 struct ChosenScoreSettings {

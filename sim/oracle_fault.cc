@@ -28,19 +28,6 @@ std::vector<ClassBit> bits_of(const std::string& profile, const std::string& exp
   return class_bits(*find_experts_class(all_experts_classes(), profile_named(profile), experts));
 }
 
-template <typename Bits>
-std::vector<std::string> names_of_bits(const Bits& bits) {
-  std::vector<std::string> names;
-  for (const auto& bit : bits) {
-    if constexpr (requires { bit.name; }) {
-      names.push_back(bit.name);
-    } else {
-      names.emplace_back(name_of(bit));
-    }
-  }
-  return names;
-}
-
 // What the lying oracle answers.
 AnswerMaker lying_answers(const Profile& profile, const OracleFault& fault) {
   if (fault.name == "MF-30") {
@@ -93,10 +80,10 @@ OracleFault parsed_oracle_fault(const std::string& words, const std::string& pro
   }
   if (name == "MF-29") {
     chosen("--fault MF-29: experts", fault.experts, classes_with_bits(profile_named(profile)));
-    chosen("--fault MF-29: bit", fault.bit, names_of_bits(bits_of(profile, fault.experts)));
+    chosen("--fault MF-29: bit", fault.bit, names_in(bits_of(profile, fault.experts)));
   }
   if (name == "MF-31") {
-    chosen("--fault MF-31: bit", fault.bit, names_of_bits(all_parallel_bits()));
+    chosen("--fault MF-31: bit", fault.bit, names_in(all_parallel_bits()));
   }
   return fault;
 }

@@ -74,20 +74,6 @@ OptionTable table() {
   return rows;
 }
 
-// The names of a list of enum values or rows, as words.
-template <typename Values>
-Words names_in(const Values& values) {
-  Words names;
-  for (const auto& value : values) {
-    if constexpr (requires { value.name; }) {
-      names.emplace_back(value.name);
-    } else {
-      names.emplace_back(name_of(value));
-    }
-  }
-  return names;
-}
-
 const Profile& described_profile(const std::string& option, const std::string& name) {
   const auto described = oracle_profiles();
   chosen(option, name, {described.begin(), described.end()});

@@ -62,9 +62,8 @@ std::string travelling_codes(const FaultRoom& room) {
     return "a runner gathers rows as they are (dispatch_site: runner)";
   }
   const auto way = recipe_on_wire(room.capabilities.quantization, recipe);
-  const bool are_codes =
-      way && (way->at == QuantizedAt::before_dispatch || way->at == QuantizedAt::in_dispatch);
-  return are_codes ? peer(room) : "rows travel as they are (backend, model.quantization)";
+  return way && sends_codes(way->at) ? peer(room)
+                                     : "rows travel as they are (backend, model.quantization)";
 }
 
 // Every other token has half of the largest value: a rank without a whole one makes another scale.

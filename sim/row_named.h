@@ -23,4 +23,18 @@ const auto& row_named(const std::string& what, const Rows& rows, const std::stri
   throw ContractError("a name that no row has was found among the rows' names: " + name);
 }
 
+// The names of rows, or of an enumeration's values that name_of knows.
+template <typename Values>
+std::vector<std::string> names_in(const Values& values) {
+  std::vector<std::string> names;
+  for (const auto& value : values) {
+    if constexpr (requires { value.name; }) {
+      names.emplace_back(value.name);
+    } else {
+      names.emplace_back(name_of(value));
+    }
+  }
+  return names;
+}
+
 }  // namespace moe::sim

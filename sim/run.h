@@ -47,7 +47,7 @@ struct RunSettings {
 std::vector<std::string> backends_for(const Scenario& scenario, const RunOverrides& overrides);
 
 // A line with the backend, under a profile and on a platform that have it.
-RunLine line_with(const std::string& backend);
+RunLine line_with(std::string_view backend);
 
 // Adds the line with the command line's words in their place, unless it is there already.
 void add_line(std::vector<RunLine>& lines, const RunLine& line, const RunOverrides& overrides);

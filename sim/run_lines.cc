@@ -97,7 +97,7 @@ std::string other_backend(const LoadedScenario& loaded, const RunLine& line) {
 
 }  // namespace
 
-RunLine line_with(const std::string& backend) {
+RunLine line_with(std::string_view backend) {
   RunLine line;
   line.backend = backend;
   line.profile = profile_with(backend).name;

@@ -57,14 +57,6 @@ constexpr std::array flashinfer_cutlass_devices = {
                .needs = {Library::flashinfer_cutlass}},
     DeviceRule{
         .platforms = cuda, .majors = families_100_110_120, .needs = {Library::flashinfer_cutlass}}};
-constexpr std::array flashinfer_cutlass_schemes = {
-    SchemeRule{},
-    on(fp8_tensor, sm90_on),
-    on(SchemeRule{QuantKey::mxfp4_static}, sm90),
-    on(fp8_block, sm90),
-    on(SchemeRule{QuantKey::mxfp4_static, QuantKey::mxfp8_dynamic}, sm100_on),
-    on(SchemeRule{QuantKey::nvfp4_static, QuantKey::nvfp4_dynamic}, sm100_on)};
-
 constexpr std::array cutedsl_devices = {
     DeviceRule{.platforms = cuda, .majors = family_100, .needs = {Library::flashinfer_cutedsl}}};
 

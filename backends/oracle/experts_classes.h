@@ -109,6 +109,14 @@ inline constexpr std::array mxfp4_bf16_mxfp8 = {
     SchemeRule{QuantKey::mxfp4_static},
     SchemeRule{QuantKey::mxfp4_static, QuantKey::mxfp8_dynamic}};
 
+inline constexpr std::array flashinfer_cutlass_schemes = {
+    SchemeRule{},
+    on(fp8_tensor, sm90_on),
+    on(SchemeRule{QuantKey::mxfp4_static}, sm90),
+    on(fp8_block, sm90),
+    on(SchemeRule{QuantKey::mxfp4_static, QuantKey::mxfp8_dynamic}, sm100_on),
+    on(SchemeRule{QuantKey::nvfp4_static, QuantKey::nvfp4_dynamic}, sm100_on)};
+
 }  // namespace experts_rows
 
 }  // namespace moe

@@ -15,15 +15,6 @@ namespace {
 
 constexpr float never = -std::numeric_limits<float>::infinity();
 
-// Where the CUDA op's small kernel reaches, which computes in float whatever the logits are.
-bool is_small(const GroupedTopkSettings& settings, Count num_experts, Count top_k) {
-  const int groups = settings.num_expert_group;
-  if (groups == 1) return num_experts <= 512 && (top_k <= 8 || top_k == 22);
-  const Count each = num_experts / groups;
-  return num_experts <= 256 && each <= 32 && each * settings.topk_group <= 128 && top_k <= 8 &&
-         settings.topk_group <= 4;
-}
-
 class GroupedTopk {
  public:
   GroupedTopk(const Tensor& router_logits, const GroupedTopkSettings& settings, Count top_k)
@@ -34,16 +25,12 @@ class GroupedTopk {
         experts_each_(scores_.size() / static_cast<std::size_t>(settings.num_expert_group)),
         bias_(scores_.size(), 0.0F),
         group_scores_(static_cast<std::size_t>(settings.num_expert_group)) {
-    const bool is_cuda_op = settings.rules == GroupedTopkRules::cuda_op;
-    const bool in_float = is_cuda_op && is_small(settings, router_logits.columns, top_k);
-    // The op takes softmax from torch, which rounds to the logits' type for any kernel.
-    const bool rounds = !in_float || settings.topk.scoring == Scoring::softmax;
-    score_type_ = rounds ? router_logits.dtype : DType::f32;
-    if (settings.topk.score_rounding == ScoreRounding::bf16) score_type_ = DType::bf16;
+    const GroupedTopkTypes types = types_of(settings, router_logits, top_k);
+    score_type_ = types.score;
     has_bias_ = settings.topk.correction_bias.columns > 0;
     if (has_bias_)
       std::ranges::copy(elements_of<float>(settings.topk.correction_bias), bias_.begin());
-    if (is_cuda_op && !in_float) round_scores(bias_, router_logits.dtype);
+    round_scores(bias_, types.bias);
   }
 
   void choose(Count token, std::span<std::int32_t> ids, std::span<float> weights) {

@@ -225,15 +225,12 @@ class CpuQuantizedExperts final : public QuantizedGemmExperts {
     return out;
   }
 
-  // Groups with 16-bit scales under plain rows are vLLM's WNA16 product: rounded before it.
   void multiply_all(const Operand& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
                     const Tensor& first_row, const Tensor& out) const {
     const QuantizedLayout& layout = weights.layout;
-    const bool is_rounded = weights_.a1.recipe == QuantRecipe::none &&
-                            layout.scales.granularity == ScaleGranularity::group &&
-                            size_of(layout.scales.dtype) == 2;
     const QuantizedOperand codes(weights.view());
     const RoundedOperand numbers(weights.view(), weights_.row_type);
+    const bool is_rounded = is_rounded_before_product(weights_, layout);
     const Operand& factors = is_rounded ? static_cast<const Operand&>(numbers) : codes;
     const auto first = elements_of<std::int32_t>(first_row);
     for (Count expert = 0; expert < num_local_experts_; ++expert) {

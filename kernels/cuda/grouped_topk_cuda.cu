@@ -7,15 +7,6 @@
 namespace moe::cuda {
 namespace {
 
-// Where the CUDA op's small kernel reaches, which computes in float whatever the logits are.
-bool is_small(const GroupedTopkSettings& settings, Count num_experts, Count top_k) {
-  const int groups = settings.num_expert_group;
-  if (groups == 1) return num_experts <= 512 && (top_k <= 8 || top_k == 22);
-  const Count each = num_experts / groups;
-  return num_experts <= 256 && each <= 32 && each * settings.topk_group <= 128 && top_k <= 8 &&
-         settings.topk_group <= 4;
-}
-
 struct GroupRules {
   Scoring scoring;
   bool is_cuda_op;
@@ -29,17 +20,12 @@ struct GroupRules {
 };
 
 GroupRules rules_of(const GroupedTopkSettings& settings, const Tensor& logits, Count top_k) {
-  const bool is_cuda_op = settings.rules == GroupedTopkRules::cuda_op;
-  const bool in_float = is_cuda_op && is_small(settings, logits.columns, top_k);
-  // The op takes softmax from torch, which rounds to the logits' type for any kernel.
-  const bool rounds = !in_float || settings.topk.scoring == Scoring::softmax;
+  const GroupedTopkTypes types = types_of(settings, logits, top_k);
   const bool has_bias = settings.topk.correction_bias.columns > 0;
-  DType score_type = rounds ? logits.dtype : DType::f32;
-  if (settings.topk.score_rounding == ScoreRounding::bf16) score_type = DType::bf16;
   return {settings.topk.scoring,
-          is_cuda_op,
-          score_type,
-          is_cuda_op && !in_float ? logits.dtype : DType::f32,
+          settings.rules == GroupedTopkRules::cuda_op,
+          types.score,
+          types.bias,
           has_bias ? device_elements<float>(settings.topk.correction_bias) : nullptr,
           settings.num_expert_group,
           settings.topk_group,

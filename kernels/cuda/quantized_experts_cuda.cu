@@ -263,10 +263,7 @@ class CudaQuantizedExperts final : public QuantizedGemmExperts {
   template <typename T>
   void multiply_all(const Operand<T>& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
                     const Tensor& first_row, const Tensor& out) const {
-    const ScaleLayout& scales = weights.layout.scales;
-    const bool is_rounded = weights_.a1.recipe == QuantRecipe::none &&
-                            scales.granularity == ScaleGranularity::group &&
-                            size_of(scales.dtype) == 2;
+    const bool is_rounded = is_rounded_before_product(weights_, weights.layout);
     const Operand<T> factors =
         code_operand<T>(weights.view(), is_rounded ? OperandKind::rounded : OperandKind::codes);
     multiply(

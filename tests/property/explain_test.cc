@@ -121,11 +121,8 @@ TEST_CASE("explain: backends that send to owners are told as they do it beside T
       made.max_num_batched_tokens = 12;
       made.steps = {{5, 2}, {1, 0}};
       LoadedScenario loaded(std::move(made));
-      RunLine line;
-      line.backend = backend;
+      RunLine line = line_with(backend);
       line.profile = profile;
-      line.platform = name_of(platform_with(backend));
-      line.communicator = "local";
       INFO(backend << (is_sequence_parallel ? " under sequence parallelism" : ""));
       CHECK(reason_of(judged_by_explanations(loaded, line).verdict) == "");
     }

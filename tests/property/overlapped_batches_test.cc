@@ -47,11 +47,8 @@ struct Judged {
 Judged judged(const Scenario& scenario, const std::string& backend,
               const std::string& profile = "post-40412") {
   const LoadedScenario loaded(scenario);
-  RunLine line;
-  line.backend = backend;
+  RunLine line = line_with(backend);
   line.profile = profile;
-  line.platform = name_of(platform_with(backend));
-  line.communicator = "local";
   const sim::Outcome outcome = judged_line(loaded, line);
   std::string found = reason_of(outcome.verdict);
   for (const auto& [check, said] : outcome.checks) found += said == "ok" ? "" : said;

@@ -56,11 +56,7 @@ std::vector<RunLine> lines_in(const Scenario& scenario) {
   for (const RegistryRow& row : registry()) {
     for (const auto selection : {Selection::modular, Selection::monolithic}) {
       for (const auto site : {DispatchSite::kernel, DispatchSite::runner}) {
-        RunLine line;
-        line.backend = row.name;
-        line.profile = profile_with(row.name).name;
-        line.platform = name_of(platform_with(row.name));
-        line.communicator = "local";
+        RunLine line = line_with(row.name);
         line.selection = selection;
         line.dispatch_site = site;
         line.arrival_seed = lines.size();

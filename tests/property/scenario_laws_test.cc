@@ -40,15 +40,6 @@ Scenario scenario_in(const WorldSpec& world) {
   return scenario;
 }
 
-RunLine line_with(std::string_view backend) {
-  RunLine line;
-  line.backend = backend;
-  line.profile = profile_with(backend).name;
-  line.platform = name_of(platform_with(backend));
-  line.communicator = "local";
-  return line;
-}
-
 bool can_take(const Scenario& scenario, const RunLine& line) {
   const BackendChoice choice = backend_choice(scenario, line);
   if (choice.backend == nullptr || !rule_refusal(scenario, line).why.empty()) return false;

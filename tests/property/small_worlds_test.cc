@@ -13,19 +13,10 @@ using namespace moe::sim;
 
 namespace {
 
-Outcome outcome_of(const Scenario& scenario, const std::string& backend) {
-  RunLine line;
-  line.backend = backend;
-  line.profile = profile_with(backend).name;
-  line.platform = name_of(platform_with(backend));
-  line.communicator = "local";
-  return judged_line(scenario, line);
-}
-
 // What went wrong in a world, empty if nothing did.
 std::string trouble(const Scenario& scenario) {
   for (const std::string& backend : backends_for(scenario, {})) {
-    const Outcome outcome = outcome_of(scenario, backend);
+    const Outcome outcome = judged_line(scenario, line_with(backend));
     if (word_of(outcome.verdict) != "passed") {
       return backend + ": " + reason_of(outcome.verdict);
     }
@@ -102,8 +93,8 @@ TEST_CASE("small worlds: the same world twice has the same facts") {
   Scenario scenario = world(3, 7, 3);
   scenario.routing = HotRankRouting{1, 0.7};
   scenario.steps = {{7, 3, 0}, {1, 0, 4}};
-  const Outcome first = outcome_of(scenario, "allgather_reducescatter");
-  const Outcome second = outcome_of(scenario, "allgather_reducescatter");
+  const Outcome first = judged_line(scenario, line_with("allgather_reducescatter"));
+  const Outcome second = judged_line(scenario, line_with("allgather_reducescatter"));
   CHECK(first.traffic.bytes == second.traffic.bytes);
   CHECK(first.rows == second.rows);
   CHECK(word_of(second.verdict) == "passed");
