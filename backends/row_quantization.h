@@ -32,7 +32,6 @@ class RowQuantizer {
   // kernels may be null where nothing is quantised.
   RowQuantizer(const RowQuantization& quantization, ActivationFormat format, Kernels* kernels);
 
-  bool is_quantizing() const { return quantization_.at != QuantizedAt::nowhere; }
   bool is_before_dispatch() const { return sends_codes(quantization_.at); }
   bool is_after_receipt() const { return quantization_.at == QuantizedAt::after_receipt; }
 
@@ -60,6 +59,7 @@ class RowQuantizer {
   void quantize_dispatched(Dispatched& dispatched) const;
 
  private:
+  bool is_quantizing() const { return quantization_.at != QuantizedAt::nowhere; }
   QuantizedLayout linear_layout(Count rows, Count columns) const;
 
   RowQuantization quantization_;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 #include <numeric>
+#include <set>
 
 #include "backends/placement/expert_placement.h"
 #include "kernels/base/bits.h"
@@ -16,6 +17,7 @@
 #include "sim/generated_logits.h"
 #include "sim/generated_routing.h"
 #include "sim/quantization_choice.h"
+#include "sim/registry.h"
 
 namespace moe::sim {
 namespace {
@@ -83,8 +85,17 @@ void write_parts(std::uint64_t started, std::span<float> weights) {
   for (float& weight : weights) weight /= sum;
 }
 
-// The one way in which a backend quantises rows while it sends them (numerics.md, 5).
-constexpr QuantRecipe quantiser_of_dispatch = QuantRecipe::fp8_block128_deepep;
+// In whose codes rows may come to the experts: the scheme's, or those that a backend makes of them.
+std::set<QuantRecipe> recipes_of_rows(const Scenario& scenario) {
+  const QuantRecipe own = scenario.model.quantization.activations;
+  std::set<QuantRecipe> recipes{own};
+  if (scenario.values != Values::real) return recipes;  // codes lose nothing
+  for (const RegistryRow& row : registry()) {
+    const auto way = recipe_on_wire(row.backend->capabilities.quantization, own);
+    if (way) recipes.insert(way->recipe);
+  }
+  return recipes;
+}
 
 // Whether any expert is computed in parts by the ranks of a group.
 bool is_sharded(const Scenario& scenario) {
@@ -136,12 +147,10 @@ WorldInputs::WorldInputs(const Scenario& scenario)
     num_tokens += std::accumulate(step.begin(), step.end(), Count{0});
   }
   if (!recorded_) ids_ = generated_topk_ids(scenario, num_tokens);
-  for (int layer = 0; layer < num_layers_; ++layer) {
-    const QuantRecipe own = scenario.model.quantization.activations;
-    oracles_.push_back(std::make_unique<golden::Oracle>(oracle_model(layer, own)));
-    if (scenario.values != Values::real || own != QuantRecipe::fp8_block128) continue;
-    oracles_of_dispatch_.push_back(
-        std::make_unique<golden::Oracle>(oracle_model(layer, quantiser_of_dispatch)));
+  for (const QuantRecipe a1 : recipes_of_rows(scenario)) {
+    for (int layer = 0; layer < num_layers_; ++layer) {
+      oracles_[a1].push_back(std::make_unique<golden::Oracle>(oracle_model(layer, a1)));
+    }
   }
 }
 
@@ -258,9 +267,10 @@ MadeLayer WorldInputs::made_layer(int layer) const {
 }
 
 const golden::Oracle& WorldInputs::oracle(int layer, QuantRecipe a1) const {
-  const bool is_other =
-      a1 == quantiser_of_dispatch && a1 != scenario_.model.quantization.activations;
-  const auto& oracles = is_other && !oracles_of_dispatch_.empty() ? oracles_of_dispatch_ : oracles_;
+  const auto of_recipe = oracles_.find(a1);
+  const auto& oracles = of_recipe != oracles_.end()
+                            ? of_recipe->second
+                            : oracles_.at(scenario_.model.quantization.activations);
   return *oracles[static_cast<std::size_t>(layer)];
 }
 
@@ -282,7 +292,8 @@ golden::OracleModel WorldInputs::oracle_model(int layer, QuantRecipe a1) const {
 }
 
 std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Tensor& rows) const {
-  return oracles_[static_cast<std::size_t>(layer)]->outputs(first_layer_ + layer, expert, rows);
+  return oracle(layer, scenario_.model.quantization.activations)
+      .outputs(first_layer_ + layer, expert, rows);
 }
 
 bool WorldInputs::is_masked(int ep_rank) const {

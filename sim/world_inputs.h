@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -100,10 +101,9 @@ class WorldInputs {
   std::vector<std::vector<Count>> tokens_;
   std::vector<Count> step_begin_;  // first token of each step, from 0
   std::vector<std::int16_t> ids_;
-  std::vector<float> weights_;                            // recorded ones, of real worlds
-  std::vector<std::unique_ptr<golden::Oracle>> oracles_;  // one a layer
-  // The same where a dispatch has a quantiser of its own; empty: none has.
-  std::vector<std::unique_ptr<golden::Oracle>> oracles_of_dispatch_;
+  std::vector<float> weights_;  // recorded ones, of real worlds
+  // One a layer, for each recipe in whose codes rows may come.
+  std::map<QuantRecipe, std::vector<std::unique_ptr<golden::Oracle>>> oracles_;
 };
 
 }  // namespace moe::sim
