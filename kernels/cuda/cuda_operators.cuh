@@ -74,10 +74,8 @@ void gather_rows(CudaMemory& memory, const Tensor& rows, const Tensor& places, c
 void scatter_rows(CudaMemory& memory, const Tensor& rows, const Tensor& places, const Tensor& to);
 void resize_columns(CudaMemory& memory, const Tensor& rows, const Tensor& out);
 
-class CublasHandle;
-
-std::unique_ptr<GemmExperts> make_gemm_experts(CudaMemory& memory, CublasHandle& products,
-                                               GemmWeights weights, Count num_local_experts);
+std::unique_ptr<GemmExperts> make_gemm_experts(CudaMemory& memory, GemmWeights weights,
+                                               Count num_local_experts);
 
 std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
                                                              QuantizedGemmWeights weights,
