@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "kernels/base/text.h"
+#include "sim/bench_operators.h"
 #include "sim/commands.h"
 
 namespace moe::sim {
@@ -103,11 +104,20 @@ int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
   const bool to_file = !bench.json.empty() && bench.json != "-";
   if (to_file) file.open(bench.json);
   if (to_file && !file) throw ScenarioError(text("--json: cannot write ", bench.json));
-  const std::optional<BenchResult> result = measured_unless_stopped(bench, surroundings);
-  if (!result) return 130;
-  if (to_file) file << json_text(to_json(*result)) << std::endl;
-  std::cout << (bench.json == "-" ? json_text(to_json(*result)) + "\n" : bench_text(*result))
-            << std::flush;
+  std::string table;
+  std::string json;
+  if (bench.operators) {
+    const OperatorBench result = run_operator_bench(bench.settings);
+    table = operators_text(result);
+    json = json_text(to_json(result));
+  } else {
+    const std::optional<BenchResult> result = measured_unless_stopped(bench, surroundings);
+    if (!result) return 130;
+    table = bench_text(*result);
+    json = json_text(to_json(*result));
+  }
+  if (to_file) file << json << std::endl;
+  std::cout << (bench.json == "-" ? json + "\n" : table) << std::flush;
   if (!std::cout || (to_file && !file)) throw ScenarioError("the result cannot be written");
   return 0;
 }

@@ -125,6 +125,9 @@ const std::vector<Option>& options() {
       {"--peer", "torch",
        "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
        [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},
+      {"--operators", "",
+       "time one device's operators instead, by recordings, at shapes of its own",
+       [](BenchCommand& b, const std::string&) { b.operators = true; }},
       {"--json", "FILE|-", "write one JSON object; - is standard output",
        [](BenchCommand& b, const std::string& w) { b.json = w; }},
   };
@@ -169,6 +172,10 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
   const std::string kind(name_of(settings.device));
   if (!device.absence().empty())
     throw ScenarioError(text("--device ", kind, ": ", device.absence()));
+  if (bench.operators && !says_communicator) {
+    settings.communicator = "local";
+    says_communicator = true;
+  }
   if (settings.device != DeviceKind::cpu && !says_communicator) settings.communicator = "nccl";
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
   if (maker.make == nullptr || !moves_memory_of(maker, settings.device)) {

@@ -9,8 +9,9 @@ namespace moe::sim {
 
 struct BenchCommand {
   BenchSettings settings;
-  std::string peer;  // empty or torch
-  std::string json;  // a file, "-" for standard output, empty for none
+  std::string peer;        // empty or torch
+  bool operators = false;  // of one device alone, without ranks
+  std::string json;        // a file, "-" for standard output, empty for none
 };
 
 // A rank that bench started as a process; not for people.

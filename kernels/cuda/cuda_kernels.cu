@@ -44,10 +44,11 @@ class CudaKernels final : public Kernels {
     cuda::plan_rows(memory_, topk_ids, expert_map, plan);
   }
 
-  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) override {
-    const Count num_rows = num_grouped_rows(memory_, plan.first_row);
+  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows how) override {
+    const Count num_rows = how == GroupedRows::bounded ? plan.source_of.rows
+                                                       : num_grouped_rows(memory_, plan.first_row);
     Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
-    cuda::gather_rows(memory_, hidden_states, plan.source_of, rows.tensor());
+    cuda::permute(memory_, hidden_states, plan, rows.tensor());
     return rows;
   }
 

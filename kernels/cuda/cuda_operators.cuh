@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/cuda_memory.cuh"
 #include "kernels/kernels.h"
+#include "kernels/recording.h"
 
 namespace moe {
 struct RecipeCall;
@@ -24,6 +25,9 @@ void local_ids(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_
                const Tensor& local);
 void plan_rows(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_map,
                const RowPlan& plan);
+// Rows of out from first_row's end on stay as they are.
+void permute(CudaMemory& memory, const Tensor& hidden_states, const RowPlan& plan,
+             const Tensor& out);
 void moe_align_block_size(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_map,
                           const BlockAlignSettings& settings, const AlignedBlocks& blocks);
 
@@ -82,5 +86,7 @@ std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
                                                              Count num_local_experts);
 
 std::unique_ptr<Kernels> make_cuda_kernels(Memory& memory);
+
+std::unique_ptr<Recording> record(Memory& memory, std::function<void()> work);
 
 }  // namespace moe::cuda

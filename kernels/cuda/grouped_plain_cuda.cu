@@ -1,6 +1,7 @@
 // Grouped products without tensor cores: fp32 rows, whose products are not to be rounded to TF32,
 // and shapes that the copy engine cannot read. Each thread adds 4 by 4 sums, columns ascending.
 
+#include "kernels/base/bits.h"
 #include "kernels/cuda/grouped_product.cuh"
 #include "kernels/cuda/grouped_tiles.cuh"
 

@@ -2,8 +2,8 @@
 // One thread has the copy engine bring pieces of 64 columns, of 128 rows of the weights and of the
 // tile's tokens, into a ring of stages. Two warpgroups multiply them, 64 rows of the weights each:
 // these are the rows of their product and the tokens its columns, so that few tokens make a narrow
-// product. A fourth warpgroup writes what they leave. All three walk the same tiles and never wait
-// for a block.
+// product. Three warps beside the first write what they leave. All three walk the same tiles and
+// never wait for a block.
 
 #include "kernels/cuda/grouped_product.cuh"
 #include "kernels/cuda/grouped_writing.cuh"
@@ -17,17 +17,18 @@ constexpr int first_multiplier = 1;
 constexpr int block_threads = (first_multiplier + multipliers) * warpgroup;
 constexpr Count align_bytes = 1024;
 
-// Tokens of a tile; stages of the ring; how many tokens of a multiplier may stand unwritten.
-template <int tokens, int num_stages, int tokens_left>
+// Tokens of a tile; stages of the ring; how many tokens may stand unwritten; tokens that the copy
+// engine brings at once.
+template <int tokens, int num_stages, int tokens_left, int box>
 struct StageShape {
   static constexpr int tokens_a_tile = tokens;
   static constexpr int stages = num_stages;
   static constexpr int tokens_a_part = tokens_left;
-  static constexpr int tokens_a_box = tokens_a_step;
+  static constexpr int tokens_a_box = box;
   static constexpr int weight_bytes = weights_a_tile * row_bytes_a_stage;
   static constexpr int stage_bytes = weight_bytes + tokens * row_bytes_a_stage;
   static constexpr int left_bytes = tokens_left * row_bytes_a_stage;
-  static constexpr int barriers = 2 * (stages + multipliers);
+  static constexpr int barriers = 2 * (stages + 1);
   static constexpr Count fixed_bytes =
       align_bytes + Count{stages} * stage_bytes + multipliers * left_bytes + barriers * 8;
   static constexpr Count bytes(Count experts) { return fixed_bytes + Tiles::bytes(experts); }
@@ -40,7 +41,7 @@ struct Room {
   std::byte* left;           // of each multiplier
   PhaseBarrier* full;        // a stage's bytes have come
   PhaseBarrier* empty;       // every multiplying warp has read them
-  PhaseBarrier* is_left;     // a multiplier's tile stands in left
+  PhaseBarrier* is_left;     // a part of the multipliers' tile stands there
   PhaseBarrier* is_written;  // and was written
   std::int32_t* tiles;
 
@@ -51,8 +52,8 @@ struct Room {
     full = reinterpret_cast<PhaseBarrier*>(left + multipliers * S::left_bytes);
     empty = full + S::stages;
     is_left = empty + S::stages;
-    is_written = is_left + multipliers;
-    tiles = reinterpret_cast<std::int32_t*>(is_written + multipliers);
+    is_written = is_left + 1;
+    tiles = reinterpret_cast<std::int32_t*>(is_written + 1);
   }
 
   // By one thread.
@@ -61,10 +62,8 @@ struct Room {
       full[stage].init(1);
       empty[stage].init(multipliers * warpgroup / warp);
     }
-    for (int group = 0; group < multipliers; ++group) {
-      is_left[group].init(warpgroup);
-      is_written[group].init(writers);
-    }
+    is_left->init(multipliers * warpgroup);
+    is_written->init(writers);
     publish_barriers();
   }
 };
@@ -104,9 +103,9 @@ __device__ void bring_tiles(const CUtensorMap& rows, const CUtensorMap& weights,
       PhaseBarrier& full = room.full[ring.at];
       full.arrive_expecting(bytes);
       std::byte* to = room.stages + ring.at * S::stage_bytes;
-      for (int box = 0; box < weights_a_tile / weights_a_box; ++box) {
-        bring_box(weights, {column, weight_row_of_box(call, tile.weight_tile, box), tile.expert},
-                  to + box * weights_a_box * row_bytes_a_stage, full);
+      for (int group = 0; group < multipliers; ++group) {
+        bring_box(weights, {column, first_weight_row(call, tile.weight_tile, group), tile.expert},
+                  to + group * weights_a_box * row_bytes_a_stage, full);
       }
       to += S::weight_bytes;
       for (int box = 0; box < token_boxes; ++box) {
@@ -124,12 +123,9 @@ __device__ void write_tiles(const GroupedCall& call, const Room<S>& room, const 
   for_each_tile(call, tiles, [&](const Tile& tile) {
     for (int begin = 0; begin < tile.num_tokens; begin += S::tokens_a_part) {
       const int count = min(S::tokens_a_part, tile.num_tokens - begin);
-      for (int group = 0; group < multipliers; ++group) {
-        room.is_left[group].wait(left.parity);
-        write_left<T>(call, tile, {group, tile.first_token + begin, count},
-                      room.left + group * S::left_bytes);
-        room.is_written[group].arrive();
-      }
+      room.is_left->wait(left.parity);
+      write_left<T>(call, tile, {room.left, S::left_bytes, tile.first_token + begin, count});
+      room.is_written->arrive();
       left.advance();
     }
   });
@@ -148,10 +144,10 @@ template <typename T, int begin, int n, typename S>
 __device__ __forceinline__ void leave_tile(float2 bias, const Tile& tile, const Room<S>& room,
                                            Multiplier<S>& own, const float (&sums)[n]) {
   constexpr int end = begin + S::tokens_a_part < 2 * n ? begin + S::tokens_a_part : 2 * n;
-  room.is_written[own.group].wait(own.left.parity ^ 1);
+  room.is_written->wait(own.left.parity ^ 1);
   own.left.advance();
   leave_tokens<T, begin, end>(bias, room.left + own.group * S::left_bytes, sums);
-  room.is_left[own.group].arrive();
+  room.is_left->arrive();
   if constexpr (end < 2 * n) {
     if (end < tile.num_tokens) leave_tile<T, end, n>(bias, tile, room, own, sums);
   }
@@ -171,8 +167,7 @@ __device__ __forceinline__ void multiply_tile(const GroupedCall& call, const Til
   for (int column = 0; column < call.k; column += columns_a_box) {
     room.full[own.ring.at].wait(own.ring.parity);
     const std::byte* stage = room.stages + own.ring.at * S::stage_bytes;
-    const std::uint64_t a =
-        tile_descriptor(stage + own.group * weights_a_group * row_bytes_a_stage);
+    const std::uint64_t a = tile_descriptor(stage + own.group * weights_a_box * row_bytes_a_stage);
     const std::uint64_t b = tile_descriptor(stage + S::weight_bytes);
     begin_products();
 #pragma unroll
@@ -242,10 +237,12 @@ __global__ void __launch_bounds__(block_threads, 1)
   }
 }
 
-// 16 tokens and more an expert, by what was measured on an H100 (tests/device/RESULTS.md): a tile
-// of 128 tokens with five stages is the faster up to 160 of them on average.
-using Wide = StageShape<256, 4, 128>;
-using Middle = StageShape<128, 5, 128>;
+// By what was measured on an H100 (tests/device/RESULTS.md): up to so many tokens an expert on
+// average narrower tiles with more stages are the faster; 64 of a wide one's tokens are brought at
+// once, since each order to the copy engine takes its time, and 32 of a narrow one's, which has
+// fewer to bring.
+using Wide = StageShape<256, 3, 256, 64>;
+using Middle = StageShape<128, 5, 128, 32>;
 constexpr Count middle_tokens_max = 160;
 
 bool is_aligned(const Tensor& tensor) {

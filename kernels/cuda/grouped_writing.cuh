@@ -14,8 +14,7 @@
 namespace moe::cuda {
 
 inline constexpr int weights_a_tile = 128;
-inline constexpr int weights_a_box = 32;
-inline constexpr int weights_a_group = 64;        // what a warpgroup multiplies
+inline constexpr int weights_a_box = 64;          // what a warpgroup multiplies
 inline constexpr int multipliers = 2;             // warpgroups
 inline constexpr int writers = warpgroup - warp;  // threads
 inline constexpr int row_bytes_a_stage = 128;
@@ -36,12 +35,13 @@ struct GroupedCall {
   GateLayout gate;  // of the activation; none without one
 };
 
-// Where the weights' rows of a tile's box start. Of an activation with a gate in halves each
-// warpgroup has 32 rows of the gate and the 32 that go with them.
-__device__ inline int weight_row_of_box(const GroupedCall& call, int weight_tile, int box) {
-  if (call.gate != GateLayout::halves) return weight_tile * weights_a_tile + box * weights_a_box;
-  const int row = weight_tile * (weights_a_tile / 2) + box / 2 * weights_a_box;
-  return row + box % 2 * (call.n / 2);
+// Where the weights' rows of a warpgroup's part of a tile start. Of an activation with a gate in
+// halves one has 64 rows of the gate and the other those that go with them.
+__device__ inline int first_weight_row(const GroupedCall& call, int weight_tile, int group) {
+  if (call.gate == GateLayout::halves) {
+    return weight_tile * weights_a_box + group * (call.n / 2);
+  }
+  return weight_tile * weights_a_tile + group * weights_a_box;
 }
 
 // Two elements in a word, the first below.
@@ -79,10 +79,9 @@ template <typename T>
 __device__ float2 biases(const GroupedCall& call, const Tile& tile, int group) {
   if (call.bias == nullptr) return {0.0F, 0.0F};
   const int thread = static_cast<int>(threadIdx.x) % warpgroup;
-  const int row = group * weights_a_group + thread / warp * 16 + thread % warp / 4;
-  const auto value = [&](int tile_row) {
-    const int weight_row = weight_row_of_box(call, tile.weight_tile, tile_row / weights_a_box) +
-                           tile_row % weights_a_box;
+  const int row =
+      first_weight_row(call, tile.weight_tile, group) + thread / warp * 16 + thread % warp / 4;
+  const auto value = [&](int weight_row) {
     if (weight_row >= call.n) return 0.0F;
     return to_float(static_cast<const T*>(call.bias)[Count{tile.expert} * call.n + weight_row]);
   };
@@ -140,18 +139,31 @@ __device__ int4 silu_of_piece(const Piece<T>& gate, const Piece<T>& up, bool& is
   return std::bit_cast<int4>(out);
 }
 
+// What the multiplying warpgroups left of some tokens: a part of each.
+struct LeftTokens {
+  const std::byte* left;
+  int group_bytes;
+  int first_token;  // a grouped row
+  int num_tokens;
+
+  __device__ int4 piece(int token, int index) const {
+    const std::byte* part = left + index / pieces_a_row * group_bytes;
+    return *reinterpret_cast<const int4*>(part + left_offset(token, index % pieces_a_row));
+  }
+};
+
 // Eight columns of out.
 template <typename T>
-__device__ int4 finished_piece(const GroupedCall& call, const std::byte* left, int token,
+__device__ int4 finished_piece(const GroupedCall& call, const LeftTokens& tokens, int token,
                                int piece) {
-  const auto at = [&](int index) {
-    return *reinterpret_cast<const int4*>(left + left_offset(token, index));
-  };
-  if (!call.activates) return at(piece);
+  if (!call.activates) return tokens.piece(token, piece);
   const bool is_interleaved = call.gate == GateLayout::interleaved;
-  const auto first = std::bit_cast<Piece<T>>(at(is_interleaved ? 2 * piece : piece));
-  const int other = is_interleaved ? 2 * piece + 1 : piece + pieces_a_row / 2;
-  const auto second = call.gate == GateLayout::none ? first : std::bit_cast<Piece<T>>(at(other));
+  const int gate_piece = is_interleaved ? 2 * piece : piece;
+  const auto first = std::bit_cast<Piece<T>>(tokens.piece(token, gate_piece));
+  const int other = is_interleaved                  ? 2 * piece + 1
+                    : call.gate == GateLayout::none ? piece
+                                                    : piece + pieces_a_row;
+  const auto second = std::bit_cast<Piece<T>>(tokens.piece(token, other));
   if (call.activation == Activation::silu) {
     bool is_rare = false;
     const int4 out = silu_of_piece<T>(first, second, is_rare);
@@ -168,26 +180,17 @@ __device__ int4 finished_piece(const GroupedCall& call, const std::byte* left, i
   return std::bit_cast<int4>(out);
 }
 
-// Some tokens of a multiplying warpgroup's part of a tile.
-struct LeftTokens {
-  int group;
-  int first_token;  // a grouped row
-  int num_tokens;
-};
-
 template <typename T>
-__device__ void write_left(const GroupedCall& call, const Tile& tile, const LeftTokens& tokens,
-                           const std::byte* left) {
-  const int pieces = call.gate == GateLayout::none ? pieces_a_row : pieces_a_row / 2;
+__device__ void write_left(const GroupedCall& call, const Tile& tile, const LeftTokens& tokens) {
+  const int pieces = call.gate == GateLayout::none ? multipliers * pieces_a_row : pieces_a_row;
   const int thread = static_cast<int>(threadIdx.x) - warp;
   const int piece = thread % pieces;
-  const int first_piece = (tile.weight_tile * multipliers + tokens.group) * pieces;
-  const int column = (first_piece + piece) * pieces_a_row;
+  const int column = (tile.weight_tile * pieces + piece) * pieces_a_row;
   if (column >= call.out_columns) return;
   T* out = static_cast<T*>(call.out) + Count{tokens.first_token} * call.out_columns + column;
   for (int token = thread / pieces; token < tokens.num_tokens; token += writers / pieces) {
     *reinterpret_cast<int4*>(out + Count{token} * call.out_columns) =
-        finished_piece<T>(call, left, token, piece);
+        finished_piece<T>(call, tokens, token, piece);
   }
 }
 

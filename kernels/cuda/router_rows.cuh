@@ -52,7 +52,8 @@ __device__ inline float rounded_to(float value, DType dtype) {
 __device__ inline float sum_of(const float* values, int count) {
   float sum = 0;
   if (lane() == 0) {
-    for (int i = 0; i < count; ++i) sum += values[i];
+#pragma unroll 8
+    for (int i = 0; i < count; ++i) sum += values[i];  // reads ahead of the additions
   }
   return __shfl_sync(whole_warp, sum, 0);
 }

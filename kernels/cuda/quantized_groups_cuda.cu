@@ -1,0 +1,175 @@
+// Groups of one row's columns made into codes: some lanes of a warp, or a whole block, for a group.
+
+#include <algorithm>
+
+#include "kernels/base/bits.h"
+#include "kernels/cuda/quantized_groups.cuh"
+
+namespace moe::cuda {
+namespace {
+
+constexpr int piece = 4;               // values that a thread reads at once
+constexpr int lanes_a_group_max = 32;  // beyond, a block
+constexpr Count block_columns_min = 1024;
+
+template <typename T>
+struct alignas(piece * sizeof(T)) Piece {
+  T at[piece];
+};
+
+template <typename T>
+struct GroupsCall {
+  RecipeCall recipe;
+  QuantizedLayout layout;
+  const T* values;
+  const float* given;
+  std::uint8_t* codes;
+  void* scales;
+  std::uint8_t* zero_points;
+  bool is_packed;  // two codes a byte; asked on the host, which has the table
+  Count group;     // columns
+  int threads;     // of a group
+};
+
+__device__ Extremes joined(Extremes a, const Extremes& b) {
+  a.amax = fmaxf(a.amax, b.amax);
+  a.smallest = fminf(a.smallest, b.smallest);
+  a.largest = fmaxf(a.largest, b.largest);
+  return a;
+}
+
+// Of all the group's threads, on each of them.
+__device__ Extremes joined_over_threads(Extremes extremes, int threads) {
+  constexpr unsigned all_lanes = 0xFFFFFFFFU;
+  for (int distance = min(threads, warp) / 2; distance > 0; distance /= 2) {
+    const Extremes other{__shfl_xor_sync(all_lanes, extremes.amax, distance),
+                         __shfl_xor_sync(all_lanes, extremes.smallest, distance),
+                         __shfl_xor_sync(all_lanes, extremes.largest, distance)};
+    extremes = joined(extremes, other);
+  }
+  if (threads <= warp) return extremes;
+  __shared__ Extremes of_warps[threads_a_block / warp];
+  if (threadIdx.x % warp == 0) of_warps[threadIdx.x / warp] = extremes;
+  __syncthreads();
+  for (const Extremes& other : of_warps) extremes = joined(extremes, other);
+  return extremes;
+}
+
+// code_of for e4m3fn by the instruction that it was written after.
+__device__ std::uint32_t pair_of_e4m3fn(float first, float second) {
+  std::uint16_t pair = 0;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+
+__device__ float scaled_by(const RecipeCall& call, const GroupScale& scale, float value) {
+  const float scaled = scale.divides ? value / scale.factor : value * scale.factor;
+  if (!is_not_a_number(scaled)) return scaled;
+  if (call.row.nan_rule == NanRule::plus_limit) return call.limit;
+  return call.row.nan_rule == NanRule::minus_limit ? -call.limit : scaled;
+}
+
+template <typename T>
+__device__ void write_codes(const GroupsCall<T>& call, const Piece<T>& values,
+                            const GroupScale& scale, Count at) {
+  const RecipeCall& recipe = call.recipe;
+  float numbers[piece];
+#pragma unroll
+  for (int i = 0; i < piece; ++i) numbers[i] = to_float(values.at[i]);
+  if (recipe.format == NumberFormat::e4m3fn) {
+#pragma unroll
+    for (float& number : numbers) number = scaled_by(recipe, scale, number);
+    reinterpret_cast<std::uint32_t*>(call.codes)[at / piece] =
+        pair_of_e4m3fn(numbers[0], numbers[1]) | pair_of_e4m3fn(numbers[2], numbers[3]) << 16U;
+    return;
+  }
+  std::uint8_t codes[piece];
+#pragma unroll
+  for (int i = 0; i < piece; ++i) codes[i] = code_of(recipe, numbers[i], scale);
+  if (call.is_packed) {
+    const std::uint32_t low = packed_nibbles(codes[0], codes[1]);
+    const std::uint32_t high = packed_nibbles(codes[2], codes[3]);
+    reinterpret_cast<std::uint16_t*>(call.codes)[at / piece] =
+        static_cast<std::uint16_t>(low | high << 8U);
+    return;
+  }
+  reinterpret_cast<std::uint32_t*>(call.codes)[at / piece] =
+      std::uint32_t{codes[0]} | std::uint32_t{codes[1]} << 8U | std::uint32_t{codes[2]} << 16U |
+      std::uint32_t{codes[3]} << 24U;
+}
+
+template <typename T>
+__global__ void quantize_groups(GroupsCall<T> call) {
+  const ScaleLayout& scales = call.layout.scales;
+  const Count thread = static_cast<Count>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const Count index = thread / call.threads;
+  const int own = static_cast<int>(thread % call.threads);
+  const bool is_one = index < scales.rows * scales.columns;
+  const Count row = is_one ? index / scales.columns : 0;
+  const Count column = is_one ? index % scales.columns : 0;
+  const Count begin = row * call.layout.columns + column * call.group;
+  const Count width = is_one ? min(call.group, call.layout.columns - column * call.group) : 0;
+  const auto* pieces = reinterpret_cast<const Piece<T>*>(call.values + begin);
+  Extremes extremes;
+  for (Count at = own; at < width / piece; at += call.threads) {
+    const Piece<T> values = pieces[at];
+#pragma unroll
+    for (int i = 0; i < piece; ++i) extremes.add(to_float(values.at[i]));
+  }
+  extremes = joined_over_threads(extremes, call.threads);
+  if (!is_one) return;
+  const Count rows_a_part = scales.rows / call.layout.parts;
+  const float given = call.given == nullptr ? 0.0F : call.given[row / rows_a_part];
+  const GroupScale scale = group_scale(call.recipe, extremes, given);
+  if (own == 0) {
+    const Count place = scale_offset(scales, row, column);
+    store_scale(call.scales, scales.dtype, place, scale);
+    if (call.zero_points != nullptr) call.zero_points[place] = scale.zero_point;
+  }
+  for (Count at = own; at < width / piece; at += call.threads) {
+    write_codes(call, pieces[at], scale, begin + at * piece);
+  }
+}
+
+int threads_of(Count group) {
+  if (group >= block_columns_min) return threads_a_block;
+  int threads = 1;
+  while (threads < lanes_a_group_max && threads * piece < group) threads *= 2;
+  return threads;
+}
+
+Count group_of(const QuantizedLayout& layout) {
+  return layout.scales.group_columns == 0 ? layout.columns : layout.scales.group_columns;
+}
+
+}  // namespace
+
+bool has_row_groups(const Tensor& rows, const QuantizedLayout& layout) {
+  return layout.scales.group_rows == 1 && layout.columns > 0 && layout.columns % piece == 0 &&
+         group_of(layout) % piece == 0 &&
+         reinterpret_cast<std::uintptr_t>(rows.data) % (piece * size_of(rows.dtype)) == 0;
+}
+
+void quantize_row_groups(CudaMemory& memory, const Tensor& rows, const RecipeCall& call,
+                         const float* given, const QuantizedRows& out) {
+  const Count group = group_of(out.layout);
+  const int threads = threads_of(group);
+  for_row_type(rows.dtype, [&](auto element) {
+    using T = decltype(element);
+    const GroupsCall<T> groups{call,
+                               out.layout,
+                               device_elements<T>(rows),
+                               given,
+                               static_cast<std::uint8_t*>(out.data.data),
+                               out.scales.data,
+                               static_cast<std::uint8_t*>(out.zero_points.data),
+                               number_format_row(out.layout.format).values_per_byte == 2,
+                               group,
+                               threads};
+    launch(memory.queue(),
+           one_thread_each(out.layout.scales.rows * out.layout.scales.columns * threads),
+           quantize_groups<T>, groups);
+  });
+}
+
+}  // namespace moe::cuda
