@@ -1,4 +1,5 @@
-// What the operators took, as a table for people and as one JSON object.
+// What the operators took, as a table for people and as one JSON object. Floors and shares are
+// computed here, from bytes, products and the copy's rate of the same run.
 
 #include <algorithm>
 #include <iomanip>

@@ -1,4 +1,5 @@
-// A host's recording: the work itself.
+// A host's recording: the work itself, done again. Devices have their own (recording_cuda.cu);
+// device_makers.cc names both.
 
 #include <chrono>
 #include <utility>

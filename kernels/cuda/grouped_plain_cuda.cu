@@ -34,6 +34,14 @@ __device__ void load(const T* rows, int count, int k, int column, float (&to)[de
   }
 }
 
+__device__ void add_column(const float* tokens, const float* weights, float (&sums)[each][each]) {
+  for (int i = 0; i < each; ++i) {
+    for (int j = 0; j < each; ++j) {
+      sums[i][j] = __fmaf_rn(tokens[side * i], weights[side * j], sums[i][j]);
+    }
+  }
+}
+
 template <typename T>
 __device__ void multiply_one(const PlainCall<T>& call, const Tile& place) {
   __shared__ float tokens[depth][tile + 1];
@@ -47,13 +55,7 @@ __device__ void multiply_one(const PlainCall<T>& call, const Tile& place) {
     load(call.rows + Count{place.first_token} * call.k, place.num_tokens, call.k, column, tokens);
     load(from, call.n - first_weight, call.k, column, weights);
     __syncthreads();
-    for (int at = 0; at < depth; ++at) {
-      for (int i = 0; i < each; ++i) {
-        for (int j = 0; j < each; ++j) {
-          sums[i][j] = __fmaf_rn(tokens[at][y + side * i], weights[at][x + side * j], sums[i][j]);
-        }
-      }
-    }
+    for (int at = 0; at < depth; ++at) add_column(tokens[at] + y, weights[at] + x, sums);
     __syncthreads();
   }
   for (int i = 0; i < each; ++i) {

@@ -1,4 +1,5 @@
 // Groups of one row's columns made into codes: some lanes of a warp, or a whole block, for a group.
+// The arithmetic is recipe_arithmetic.h's; tables are asked on the host.
 
 #include <algorithm>
 

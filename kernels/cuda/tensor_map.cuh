@@ -1,4 +1,5 @@
-// Maps by which the copy engine finds boxes of a matrix in device memory.
+// Maps by which the copy engine finds boxes of a matrix in device memory. grouped_product_cuda.cu
+// makes them for each call.
 
 #pragma once
 

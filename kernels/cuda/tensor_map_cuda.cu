@@ -1,4 +1,5 @@
-// The driver's encoder of maps, asked for by name: nothing of ours links the driver.
+// The driver's encoder of maps, asked for by name: nothing of ours links the driver. A map is made
+// on the host and waits for nothing.
 
 #include "kernels/base/text.h"
 #include "kernels/cuda/launch.cuh"
