@@ -69,28 +69,47 @@ __device__ void score(const Row& row, const GroupRules& rules, int experts) {
   }
 }
 
-// The sum of a group's two best where there is a bias, else its best; from 0, as the host adds.
-__device__ float score_of_group(const float* biased, int count, bool counts_two) {
-  int best = 0;
-  for (int e = 1; e < count; ++e) {
-    if (nan_first_greater(biased[e], biased[best])) best = e;
+// The two best of some numbers, as keys.
+struct TwoBest {
+  unsigned best = 0;
+  unsigned second = 0;
+
+  __device__ void add(unsigned key) {
+    second = max(second, min(best, key));
+    best = max(best, key);
   }
-  const float sum = 0.0F + biased[best];
-  if (!counts_two || count < 2) return sum;
-  int second = best == 0 ? 1 : 0;
-  for (int e = 0; e < count; ++e) {
-    if (e != best && nan_first_greater(biased[e], biased[second])) second = e;
+};
+
+// The sum of each group's two best where there is a bias, else its best; from 0, as the host adds.
+// Some lanes a group, so many that all groups have some.
+__device__ void score_groups(const Row& row, const GroupRules& rules, int each) {
+  int lanes = warp;
+  while (lanes > 1 && lanes * rules.groups > warp) lanes /= 2;
+  for (int first = 0; first < rules.groups; first += warp / lanes) {
+    const int group = first + lane() / lanes;
+    const bool is_one = group < rules.groups;
+    TwoBest found;
+    for (int e = lane() % lanes; is_one && e < each; e += lanes) {
+      found.add(key_of(row.biased[group * each + e]));
+    }
+    for (int distance = lanes / 2; distance > 0; distance /= 2) {
+      const unsigned best = __shfl_xor_sync(whole_warp, found.best, distance);
+      const unsigned second = __shfl_xor_sync(whole_warp, found.second, distance);
+      found.add(best);
+      found.add(second);
+    }
+    if (!is_one || lane() % lanes != 0) continue;
+    const float sum = 0.0F + value_of_key(found.best);
+    const bool counts_two = rules.bias != nullptr && each > 1;
+    row.group_scores[group] = counts_two ? sum + value_of_key(found.second) : sum;
+    row.there[group] = true;
   }
-  return sum + biased[second];
 }
 
 // Marks the experts of the topk_group best groups. RETURNS whether the op has that many.
 __device__ bool keep_best_groups(const Row& row, const GroupRules& rules, int experts) {
   const int each = experts / rules.groups;
-  for (int g = lane(); g < rules.groups; g += warp) {
-    row.group_scores[g] = score_of_group(row.biased + g * each, each, rules.bias != nullptr);
-    row.there[g] = true;
-  }
+  score_groups(row, rules, each);
   __syncwarp();
   for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
     const int best = best_of(row.group_scores, row.there, rules.groups);

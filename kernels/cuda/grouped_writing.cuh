@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "kernels/cuda/activated.cuh"
+#include "kernels/cuda/exact_division.cuh"
 #include "kernels/cuda/grouped_tiles.cuh"
 #include "kernels/cuda/tensor_cores.cuh"
 
@@ -105,18 +106,6 @@ __device__ __forceinline__ void leave_tokens(float2 bias, std::byte* left, const
 template <typename T>
 using Piece = std::array<T, pieces_a_row>;
 
-// x / d to the bit for d of at least 1, as the compiler's own division has it between its checks,
-// where no step leaves the normal numbers; is_rare says that one might.
-__device__ inline float divided(float x, float d, bool& is_rare) {
-  is_rare |= !(fabsf(x) > 0x1p-60F && fabsf(x) < 0x1p60F && d < 0x1p60F);
-  float inverse = 0;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(d));
-  inverse = __fmaf_rn(inverse, __fmaf_rn(-d, inverse, 1.0F), inverse);
-  float quotient = x * inverse;
-  quotient = __fmaf_rn(__fmaf_rn(-d, quotient, x), inverse, quotient);
-  return __fmaf_rn(__fmaf_rn(-d, quotient, x), inverse, quotient);
-}
-
 // silu(gate) · up as activated has it, eight at a time without a branch; is_rare says that one has
 // to be computed with one.
 template <typename T>
@@ -128,7 +117,9 @@ __device__ int4 silu_of_piece(const Piece<T>& gate, const Piece<T>& up, bool& is
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const float x = to_float(gate[2 * i + j]);
-      values[j] = divided(x, 1.0F + exp_for_sigmoid(-x), is_rare);
+      const Divisor divisor(1.0F + exp_for_sigmoid(-x));
+      values[j] = divisor.divide(x, is_rare);
+      is_rare |= !divisor.is_usual();
     }
     const std::uint32_t pair = pair_of(values[0], values[1], T{});
     const T low{static_cast<std::uint16_t>(pair)};

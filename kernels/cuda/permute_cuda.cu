@@ -78,9 +78,9 @@ void local_ids(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_
 
 void permute(CudaMemory& memory, const Tensor& hidden_states, const RowPlan& plan,
              const Tensor& out) {
-  RowMove move = whole_rows(hidden_states, out, out.rows);
-  move.from_place = device_elements<std::int32_t>(plan.source_of);
-  move.end = device_elements<std::int32_t>(plan.first_row) + plan.first_row.rows - 1;
+  RowMove move = whole_rows(hidden_states, out, hidden_states.rows);  // each is read once
+  move.to_place = device_elements<std::int32_t>(plan.row_of);
+  move.targets = static_cast<int>(plan.row_of.columns);
   move_rows(memory.queue(), move);
 }
 

@@ -22,7 +22,7 @@ __device__ inline void store_scale(void* scales, DType dtype, Count at, const Gr
   }
 }
 
-// Whether groups are of one row and of whole pieces of four values.
+// Whether groups are of one row and of whole pieces of eight values.
 bool has_row_groups(const Tensor& rows, const QuantizedLayout& layout);
 
 // given: [parts] scales or global scales, or null. REQUIRES has_row_groups; the scales' padding is

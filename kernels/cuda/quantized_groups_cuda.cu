@@ -1,20 +1,21 @@
 // Groups of one row's columns made into codes: some lanes of a warp, or a whole block, for a group.
 // The arithmetic is recipe_arithmetic.h's; tables are asked on the host.
 
-#include <algorithm>
+#include <bit>
 
 #include "kernels/base/bits.h"
+#include "kernels/cuda/exact_division.cuh"
 #include "kernels/cuda/quantized_groups.cuh"
 
 namespace moe::cuda {
 namespace {
 
-constexpr int piece = 4;               // values that a thread reads at once
+constexpr int piece = 8;               // values that a thread reads at once
 constexpr int lanes_a_group_max = 32;  // beyond, a block
 constexpr Count block_columns_min = 1024;
 
 template <typename T>
-struct alignas(piece * sizeof(T)) Piece {
+struct alignas(16) Piece {
   T at[piece];
 };
 
@@ -27,9 +28,9 @@ struct GroupsCall {
   std::uint8_t* codes;
   void* scales;
   std::uint8_t* zero_points;
-  bool is_packed;  // two codes a byte; asked on the host, which has the table
-  Count group;     // columns
-  int threads;     // of a group
+  bool is_packed;    // two codes a byte; asked on the host, which has the table
+  Count group;       // columns
+  int threads_log2;  // of a group
 };
 
 __device__ Extremes joined(Extremes a, const Extremes& b) {
@@ -70,65 +71,92 @@ __device__ float scaled_by(const RecipeCall& call, const GroupScale& scale, floa
   return call.row.nan_rule == NanRule::minus_limit ? -call.limit : scaled;
 }
 
+// A scale, and its inverse where codes are of quotients.
+struct Scaling {
+  GroupScale scale;
+  Divisor divisor;
+
+  __device__ explicit Scaling(const GroupScale& made) : scale(made), divisor(made.factor) {}
+
+  // All of a piece's values to scaled ones.
+  __device__ void apply(const RecipeCall& call, float (&numbers)[piece]) const {
+    bool is_rare = !scale.divides || !divisor.is_usual();
+    float quotients[piece];
+#pragma unroll
+    for (int i = 0; i < piece; ++i) {
+      bool is_odd = false;
+      quotients[i] = divisor.divide(numbers[i], is_odd);
+      if (numbers[i] == 0) quotients[i] = numbers[i];  // of either sign
+      is_rare |= is_odd && numbers[i] != 0;
+    }
+#pragma unroll
+    for (int i = 0; i < piece; ++i) {
+      numbers[i] = is_rare ? scaled_by(call, scale, numbers[i]) : quotients[i];
+    }
+  }
+};
+
 template <typename T>
 __device__ void write_codes(const GroupsCall<T>& call, const Piece<T>& values,
-                            const GroupScale& scale, Count at) {
+                            const Scaling& scaling, Count at) {
   const RecipeCall& recipe = call.recipe;
   float numbers[piece];
 #pragma unroll
   for (int i = 0; i < piece; ++i) numbers[i] = to_float(values.at[i]);
   if (recipe.format == NumberFormat::e4m3fn) {
-#pragma unroll
-    for (float& number : numbers) number = scaled_by(recipe, scale, number);
-    reinterpret_cast<std::uint32_t*>(call.codes)[at / piece] =
-        pair_of_e4m3fn(numbers[0], numbers[1]) | pair_of_e4m3fn(numbers[2], numbers[3]) << 16U;
+    scaling.apply(recipe, numbers);
+    reinterpret_cast<uint2*>(call.codes)[at / piece] = {
+        pair_of_e4m3fn(numbers[0], numbers[1]) | pair_of_e4m3fn(numbers[2], numbers[3]) << 16U,
+        pair_of_e4m3fn(numbers[4], numbers[5]) | pair_of_e4m3fn(numbers[6], numbers[7]) << 16U};
     return;
   }
-  std::uint8_t codes[piece];
+  std::uint64_t codes = 0;
+  const int bits = call.is_packed ? 4 : 8;
 #pragma unroll
-  for (int i = 0; i < piece; ++i) codes[i] = code_of(recipe, numbers[i], scale);
+  for (int i = 0; i < piece; ++i) {
+    const std::uint64_t code = code_of(recipe, numbers[i], scaling.scale);
+    codes |= (call.is_packed ? code & 0xFU : code) << (bits * i);
+  }
   if (call.is_packed) {
-    const std::uint32_t low = packed_nibbles(codes[0], codes[1]);
-    const std::uint32_t high = packed_nibbles(codes[2], codes[3]);
-    reinterpret_cast<std::uint16_t*>(call.codes)[at / piece] =
-        static_cast<std::uint16_t>(low | high << 8U);
-    return;
+    reinterpret_cast<std::uint32_t*>(call.codes)[at / piece] = static_cast<std::uint32_t>(codes);
+  } else {
+    reinterpret_cast<std::uint64_t*>(call.codes)[at / piece] = codes;
   }
-  reinterpret_cast<std::uint32_t*>(call.codes)[at / piece] =
-      std::uint32_t{codes[0]} | std::uint32_t{codes[1]} << 8U | std::uint32_t{codes[2]} << 16U |
-      std::uint32_t{codes[3]} << 24U;
 }
 
 template <typename T>
 __global__ void quantize_groups(GroupsCall<T> call) {
   const ScaleLayout& scales = call.layout.scales;
-  const Count thread = static_cast<Count>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const Count index = thread / call.threads;
-  const int own = static_cast<int>(thread % call.threads);
-  const bool is_one = index < scales.rows * scales.columns;
-  const Count row = is_one ? index / scales.columns : 0;
-  const Count column = is_one ? index % scales.columns : 0;
+  const auto groups = static_cast<unsigned>(scales.columns);
+  const unsigned index =
+      blockIdx.x * (threads_a_block >> call.threads_log2) + (threadIdx.x >> call.threads_log2);
+  const int threads = 1 << call.threads_log2;
+  const int own = static_cast<int>(threadIdx.x) & (threads - 1);
+  const bool is_one = index < static_cast<unsigned>(scales.rows) * groups;
+  const Count row = is_one ? index / groups : 0;
+  const Count column = is_one ? index % groups : 0;
   const Count begin = row * call.layout.columns + column * call.group;
   const Count width = is_one ? min(call.group, call.layout.columns - column * call.group) : 0;
   const auto* pieces = reinterpret_cast<const Piece<T>*>(call.values + begin);
   Extremes extremes;
-  for (Count at = own; at < width / piece; at += call.threads) {
+  for (Count at = own; at < width / piece; at += threads) {
     const Piece<T> values = pieces[at];
 #pragma unroll
     for (int i = 0; i < piece; ++i) extremes.add(to_float(values.at[i]));
   }
-  extremes = joined_over_threads(extremes, call.threads);
+  extremes = joined_over_threads(extremes, threads);
   if (!is_one) return;
-  const Count rows_a_part = scales.rows / call.layout.parts;
-  const float given = call.given == nullptr ? 0.0F : call.given[row / rows_a_part];
+  const float given =
+      call.given == nullptr ? 0.0F : call.given[row / (scales.rows / call.layout.parts)];
   const GroupScale scale = group_scale(call.recipe, extremes, given);
   if (own == 0) {
     const Count place = scale_offset(scales, row, column);
     store_scale(call.scales, scales.dtype, place, scale);
     if (call.zero_points != nullptr) call.zero_points[place] = scale.zero_point;
   }
-  for (Count at = own; at < width / piece; at += call.threads) {
-    write_codes(call, pieces[at], scale, begin + at * piece);
+  const Scaling scaling(scale);
+  for (Count at = own; at < width / piece; at += threads) {
+    write_codes(call, pieces[at], scaling, begin + at * piece);
   }
 }
 
@@ -148,13 +176,15 @@ Count group_of(const QuantizedLayout& layout) {
 bool has_row_groups(const Tensor& rows, const QuantizedLayout& layout) {
   return layout.scales.group_rows == 1 && layout.columns > 0 && layout.columns % piece == 0 &&
          group_of(layout) % piece == 0 &&
-         reinterpret_cast<std::uintptr_t>(rows.data) % (piece * size_of(rows.dtype)) == 0;
+         reinterpret_cast<std::uintptr_t>(rows.data) % alignof(Piece<float>) == 0 &&
+         layout.scales.rows * layout.scales.columns < Count{1} << 31;
 }
 
 void quantize_row_groups(CudaMemory& memory, const Tensor& rows, const RecipeCall& call,
                          const float* given, const QuantizedRows& out) {
   const Count group = group_of(out.layout);
   const int threads = threads_of(group);
+  const int threads_log2 = std::countr_zero(static_cast<unsigned>(threads));
   for_row_type(rows.dtype, [&](auto element) {
     using T = decltype(element);
     const GroupsCall<T> groups{call,
@@ -166,7 +196,7 @@ void quantize_row_groups(CudaMemory& memory, const Tensor& rows, const RecipeCal
                                static_cast<std::uint8_t*>(out.zero_points.data),
                                number_format_row(out.layout.format).values_per_byte == 2,
                                group,
-                               threads};
+                               threads_log2};
     launch(memory.queue(),
            one_thread_each(out.layout.scales.rows * out.layout.scales.columns * threads),
            quantize_groups<T>, groups);

@@ -18,7 +18,7 @@ struct RowMove {
   Count to_bytes = 0;
   const std::int32_t* from_place = nullptr;
   const std::int32_t* to_place = nullptr;
-  const std::int32_t* end = nullptr;  // on the device: rows from it on stay; null: none
+  int targets = 1;  // rows that each goes to: to_place [count, targets]
 };
 
 // Of equal widths.
@@ -51,13 +51,11 @@ struct RowThreads {
 template <typename Unit>
 __global__ void move_units(RowMove move, Count units, RowThreads threads) {
   const Count row = threads.row();
-  if (row >= move.count || (move.end != nullptr && row >= *move.end)) return;
+  if (row >= move.count) return;
   const Count from = move.from_place == nullptr ? row : move.from_place[row];
-  const Count to = move.to_place == nullptr ? row : move.to_place[row];
-  if (from < 0 || to < 0) return;
+  if (from < 0) return;
   const auto* source =
       reinterpret_cast<const Unit*>(static_cast<const char*>(move.from) + from * move.from_bytes);
-  auto* target = reinterpret_cast<Unit*>(static_cast<char*>(move.to) + to * move.to_bytes);
   for (Count first = threads.first(); first < units; first += threads.each * units_a_thread) {
     Unit brought[units_a_thread];
 #pragma unroll
@@ -65,10 +63,15 @@ __global__ void move_units(RowMove move, Count units, RowThreads threads) {
       const Count at = first + i * threads.each;
       if (at < units) brought[i] = source[at];
     }
+    for (int target = 0; target < move.targets; ++target) {
+      const Count to = move.to_place == nullptr ? row : move.to_place[row * move.targets + target];
+      if (to < 0) continue;
+      auto* at_target = reinterpret_cast<Unit*>(static_cast<char*>(move.to) + to * move.to_bytes);
 #pragma unroll
-    for (int i = 0; i < units_a_thread; ++i) {
-      const Count at = first + i * threads.each;
-      if (at < units) target[at] = brought[i];
+      for (int i = 0; i < units_a_thread; ++i) {
+        const Count at = first + i * threads.each;
+        if (at < units) at_target[at] = brought[i];
+      }
     }
   }
 }

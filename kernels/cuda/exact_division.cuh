@@ -1,0 +1,32 @@
+// Division to the bit of x / d without the branches of the compiler's own: its steps between its
+// checks. Where a step might leave the normal numbers the caller divides as usual. Included by
+// kernels that divide many numbers.
+
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace moe::cuda {
+
+// A divisor, its inverse found once.
+struct Divisor {
+  float d;
+  float inverse;
+
+  __device__ explicit Divisor(float divisor) : d(divisor), inverse(0) {
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(d));
+    inverse = __fmaf_rn(inverse, __fmaf_rn(-d, inverse, 1.0F), inverse);
+  }
+
+  __device__ bool is_usual() const { return d > 0x1p-60F && d < 0x1p60F; }
+
+  // x / d; is_rare is set where that may not be so. REQUIRES is_usual().
+  __device__ float divide(float x, bool& is_rare) const {
+    is_rare |= !(fabsf(x) > 0x1p-60F && fabsf(x) < 0x1p60F);
+    const float first = x * inverse;
+    const float second = __fmaf_rn(__fmaf_rn(-d, first, x), inverse, first);
+    return __fmaf_rn(__fmaf_rn(-d, second, x), inverse, second);
+  }
+};
+
+}  // namespace moe::cuda
