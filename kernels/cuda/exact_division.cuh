@@ -20,13 +20,16 @@ struct Divisor {
 
   __device__ bool is_usual() const { return d > 0x1p-60F && d < 0x1p60F; }
 
-  // x / d; is_rare is set where that may not be so. REQUIRES is_usual().
-  __device__ float divide(float x, bool& is_rare) const {
-    is_rare |= !(fabsf(x) > 0x1p-60F && fabsf(x) < 0x1p60F);
+  // x / d where it and x are usual, too, and d: is_usual.
+  __device__ float divide(float x) const {
     const float first = x * inverse;
     const float second = __fmaf_rn(__fmaf_rn(-d, first, x), inverse, first);
     return __fmaf_rn(__fmaf_rn(-d, second, x), inverse, second);
   }
 };
+
+__device__ inline bool is_usual_dividend(float x) {
+  return fabsf(x) > 0x1p-60F && fabsf(x) < 0x1p60F;
+}
 
 }  // namespace moe::cuda

@@ -17,17 +17,15 @@ constexpr int first_multiplier = 1;
 constexpr int block_threads = (first_multiplier + multipliers) * warpgroup;
 constexpr Count align_bytes = 1024;
 
-// Tokens of a tile; stages of the ring; how many tokens may stand unwritten; tokens that the copy
-// engine brings at once.
-template <int tokens, int num_stages, int tokens_left, int box>
+// Tokens of a tile; stages of the ring; tokens that the copy engine brings at once.
+template <int tokens, int num_stages, int box>
 struct StageShape {
   static constexpr int tokens_a_tile = tokens;
   static constexpr int stages = num_stages;
-  static constexpr int tokens_a_part = tokens_left;
   static constexpr int tokens_a_box = box;
   static constexpr int weight_bytes = weights_a_tile * row_bytes_a_stage;
   static constexpr int stage_bytes = weight_bytes + tokens * row_bytes_a_stage;
-  static constexpr int left_bytes = tokens_left * row_bytes_a_stage;
+  static constexpr int left_bytes = tokens * row_bytes_a_stage;
   static constexpr int barriers = 2 * (stages + 1);
   static constexpr Count fixed_bytes =
       align_bytes + Count{stages} * stage_bytes + multipliers * left_bytes + barriers * 8;
@@ -41,7 +39,7 @@ struct Room {
   std::byte* left;           // of each multiplier
   PhaseBarrier* full;        // a stage's bytes have come
   PhaseBarrier* empty;       // every multiplying warp has read them
-  PhaseBarrier* is_left;     // a part of the multipliers' tile stands there
+  PhaseBarrier* is_left;     // the multipliers' tile stands there
   PhaseBarrier* is_written;  // and was written
   std::int32_t* tiles;
 
@@ -121,13 +119,10 @@ template <typename T, typename S>
 __device__ void write_tiles(const GroupedCall& call, const Room<S>& room, const Tiles& tiles) {
   Ring<1> left;
   for_each_tile(call, tiles, [&](const Tile& tile) {
-    for (int begin = 0; begin < tile.num_tokens; begin += S::tokens_a_part) {
-      const int count = min(S::tokens_a_part, tile.num_tokens - begin);
-      room.is_left->wait(left.parity);
-      write_left<T>(call, tile, {room.left, S::left_bytes, tile.first_token + begin, count});
-      room.is_written->arrive();
-      left.advance();
-    }
+    room.is_left->wait(left.parity);
+    write_left<T>(call, tile, {room.left, S::left_bytes});
+    room.is_written->arrive();
+    left.advance();
   });
 }
 
@@ -138,20 +133,6 @@ struct Multiplier {
   Ring<S::stages> ring = {};
   Ring<1> left = {};
 };
-
-// Leaves the sums part by part, each when the one before is written.
-template <typename T, int begin, int n, typename S>
-__device__ __forceinline__ void leave_tile(float2 bias, const Tile& tile, const Room<S>& room,
-                                           Multiplier<S>& own, const float (&sums)[n]) {
-  constexpr int end = begin + S::tokens_a_part < 2 * n ? begin + S::tokens_a_part : 2 * n;
-  room.is_written->wait(own.left.parity ^ 1);
-  own.left.advance();
-  leave_tokens<T, begin, end>(bias, room.left + own.group * S::left_bytes, sums);
-  room.is_left->arrive();
-  if constexpr (end < 2 * n) {
-    if (end < tile.num_tokens) leave_tile<T, end, n>(bias, tile, room, own, sums);
-  }
-}
 
 // A tile of up to n tokens: sums over all columns, then what is left of them.
 template <typename T, int n, typename S>
@@ -185,7 +166,10 @@ __device__ __forceinline__ void multiply_tile(const GroupedCall& call, const Til
   const float2 bias = biases<T>(call, tile, own.group);
   wait_for_products<0>();
   if (is_first_lane) room.empty[last].arrive();
-  leave_tile<T, 0, n / 2, S>(bias, tile, room, own, sums);
+  room.is_written->wait(own.left.parity ^ 1);
+  own.left.advance();
+  leave_tile<T, n>(bias, room.left + own.group * S::left_bytes, sums);
+  room.is_left->arrive();
 }
 
 // Tiles of at most n tokens by the narrowest product that holds them.
@@ -241,8 +225,8 @@ __global__ void __launch_bounds__(block_threads, 1)
 // average narrower tiles with more stages are the faster; 64 of a wide one's tokens are brought at
 // once, since each order to the copy engine takes its time, and 32 of a narrow one's, which has
 // fewer to bring.
-using Wide = StageShape<256, 3, 256, 64>;
-using Middle = StageShape<128, 5, 128, 32>;
+using Wide = StageShape<256, 3, 64>;
+using Middle = StageShape<128, 5, 32>;
 constexpr Count middle_tokens_max = 160;
 
 bool is_aligned(const Tensor& tensor) {

@@ -7,6 +7,8 @@
 namespace moe::cuda {
 namespace {
 
+constexpr int scoring_threads = 256;
+
 struct GroupRules {
   Scoring scoring;
   bool is_cuda_op;
@@ -56,9 +58,13 @@ __device__ float scored(float logit, const GroupRules& rules) {
   return sigmoid(logit);
 }
 
+// By all threads of the block; exp and tanh in double are most of a row's work.
 __device__ void score(const Row& row, const GroupRules& rules, int experts) {
-  if (rules.scoring == Scoring::softmax) softmax(row.scores, experts);
-  for (int e = lane(); e < experts; e += warp) {
+  if (rules.scoring == Scoring::softmax) {
+    if (threadIdx.x < warp) softmax(row.scores, experts);
+    __syncthreads();
+  }
+  for (int e = static_cast<int>(threadIdx.x); e < experts; e += scoring_threads) {
     const float value =
         rules.scoring == Scoring::softmax ? row.scores[e] : scored(row.scores[e], rules);
     row.scores[e] = rounded_to(value, rules.score_type);
@@ -148,10 +154,13 @@ __global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
   const Count token = blockIdx.x;
   std::int32_t* ids = chosen.ids + token * chosen.top_k;
   float* weights = chosen.weights + token * chosen.top_k;
-  for (int e = lane(); e < logits.columns; e += warp) row.scores[e] = logits.at(token, e);
-  __syncwarp();
+  for (int e = static_cast<int>(threadIdx.x); e < logits.columns; e += scoring_threads) {
+    row.scores[e] = logits.at(token, e);
+  }
+  __syncthreads();
   score(row, rules, logits.columns);
-  __syncwarp();
+  __syncthreads();
+  if (threadIdx.x >= warp) return;  // the rest is one warp's
   if (!keep_best_groups(row, rules, logits.columns)) {
     for (int k = lane(); k < chosen.top_k; k += warp) {
       ids[k] = k;
@@ -181,8 +190,8 @@ void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
   const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
                     device_elements<float>(chosen.topk_weights)};
   const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
-  launch_rows(memory, {router_logits.rows, bytes}, choose_grouped, Logits(router_logits),
-              rules_of(settings, router_logits, top_k), slots);
+  launch_rows(memory, {router_logits.rows, bytes, scoring_threads}, choose_grouped,
+              Logits(router_logits), rules_of(settings, router_logits, top_k), slots);
 }
 
 }  // namespace moe::cuda

@@ -89,17 +89,17 @@ __device__ float2 biases(const GroupedCall& call, const Tile& tile, int group) {
   return {value(row), value(row + 8)};
 }
 
-// The sums of tokens begin to end of a tile.
-template <typename T, int begin, int end, int n>
-__device__ __forceinline__ void leave_tokens(float2 bias, std::byte* left, const float (&sums)[n]) {
+template <typename T, int n>
+__device__ __forceinline__ void leave_tile(float2 bias, std::byte* left,
+                                           const float (&sums)[n / 2]) {
   const int warp_id = static_cast<int>(threadIdx.x) % warpgroup / warp;
 #pragma unroll
-  for (int token = begin; token < end; token += 16) {
+  for (int token = 0; token < n; token += 16) {
     const float* at = sums + token / 2;
     const std::uint32_t pairs[4] = {
         pair_of(at[0] + bias.x, at[1] + bias.x, T{}), pair_of(at[2] + bias.y, at[3] + bias.y, T{}),
         pair_of(at[4] + bias.x, at[5] + bias.x, T{}), pair_of(at[6] + bias.y, at[7] + bias.y, T{})};
-    leave_turned(left, token - begin, warp_id, pairs);
+    leave_turned(left, token, warp_id, pairs);
   }
 }
 
@@ -118,8 +118,8 @@ __device__ int4 silu_of_piece(const Piece<T>& gate, const Piece<T>& up, bool& is
     for (int j = 0; j < 2; ++j) {
       const float x = to_float(gate[2 * i + j]);
       const Divisor divisor(1.0F + exp_for_sigmoid(-x));
-      values[j] = divisor.divide(x, is_rare);
-      is_rare |= !divisor.is_usual();
+      values[j] = divisor.divide(x);
+      is_rare |= !divisor.is_usual() || !is_usual_dividend(x);
     }
     const std::uint32_t pair = pair_of(values[0], values[1], T{});
     const T low{static_cast<std::uint16_t>(pair)};
@@ -130,12 +130,10 @@ __device__ int4 silu_of_piece(const Piece<T>& gate, const Piece<T>& up, bool& is
   return std::bit_cast<int4>(out);
 }
 
-// What the multiplying warpgroups left of some tokens: a part of each.
-struct LeftTokens {
+// What the multiplying warpgroups left of a tile: a part of each.
+struct LeftTile {
   const std::byte* left;
   int group_bytes;
-  int first_token;  // a grouped row
-  int num_tokens;
 
   __device__ int4 piece(int token, int index) const {
     const std::byte* part = left + index / pieces_a_row * group_bytes;
@@ -145,16 +143,16 @@ struct LeftTokens {
 
 // Eight columns of out.
 template <typename T>
-__device__ int4 finished_piece(const GroupedCall& call, const LeftTokens& tokens, int token,
+__device__ int4 finished_piece(const GroupedCall& call, const LeftTile& left, int token,
                                int piece) {
-  if (!call.activates) return tokens.piece(token, piece);
+  if (!call.activates) return left.piece(token, piece);
   const bool is_interleaved = call.gate == GateLayout::interleaved;
   const int gate_piece = is_interleaved ? 2 * piece : piece;
-  const auto first = std::bit_cast<Piece<T>>(tokens.piece(token, gate_piece));
+  const auto first = std::bit_cast<Piece<T>>(left.piece(token, gate_piece));
   const int other = is_interleaved                  ? 2 * piece + 1
                     : call.gate == GateLayout::none ? piece
                                                     : piece + pieces_a_row;
-  const auto second = std::bit_cast<Piece<T>>(tokens.piece(token, other));
+  const auto second = std::bit_cast<Piece<T>>(left.piece(token, other));
   if (call.activation == Activation::silu) {
     bool is_rare = false;
     const int4 out = silu_of_piece<T>(first, second, is_rare);
@@ -172,16 +170,16 @@ __device__ int4 finished_piece(const GroupedCall& call, const LeftTokens& tokens
 }
 
 template <typename T>
-__device__ void write_left(const GroupedCall& call, const Tile& tile, const LeftTokens& tokens) {
+__device__ void write_left(const GroupedCall& call, const Tile& tile, const LeftTile& left) {
   const int pieces = call.gate == GateLayout::none ? multipliers * pieces_a_row : pieces_a_row;
   const int thread = static_cast<int>(threadIdx.x) - warp;
   const int piece = thread % pieces;
   const int column = (tile.weight_tile * pieces + piece) * pieces_a_row;
   if (column >= call.out_columns) return;
-  T* out = static_cast<T*>(call.out) + Count{tokens.first_token} * call.out_columns + column;
-  for (int token = thread / pieces; token < tokens.num_tokens; token += writers / pieces) {
+  T* out = static_cast<T*>(call.out) + Count{tile.first_token} * call.out_columns + column;
+  for (int token = thread / pieces; token < tile.num_tokens; token += writers / pieces) {
     *reinterpret_cast<int4*>(out + Count{token} * call.out_columns) =
-        finished_piece<T>(call, tokens, token, piece);
+        finished_piece<T>(call, left, token, piece);
   }
 }
 

@@ -10,9 +10,7 @@
 namespace moe::cuda {
 namespace {
 
-constexpr int piece = 8;               // values that a thread reads at once
-constexpr int lanes_a_group_max = 32;  // beyond, a block
-constexpr Count block_columns_min = 1024;
+constexpr int piece = 8;  // values that a thread reads at once
 
 template <typename T>
 struct alignas(16) Piece {
@@ -33,27 +31,43 @@ struct GroupsCall {
   int threads_log2;  // of a group
 };
 
+// Only the greatest magnitude, or both ends, too.
+enum class Needs { magnitude, ends };
+
+template <Needs needs>
 __device__ Extremes joined(Extremes a, const Extremes& b) {
   a.amax = fmaxf(a.amax, b.amax);
-  a.smallest = fminf(a.smallest, b.smallest);
-  a.largest = fmaxf(a.largest, b.largest);
+  if constexpr (needs == Needs::ends) {
+    a.smallest = fminf(a.smallest, b.smallest);
+    a.largest = fmaxf(a.largest, b.largest);
+  }
   return a;
 }
 
+template <Needs needs>
+__device__ void add(Extremes& extremes, float value) {
+  if constexpr (needs == Needs::ends) return extremes.add(value);
+  extremes.amax = fmaxf(extremes.amax, fabsf(value));  // which leaves out what is not a number
+}
+
 // Of all the group's threads, on each of them.
+template <Needs needs>
 __device__ Extremes joined_over_threads(Extremes extremes, int threads) {
   constexpr unsigned all_lanes = 0xFFFFFFFFU;
   for (int distance = min(threads, warp) / 2; distance > 0; distance /= 2) {
-    const Extremes other{__shfl_xor_sync(all_lanes, extremes.amax, distance),
-                         __shfl_xor_sync(all_lanes, extremes.smallest, distance),
-                         __shfl_xor_sync(all_lanes, extremes.largest, distance)};
-    extremes = joined(extremes, other);
+    Extremes other{__shfl_xor_sync(all_lanes, extremes.amax, distance)};
+    if constexpr (needs == Needs::ends) {
+      other.smallest = __shfl_xor_sync(all_lanes, extremes.smallest, distance);
+      other.largest = __shfl_xor_sync(all_lanes, extremes.largest, distance);
+    }
+    extremes = joined<needs>(extremes, other);
   }
   if (threads <= warp) return extremes;
   __shared__ Extremes of_warps[threads_a_block / warp];
   if (threadIdx.x % warp == 0) of_warps[threadIdx.x / warp] = extremes;
   __syncthreads();
-  for (const Extremes& other : of_warps) extremes = joined(extremes, other);
+  const int first = static_cast<int>(threadIdx.x) / threads * (threads / warp);
+  for (int i = 0; i < threads / warp; ++i) extremes = joined<needs>(extremes, of_warps[first + i]);
   return extremes;
 }
 
@@ -71,27 +85,31 @@ __device__ float scaled_by(const RecipeCall& call, const GroupScale& scale, floa
   return call.row.nan_rule == NanRule::minus_limit ? -call.limit : scaled;
 }
 
-// A scale, and its inverse where codes are of quotients.
+// A scale, its inverse where codes are of quotients, and whether all of the group's quotients can
+// be had from that: of values so small that a step of theirs leaves the normal numbers the code is
+// 0.
 struct Scaling {
   GroupScale scale;
   Divisor divisor;
+  bool is_usual;
 
-  __device__ explicit Scaling(const GroupScale& made) : scale(made), divisor(made.factor) {}
+  __device__ Scaling(const GroupScale& made, float amax)
+      : scale(made),
+        divisor(made.factor),
+        is_usual(made.divides && made.factor > 0x1p-40F && divisor.is_usual() && amax < 0x1p60F) {}
 
-  // All of a piece's values to scaled ones.
+  // A piece's values to scaled ones.
   __device__ void apply(const RecipeCall& call, float (&numbers)[piece]) const {
-    bool is_rare = !scale.divides || !divisor.is_usual();
-    float quotients[piece];
+    if (!is_usual) {
 #pragma unroll
-    for (int i = 0; i < piece; ++i) {
-      bool is_odd = false;
-      quotients[i] = divisor.divide(numbers[i], is_odd);
-      if (numbers[i] == 0) quotients[i] = numbers[i];  // of either sign
-      is_rare |= is_odd && numbers[i] != 0;
+      for (float& number : numbers) number = scaled_by(call, scale, number);
+      return;
     }
 #pragma unroll
-    for (int i = 0; i < piece; ++i) {
-      numbers[i] = is_rare ? scaled_by(call, scale, numbers[i]) : quotients[i];
+    for (float& number : numbers) {
+      number = copysignf(divisor.divide(number), number);  // a zero keeps its sign
+      if (call.row.nan_rule == NanRule::plus_limit) number = fminf(number, call.limit);
+      if (call.row.nan_rule == NanRule::minus_limit) number = fmaxf(number, -call.limit);
     }
   }
 };
@@ -124,7 +142,7 @@ __device__ void write_codes(const GroupsCall<T>& call, const Piece<T>& values,
   }
 }
 
-template <typename T>
+template <typename T, Needs needs>
 __global__ void quantize_groups(GroupsCall<T> call) {
   const ScaleLayout& scales = call.layout.scales;
   const auto groups = static_cast<unsigned>(scales.columns);
@@ -142,9 +160,9 @@ __global__ void quantize_groups(GroupsCall<T> call) {
   for (Count at = own; at < width / piece; at += threads) {
     const Piece<T> values = pieces[at];
 #pragma unroll
-    for (int i = 0; i < piece; ++i) extremes.add(to_float(values.at[i]));
+    for (int i = 0; i < piece; ++i) add<needs>(extremes, to_float(values.at[i]));
   }
-  extremes = joined_over_threads(extremes, threads);
+  extremes = joined_over_threads<needs>(extremes, threads);
   if (!is_one) return;
   const float given =
       call.given == nullptr ? 0.0F : call.given[row / (scales.rows / call.layout.parts)];
@@ -154,16 +172,16 @@ __global__ void quantize_groups(GroupsCall<T> call) {
     store_scale(call.scales, scales.dtype, place, scale);
     if (call.zero_points != nullptr) call.zero_points[place] = scale.zero_point;
   }
-  const Scaling scaling(scale);
+  const Scaling scaling(scale, extremes.amax);
   for (Count at = own; at < width / piece; at += threads) {
     write_codes(call, pieces[at], scaling, begin + at * piece);
   }
 }
 
+// So many that each has two pieces, where a block has as many.
 int threads_of(Count group) {
-  if (group >= block_columns_min) return threads_a_block;
   int threads = 1;
-  while (threads < lanes_a_group_max && threads * piece < group) threads *= 2;
+  while (threads < threads_a_block && 2 * threads * piece < group) threads *= 2;
   return threads;
 }
 
@@ -197,9 +215,12 @@ void quantize_row_groups(CudaMemory& memory, const Tensor& rows, const RecipeCal
                                number_format_row(out.layout.format).values_per_byte == 2,
                                group,
                                threads_log2};
-    launch(memory.queue(),
-           one_thread_each(out.layout.scales.rows * out.layout.scales.columns * threads),
-           quantize_groups<T>, groups);
+    const Grid grid = one_thread_each(out.layout.scales.rows * out.layout.scales.columns * threads);
+    const ScaleRule rule = call.row.scale_rule;
+    if (rule == ScaleRule::symmetric_steps || rule == ScaleRule::zero_point_steps) {
+      return launch(memory.queue(), grid, quantize_groups<T, Needs::ends>, groups);
+    }
+    launch(memory.queue(), grid, quantize_groups<T, Needs::magnitude>, groups);
   });
 }
 

@@ -110,13 +110,14 @@ __device__ inline int best_of(const float* values, const bool* there, int count)
 struct RowGrid {
   Count rows = 0;
   Count bytes = 0;
+  int threads = warp;  // of a row
 };
 
 // What a block may have without asking; beyond, all that the device can give is asked for, so that
 // threads that launch the same kernel with other rows never ask for less.
 inline constexpr Count bytes_without_asking = 48 * 1024;
 
-// One warp for each row.
+// One block for each row.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...),
                  Arguments... arguments) {
@@ -128,7 +129,7 @@ void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
           "room for a row of scores");
   }
-  launch(memory.queue(), {grid.rows, warp, static_cast<std::size_t>(grid.bytes)}, kernel,
+  launch(memory.queue(), {grid.rows, grid.threads, static_cast<std::size_t>(grid.bytes)}, kernel,
          arguments...);
 }
 

@@ -278,3 +278,20 @@ TEST_CASE("device grouped: plan, permute, experts and reduce as a recording, on 
   }
   std::cout << "SKIP no device beside the host\n";
 }
+
+TEST_CASE("device grouped: plans of many choices, counted by one block, by some, and sorted") {
+  on_every_device([](BothSides& both) {
+    for (const Count tokens : {Count{500}, Count{511}, Count{9000}}) {
+      for (const int num_local : {1, 3, 300, 1000}) {
+        INFO(tokens << " tokens, " << num_local << " experts");
+        const Twin ids = both.integers({tokens, 8, DType::i32}, {-1, num_local - 1}, num_local);
+        const RowPlanBuffers host = both.host().plan_rows(ids.host.tensor(), {}, num_local);
+        const RowPlanBuffers device = both.device().plan_rows(ids.device.tensor(), {}, num_local);
+        CHECK(both.difference(host.first_row, device.first_row) == "");
+        CHECK(both.difference(host.row_of, device.row_of) == "");
+        CHECK(both.difference(host.source_of, device.source_of) == "");
+        CHECK(device.source_of.guards_intact());
+      }
+    }
+  });
+}

@@ -154,3 +154,21 @@ TEST_CASE("device quantize: scales are laid out anew as the host lays them") {
                           both.device().relayout_scales(rows.device.view(), to)) == "");
   });
 }
+
+TEST_CASE("device quantize: values far beyond a bound that scales keep to are saturated") {
+  on_every_device([](BothSides& both) {
+    for (const DType dtype : row_types) {
+      for (const float bound : {1e-6F, 1.0F, 3e38F}) {
+        const Twin rows = rows_of_blocks(both, {8, 96, dtype}, Blocks::extremes, 5);
+        QuantSettings settings;
+        settings.scale_ub = bound;
+        INFO(name_of(dtype) << ", " << bound);
+        CHECK(
+            both.difference(
+                both.host().quantize(rows.host.tensor(), QuantRecipe::fp8_dynamic_token, settings),
+                both.device().quantize(rows.device.tensor(), QuantRecipe::fp8_dynamic_token,
+                                       settings)) == "");
+      }
+    }
+  });
+}
