@@ -7,7 +7,9 @@
 namespace moe::cuda {
 namespace {
 
-constexpr int scoring_threads = 256;
+// Few tokens are many threads' work each, many tokens a warp's.
+constexpr int scoring_threads_max = 256;
+constexpr Count few_tokens = 512;
 
 struct GroupRules {
   Scoring scoring;
@@ -64,7 +66,7 @@ __device__ void score(const Row& row, const GroupRules& rules, int experts) {
     if (threadIdx.x < warp) softmax(row.scores, experts);
     __syncthreads();
   }
-  for (int e = static_cast<int>(threadIdx.x); e < experts; e += scoring_threads) {
+  for (int e = static_cast<int>(threadIdx.x); e < experts; e += blockDim.x) {
     const float value =
         rules.scoring == Scoring::softmax ? row.scores[e] : scored(row.scores[e], rules);
     row.scores[e] = rounded_to(value, rules.score_type);
@@ -154,7 +156,7 @@ __global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
   const Count token = blockIdx.x;
   std::int32_t* ids = chosen.ids + token * chosen.top_k;
   float* weights = chosen.weights + token * chosen.top_k;
-  for (int e = static_cast<int>(threadIdx.x); e < logits.columns; e += scoring_threads) {
+  for (int e = static_cast<int>(threadIdx.x); e < logits.columns; e += blockDim.x) {
     row.scores[e] = logits.at(token, e);
   }
   __syncthreads();
@@ -190,8 +192,9 @@ void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
   const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
                     device_elements<float>(chosen.topk_weights)};
   const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
-  launch_rows(memory, {router_logits.rows, bytes, scoring_threads}, choose_grouped,
-              Logits(router_logits), rules_of(settings, router_logits, top_k), slots);
+  const int threads = router_logits.rows <= few_tokens ? scoring_threads_max : warp;
+  launch_rows(memory, {router_logits.rows, bytes, threads}, choose_grouped, Logits(router_logits),
+              rules_of(settings, router_logits, top_k), slots);
 }
 
 }  // namespace moe::cuda

@@ -11,6 +11,7 @@ namespace moe::cuda {
 namespace {
 
 constexpr int piece = 8;  // values that a thread reads at once
+constexpr int pieces_held = 4;
 
 template <typename T>
 struct alignas(16) Piece {
@@ -142,6 +143,43 @@ __device__ void write_codes(const GroupsCall<T>& call, const Piece<T>& values,
   }
 }
 
+// A group's pieces: a thread has every threads-th from its own on.
+template <typename T>
+struct GroupPieces {
+  const Piece<T>* first;
+  int own;
+  int threads;
+  int count;
+};
+
+// The first of a thread's pieces, which are on their way at once and are read no second time.
+template <typename T>
+struct HeldPieces {
+  Piece<T> at[pieces_held];
+
+  __device__ explicit HeldPieces(const GroupPieces<T>& pieces) {
+#pragma unroll
+    for (int i = 0; i < pieces_held; ++i) {
+      const int place = pieces.own + i * pieces.threads;
+      if (place < pieces.count) at[i] = pieces.first[place];
+    }
+  }
+
+  // function(piece, its place) for all of the thread's.
+  template <typename Function>
+  __device__ void for_each(const GroupPieces<T>& pieces, Function function) const {
+#pragma unroll
+    for (int i = 0; i < pieces_held; ++i) {
+      const int place = pieces.own + i * pieces.threads;
+      if (place < pieces.count) function(at[i], place);
+    }
+    for (int place = pieces.own + pieces_held * pieces.threads; place < pieces.count;
+         place += pieces.threads) {
+      function(pieces.first[place], place);
+    }
+  }
+};
+
 template <typename T, Needs needs>
 __global__ void quantize_groups(GroupsCall<T> call) {
   const ScaleLayout& scales = call.layout.scales;
@@ -155,13 +193,14 @@ __global__ void quantize_groups(GroupsCall<T> call) {
   const Count column = is_one ? index % groups : 0;
   const Count begin = row * call.layout.columns + column * call.group;
   const Count width = is_one ? min(call.group, call.layout.columns - column * call.group) : 0;
-  const auto* pieces = reinterpret_cast<const Piece<T>*>(call.values + begin);
+  const GroupPieces<T> pieces{reinterpret_cast<const Piece<T>*>(call.values + begin), own, threads,
+                              static_cast<int>(width / piece)};
   Extremes extremes;
-  for (Count at = own; at < width / piece; at += threads) {
-    const Piece<T> values = pieces[at];
+  const HeldPieces<T> held(pieces);
+  held.for_each(pieces, [&](const Piece<T>& values, int) {
 #pragma unroll
     for (int i = 0; i < piece; ++i) add<needs>(extremes, to_float(values.at[i]));
-  }
+  });
   extremes = joined_over_threads<needs>(extremes, threads);
   if (!is_one) return;
   const float given =
@@ -173,15 +212,15 @@ __global__ void quantize_groups(GroupsCall<T> call) {
     if (call.zero_points != nullptr) call.zero_points[place] = scale.zero_point;
   }
   const Scaling scaling(scale, extremes.amax);
-  for (Count at = own; at < width / piece; at += threads) {
-    write_codes(call, pieces[at], scaling, begin + at * piece);
-  }
+  held.for_each(pieces, [&](const Piece<T>& values, int at) {
+    write_codes(call, values, scaling, begin + at * piece);
+  });
 }
 
-// So many that each has two pieces, where a block has as many.
+// So many that each holds all that it has, where a block has as many.
 int threads_of(Count group) {
   int threads = 1;
-  while (threads < threads_a_block && 2 * threads * piece < group) threads *= 2;
+  while (threads < threads_a_block && pieces_held * threads * piece < group) threads *= 2;
   return threads;
 }
 
