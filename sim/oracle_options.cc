@@ -43,6 +43,7 @@ OptionTable deployment_table() {
       {"ep", flag, "", "expert parallel"},
       {"sequence-parallel", flag, "", "the layer splits tokens over TP ranks"},
       {"all2all", word, "NAME", "all2all backend (allgather_reducescatter)"},
+      {"experts", number, "N", "physical experts of a layer (as many on every rank)", "1 to 65536"},
       {"eplb", flag, "", "with the expert load balancer"},
       {"activation", word, "NAME", "silu (default), gelu, swigluoai, relu2_no_mul, …"},
       {"router", word, "KIND",
@@ -160,6 +161,19 @@ void set_layout(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   }
 }
 
+// REQUIRES that the layout is set.
+std::optional<int> experts_in(const GivenOptions& given, const Profile& profile,
+                              const ExpertsDeployment& deployment) {
+  const auto experts = given.number("experts");
+  if (!experts) return {};
+  const int ranks = parallel_traits_of(profile, deployment).ep_size;
+  if (*experts < ranks || *experts > 65536) {
+    throw ScenarioError(
+        text("--experts: ", *experts, " is no number from ", ranks, " (EP ranks) to 65536"));
+  }
+  return experts;
+}
+
 Count size_in(const GivenOptions& given, const std::string& option, Count usual) {
   const Count size = given.count(option).value_or(usual);
   if (size < 1 || size > 1048576) {
@@ -188,8 +202,8 @@ void set_router(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   }
 }
 
-void set_model(const GivenOptions& given, ExpertsDeployment& deployment) {
-  const auto schemes = all_quant_schemes();
+void set_model(const GivenOptions& given, const Profile& profile, ExpertsDeployment& deployment) {
+  const auto schemes = quant_schemes_in(profile);
   if (const auto place = given.place("quant", names_in(schemes))) {
     deployment.quant = schemes[*place];
   }
@@ -206,13 +220,18 @@ void set_model(const GivenOptions& given, ExpertsDeployment& deployment) {
   deployment.batch_invariant = given.has("batch-invariant");
 }
 
-// vLLM's normalisation of the word: lower case, _ for -.
-std::string moe_backend_word(const GivenOptions& given, const Profile& profile) {
-  std::string word = given.word("moe-backend").value_or("auto");
+// Lower case, _ for -.
+std::string folded(std::string word) {
   for (char& letter : word) {
     if (letter == '-') letter = '_';
     if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
   }
+  return word;
+}
+
+// vLLM's normalisation of the word too.
+std::string moe_backend_word(const GivenOptions& given, const Profile& profile) {
+  const std::string word = folded(given.word("moe-backend").value_or("auto"));
   const auto valid = moe_backend_words(profile);
   return chosen("--moe-backend", word, {valid.begin(), valid.end()});
 }
@@ -224,6 +243,9 @@ void set_environment(const GivenOptions& given, ExpertsDeployment& deployment) {
       throw ScenarioError(text("--env: '", setting, "' sets nothing; as in VLLM_USE_DEEP_GEMM=0"));
     }
     const std::string name = setting.substr(0, equals);
+    if (name == "VLLM_BATCH_INVARIANT") {
+      throw ScenarioError("--env VLLM_BATCH_INVARIANT: it is the option --batch-invariant here");
+    }
     const auto& variable = row_named("variable of --env", all_oracle_variables(), name);
     const auto value = variable_value(variable, setting.substr(equals + 1));
     if (!value) {
@@ -235,6 +257,17 @@ void set_environment(const GivenOptions& given, ExpertsDeployment& deployment) {
     }
     deployment.environment.set(name, *value);
   }
+}
+
+// In any case, as nobody remembers whether it is TRITON or TritonExperts.
+std::string backend_or_class(const std::string& word, const Profile& profile,
+                             const OracleFamily& family) {
+  const std::vector<std::string> names = names_of_family(profile, family);
+  for (const std::string& name : names) {
+    if (folded(name) == folded(word)) return name;
+  }
+  return chosen(text("--why-not, of the ", name_of(family.name), " oracle under ", profile.name),
+                word, names);
 }
 
 // What describes a deployment, or asks about one, means nothing to the cross product.
@@ -291,15 +324,14 @@ OracleQuery query_of(const GivenOptions& given) {
   const Profile& profile = described_profile("--profile", query.profile);
   set_device(given, query.deployment);
   set_layout(given, profile, query.deployment);
-  set_model(given, query.deployment);
+  query.num_experts = experts_in(given, profile, query.deployment);
+  set_model(given, profile, query.deployment);
   set_router(given, profile, query.deployment);
   query.deployment.moe_backend = moe_backend_word(given, profile);
   set_environment(given, query.deployment);
   const OracleFamily& family = oracle_family(query.deployment.quant.family);
-  for (const std::string& name : given.words("why-not")) {
-    chosen(text("--why-not, of the ", name_of(family.name), " oracle"), name,
-           names_of_family(profile, family));
-    query.why_not.push_back(name);
+  for (const std::string& word : given.words("why-not")) {
+    query.why_not.push_back(backend_or_class(word, profile, family));
   }
   return query;
 }
