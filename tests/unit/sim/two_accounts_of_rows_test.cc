@@ -38,13 +38,33 @@ constexpr std::string_view no_oracle =
     "vLLM has a method of its own for mxfp4 rows and weights, CutlassExpertsMxfp4 is in no oracle "
     "(experts-and-oracles.md, 6.2)";
 
+constexpr std::string_view no_batched =
+    "bf16 rows become codes after receipt, which any experts may do; vLLM has no batched class for "
+    "mxfp4 rows";
+constexpr std::string_view scaled_one_by_one =
+    "the transport sends them (distribution-layer.md, 10, its kinds UNVERIFIED), and no experts "
+    "class that stands behind FlashInfer takes them (experts-and-oracles.md, 6.2)";
+constexpr std::string_view aiter_alone =
+    "AITER of late 2026 computes it, MoRI sends bf16 and fp8 (distribution-layer.md, 9.6 and 10)";
+
 constexpr std::array differences = {
     NamedDifference{"allgather_reducescatter", "fp8_dynamic", false, own_scales},
-    NamedDifference{"flashinfer_nvlink_two_sided", "fp8_dynamic", false, own_scales},
     NamedDifference{"mori", "fp8_dynamic", false, own_scales},
     NamedDifference{"mori_high_throughput", "fp8_dynamic", false, own_scales},
     NamedDifference{"mori_low_latency", "fp8_dynamic", false, own_scales},
     NamedDifference{"", "mxfp4", true, no_oracle, until_late},
+    NamedDifference{"deepep_low_latency", "mxfp4", true, no_batched, late},
+    NamedDifference{"nixl_ep", "mxfp4", true, no_batched, late},
+    NamedDifference{"flashinfer_nvlink_two_sided", "fp8_per_token", true, scaled_one_by_one},
+    NamedDifference{
+        "flashinfer_nvlink_two_sided", "mxfp8", false,
+        "TRTLLM of late 2026 takes it behind any transport (UNVERIFIED), which only the "
+        "one-sided one can send (distribution-layer.md, 10)",
+        late},
+    NamedDifference{"mori_high_throughput", "mxfp8", false, aiter_alone, late},
+    NamedDifference{"mori_low_latency", "mxfp8", false, aiter_alone, late},
+    NamedDifference{"mori_high_throughput", "mxfp4", false, aiter_alone, late},
+    NamedDifference{"mori_low_latency", "mxfp4", false, aiter_alone, late},
     NamedDifference{"nixl_ep", "", true,
                     "NIXL was no batched backend before #40412, so that experts of the other "
                     "format were chosen; the transport is emulated as it is since",
@@ -58,7 +78,7 @@ const Backend* emulated(std::string_view name) {
   return nullptr;
 }
 
-bool run_takes(const Profile& profile, std::string_view name, const QuantizationScheme& scheme) {
+bool capabilities_take(std::string_view name, const QuantizationScheme& scheme) {
   const Capabilities& capabilities = emulated(name)->capabilities;
   const WireQuestion question{.num_ranks = 4,
                               .hidden_size = 4096,
@@ -69,21 +89,30 @@ bool run_takes(const Profile& profile, std::string_view name, const Quantization
                               .weights_alone = scheme.activations == QuantRecipe::none
                                                    ? scheme.weights
                                                    : QuantRecipe::none};
-  if (!refusal_of(capabilities, question).empty()) return false;
-  const auto* moves = prepare_finalize_class_of(profile, traits_of(name).transport);
-  if (moves == nullptr || capabilities.dispatch_reach != DispatchReach::owner_ranks) return true;
-  return rows_refusal(*moves, activation_key_of(scheme.activations).value()).empty();
+  return refusal_of(capabilities, question).empty();
 }
 
-// Every machine with all libraries.
+bool run_warns(const Profile& profile, std::string_view name, const QuantizationScheme& scheme) {
+  const auto* moves = prepare_finalize_class_of(profile, traits_of(name).transport);
+  return moves != nullptr &&
+         !rows_refusal(*moves, activation_key_of(scheme.activations).value()).empty();
+}
+
+// Whether rows move there as they are asked to.
+bool is_moved_on(const Profile& profile, std::string_view name, OraclePlatform platform) {
+  const auto decision = resolve_backend(profile, {name, platform_named(name_of(platform))});
+  return decision.error.empty() && decision.backend == name;
+}
+
+// Every machine with vLLM's usual libraries: what a user installs beside (Humming) would compute
+// more under late-2026.
 std::vector<ExpertsDeployment> machines() {
   std::vector<ExpertsDeployment> made;
   const auto add = [&](OraclePlatform platform, DeviceCapability capability) {
-    ExpertsDeployment one{.platform = platform, .capability = capability};
-    for (const Library library : all_libraries()) {
-      one.libraries = one.libraries.with({library});
-    }
-    one.allow_vllm_cutlass = true;
+    ExpertsDeployment one{.platform = platform,
+                          .capability = capability,
+                          .libraries = usual_libraries(platform),
+                          .allow_vllm_cutlass = true};
     if (platform == OraclePlatform::rocm) one.environment.set("VLLM_ROCM_USE_AITER", "1");
     made.push_back(one);
     if (platform != OraclePlatform::rocm) return;
@@ -114,6 +143,7 @@ bool is_kernel(const Profile& profile, const ExpertsDeployment& deployment) {
 bool oracle_takes(const Profile& profile, std::string_view name, const QuantScheme& scheme) {
   if (!scheme.eras.covers(profile)) return false;
   for (ExpertsDeployment deployment : machines()) {
+    if (!is_moved_on(profile, name, deployment.platform)) continue;
     deployment.quant = scheme;
     if (name != "no_ep") {
       deployment.sizes.dp = 4;
@@ -164,6 +194,16 @@ TEST_CASE("quantisation schemes: every one is a pair of keys that an oracle know
         "w4a8_int8");
 }
 
+TEST_CASE("quantisation schemes: what a transport carries vLLM's last factory takes") {
+  const Profile& profile = profile_named("late-2026");
+  for (const std::string_view name : names_in(profile)) {
+    for (const QuantizationScheme& scheme : quant_schemes) {
+      INFO(name << " " << scheme.name);
+      if (capabilities_take(name, scheme)) CHECK_FALSE(run_warns(profile, name, scheme));
+    }
+  }
+}
+
 TEST_CASE("quantisation schemes: run and oracle take the same rows, but for what is named") {
   std::set<const NamedDifference*> needed;
   int num_asked = 0;
@@ -172,7 +212,7 @@ TEST_CASE("quantisation schemes: run and oracle take the same rows, but for what
     for (const std::string_view name : names_in(profile)) {
       for (const QuantizationScheme& scheme : quant_schemes) {
         ++num_asked;
-        const bool run = run_takes(profile, name, scheme);
+        const bool run = capabilities_take(name, scheme) && !run_warns(profile, name, scheme);
         const bool oracle = oracle_takes(profile, name, *oracle_scheme_of(scheme));
         if (run == oracle) continue;
         const auto* row = std::ranges::find_if(differences, [&](const NamedDifference& one) {
