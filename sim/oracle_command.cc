@@ -170,6 +170,14 @@ void print_line(std::string_view label, std::string_view words) {
   std::cout << label << std::string(12 - label.size(), ' ') << words << "\n";
 }
 
+void print_why_not(const Answer& answer, const OracleQuery& query) {
+  for (const std::string& name : query.why_not) {
+    for (const std::string& why : why_not(answer.profile, answer.deployment, name)) {
+      print_line("why not", why);
+    }
+  }
+}
+
 void print_answer(const Answer& answer, const OracleQuery& query) {
   const ExpertsDecision& decision = answer.decision;
   print_line("oracle", text(name_of(decision.family), ", profile ", answer.profile.name));
@@ -194,11 +202,7 @@ void print_answer(const Answer& answer, const OracleQuery& query) {
     print_line("kernel", text(with, !with.empty() && !why.empty() ? ", " : "", why));
   }
   for (const std::string& note : answer.notes) print_line("note", note);
-  for (const std::string& name : query.why_not) {
-    for (const std::string& why : why_not(answer.profile, answer.deployment, name)) {
-      print_line("why not", why);
-    }
-  }
+  print_why_not(answer, query);
 }
 
 JsonValue name_or_null(const auto* row) {
@@ -321,6 +325,7 @@ int oracle_command(const OracleCommand& command) {
     if (!json.is_on_standard_output()) {
       if (command.report.quiet) {
         std::cout << answer_text(answer.decision) << "\n";
+        print_why_not(answer, query);
       } else {
         print_answer(answer, query);
       }

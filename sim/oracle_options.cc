@@ -9,6 +9,7 @@
 #include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
 #include "backends/oracle/experts_oracle.h"
+#include "backends/oracle/quant_keys.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/command_options.h"
@@ -36,7 +37,7 @@ OptionTable deployment_table() {
       {"capability", word, "X.Y", "of cuda (9.0) or rocm (9.4: gfx942, 9.5: gfx950)"},
       {"libraries", words, "A,B",
        "what is installed beside vLLM: usual (default), none, or names of flashinfer_cutlass, …"},
-      {"quant", word, "NAME", "none (default), fp8_block128, mxfp4, …"},
+      {"quant", word, "NAME", "none (default), fp8_block128, mxfp4 (gpt-oss), …"},
       {"dp", number, "N", "data parallel ranks (1)", "1 to 4096"},
       {"tp", number, "N", "tensor parallel ranks (1)", "1 to 4096"},
       {"pcp", number, "N", "prefill context parallel ranks (1)", "1 to 4096"},
@@ -202,11 +203,27 @@ void set_router(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   }
 }
 
-void set_model(const GivenOptions& given, const Profile& profile, ExpertsDeployment& deployment) {
-  const auto schemes = quant_schemes_in(profile);
-  if (const auto place = given.place("quant", names_in(schemes))) {
-    deployment.quant = schemes[*place];
+// A word that other profiles know, or scenarios, gets the answer that helps.
+QuantScheme quant_in(const std::string& word, const Profile& profile) {
+  const std::vector<QuantScheme> schemes = quant_schemes_in(profile);
+  for (const QuantScheme& scheme : all_quant_schemes()) {
+    if (scheme.name != word) continue;
+    if (scheme.eras.covers(profile)) return scheme;
+    throw ScenarioError(text("--quant ", word, ": no oracle of ", profile.name,
+                             " is asked about it, late-2026 has one; here are ",
+                             joined(names_in(schemes))));
   }
+  for (const QuantizationScheme& scheme : quant_schemes) {
+    if (scheme.name != word) continue;
+    throw ScenarioError(text("--quant ", word, ": that is a scenario's word, the oracles call it ",
+                             oracle_scheme_of(scheme)->name));
+  }
+  chosen("--quant", word, names_in(schemes));
+  throw ContractError("a quantisation that was found among the names: " + word);
+}
+
+void set_model(const GivenOptions& given, const Profile& profile, ExpertsDeployment& deployment) {
+  if (const auto word = given.word("quant")) deployment.quant = quant_in(*word, profile);
   const auto activations = all_moe_activations();
   if (const auto place = given.place("activation", names_in(activations))) {
     deployment.activation = activations[*place];

@@ -53,6 +53,9 @@ class Oracle(Program):
             said = self.answer(*LOW_LATENCY, "--why-not", word)["why_not"][0]
             self.assertIn(said["name"], ("TRITON", "TritonExperts"))
             self.assertIn("batched_experts activation format", said["answers"][0])
+        code, quiet, _ = self.run_it("oracle", *LOW_LATENCY, "--quiet", "--why-not", "triton")
+        self.assertEqual(code, 0)
+        self.assertIn("\nwhy not     TRITON (TritonExperts): refused", quiet)
         said = self.answer("--quant", "nvfp4", "--why-not", "flashinfer-cutedsl-batched")
         self.assertEqual(said["why_not"][0]["name"], "FLASHINFER_CUTEDSL_BATCHED")
         refusal = self.refused("--quant", "int4_a16", "--why-not", "Tritom")
@@ -67,7 +70,7 @@ class Oracle(Program):
                                (("--quant", "mxfp4_generic", "--capability", "10.0"),
                                 "FLASHINFER_TRTLLM_MXFP4_MXFP8")):
             self.assertEqual(self.answer(*late, *words)["backend"], backend, words)
-            self.assertIn("mxfp4_mxfp8", self.refused(*words))
+            self.assertIn("no oracle of post-40412 is asked about it", self.refused(*words))
         said = self.answer(*late, "--quant", "w4a8", "--moe-backend", "marlin")
         self.assertIn("moe_backend marlin is ignored by this oracle", said["notes"])
 
@@ -146,7 +149,9 @@ class Oracle(Program):
 
     def test_what_names_nothing_is_refused_with_what_does(self):
         for words, valid in (
-                (("--quant", "fp9"), "fp8_block128"), (("--platform", "vulkan"), "out_of_tree"),
+                (("--quant", "fp9"), "fp8_block128"),
+                (("--quant", "int4_w4a16"), "the oracles call it int4_a16"),
+                (("--platform", "vulkan"), "out_of_tree"),
                 (("--capability", "nine"), "as in 9.0"), (("--capability", "9.0x"), "as in 9.0"),
                 (("--platform", "cpu", "--capability", "9.0"), "cuda and rocm have"),
                 (("--libraries", "cutlass"), "cutlass_grouped_gemm"),
