@@ -61,7 +61,7 @@ OptionTable deployment_table() {
       {"batch-invariant", flag, "", "VLLM_BATCH_INVARIANT"},
       {"moe-backend", word, "NAME", "an explicit choice (auto)"},
       {"env", words, "K=V", "a variable that is set; 0 is another thing than not set"},
-      {"why-not", words, "NAME", "why that backend or class was not taken"},
+      {"why-not", words, "NAME", "why that backend or class was not taken, in any case"},
   };
 }
 

@@ -235,15 +235,19 @@ OracleTree disagreement(const OracleAxes& axes, const AnswerMaker& before,
 
 OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes) {
   const auto decided = [](const Profile& profile, const ExpertsDeployment& deployment) {
-    const std::string_view absent = absence_of(profile, deployment);
-    return absent.empty() ? answer_of(profile, deployment).decided : std::string(absent);
+    return answer_of(profile, deployment).decided;
+  };
+  const auto shown = [](const std::string& decision, const Profile& profile,
+                        const ExpertsDeployment& deployment) {
+    return decision.empty() ? std::string(absence_of(profile, deployment)) : decision;
   };
   return oracle_tree(
       axes,
       [&](const ExpertsDeployment& deployment) -> OracleAnswer {
         const std::string before = decided(from, deployment);
         const std::string after = decided(to, deployment);
-        return {before == after ? "" : text(before, " => ", after)};
+        if (before == after) return {""};  // also where both are absent, for whatever reason
+        return {text(shown(before, from, deployment), " => ", shown(after, to, deployment))};
       },
       SilentCell::has_no_line);
 }
