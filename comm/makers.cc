@@ -42,7 +42,10 @@ std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory
 
 std::span<const CommunicatorMaker> communicator_makers() {
   static const std::array<CommunicatorMaker, 3> makers = {{
-      {.name = "local", .moves = "copies between threads of one process", .make = make_local},
+      {.name = "local",
+       .moves = "copies between threads of one process",
+       .make = make_local,
+       .make_symmetric = make_shared_addresses},
       {.name = "gloo",
        .moves = "TCP between threads or processes",
        .device = DeviceKind::cpu,
@@ -55,8 +58,10 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .needs_store = true,
        .one_device_each = true,
        .compares_operations = false,
-       .make = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::awaited>,
-       .make_bare = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::queued>,
+       .make = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::watched>,
+       .make_bare = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::bare>,
+       .make_symmetric = nccl_maker.make_window,
+       .version = nccl_maker.version,
        .absence = nccl_maker.absence},
   }};
   return makers;

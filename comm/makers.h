@@ -10,6 +10,7 @@
 
 #include "comm/local_communicator.h"
 #include "comm/store.h"
+#include "comm/symmetric_memory.h"
 
 namespace moe {
 
@@ -40,7 +41,11 @@ struct CommunicatorMaker {
   // calls are the bare ones.
   std::unique_ptr<Communicator> (*make_bare)(const Meeting& meeting, int rank,
                                              Memory& memory) = nullptr;
-  const char* absence = nullptr;  // why make is null; null where it is there
+  // A window between the ranks of a group that make or make_bare has made. Collective. Null: it has
+  // none.
+  std::unique_ptr<SymmetricMemory> (*make_symmetric)(Communicator& group, Count bytes) = nullptr;
+  std::string (*version)() = nullptr;  // of a library that is loaded; null: none to speak of
+  const char* absence = nullptr;       // why make is null; null where it is there
 };
 
 std::span<const CommunicatorMaker> communicator_makers();

@@ -20,6 +20,7 @@ enum class Operation : std::int32_t {
   recv,
   barrier,
   split,
+  window,
   finished
 };
 

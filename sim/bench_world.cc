@@ -56,7 +56,14 @@ BenchReport joined_and_run(const BenchSettings& settings, Meeting meeting, int r
     BenchWires wires{maker.make(meeting, rank, *memory)};
     meeting.mesh = "bare";
     if (maker.make_bare != nullptr) wires.bare = maker.make_bare(meeting, rank, *memory);
-    return run_bench_rank(settings, std::move(wires));
+    if (wires.bare != nullptr && maker.make_symmetric != nullptr) {
+      wires.window = [&maker, bare = wires.bare.get()](Count bytes) {
+        return maker.make_symmetric(*bare, bytes);
+      };
+    }
+    BenchReport report = run_bench_rank(settings, std::move(wires));
+    if (maker.version != nullptr) report.made_on += text(", ", maker.version());
+    return report;
   } catch (const std::exception& error) {
     BenchReport report;
     report.rank = rank;
