@@ -117,10 +117,10 @@ class NcclCommunicator final : public Communicator {
   int size() const override { return settings_.size; }
   Memory& memory() override { return memory_; }
 
-  // Registering waits on the host: all ranks are there when it begins.
+  // Registering waits on the host for all ranks, as a barrier does; they are there when it begins.
   std::unique_ptr<SymmetricMemory> window(Count bytes) {
     do_barrier();
-    if (watch_) watch_->enter(Operation::window);
+    if (watch_) watch_->enter(Operation::barrier);
     try {
       auto window = make_nccl_window(group_, {rank(), size()}, memory_, bytes);
       if (watch_) watch_->leave();

@@ -10,9 +10,9 @@
 namespace moe {
 namespace {
 
-constexpr std::array<std::string_view, 11> names = {
+constexpr std::array<std::string_view, 10> names = {
     "all_gather_v", "reduce_scatter_v", "all_to_all_v", "broadcast", "all_reduce", "send",
-    "recv",         "barrier",          "split",        "window",    "finished"};
+    "recv",         "barrier",          "split",        "finished"};
 static_assert(names.size() == static_cast<std::size_t>(Operation::finished) + 1);
 
 }  // namespace

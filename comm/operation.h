@@ -20,7 +20,6 @@ enum class Operation : std::int32_t {
   recv,
   barrier,
   split,
-  window,
   finished
 };
 

@@ -46,6 +46,7 @@ struct BenchSettings {
   int iterations = 30;
   DeviceKind device = DeviceKind::cpu;
   BenchOf of = BenchOf::layer;
+  int deadline_ms = 60000;  // of every wait for a rank; they fill their weights at different speeds
 };
 
 // What is timed. bare_…: the same calls or products alone, on buffers that are kept; window_…: bare

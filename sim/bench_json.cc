@@ -33,6 +33,7 @@ JsonValue to_json(const BenchSettings& settings) {
                     {"pinned", settings.pinning == Pinning::one_core_each},
                     {"iterations", settings.iterations},
                     {"device", std::string(name_of(settings.device))},
+                    {"deadline_ms", settings.deadline_ms},
                     {"of", settings.of == BenchOf::layer ? "layer" : "moves"}};
 }
 
@@ -51,6 +52,7 @@ BenchSettings bench_settings_from(const JsonValue& value) {
   settings.pinning = pinned != nullptr && *pinned ? Pinning::one_core_each : Pinning::none;
   settings.iterations = whole("iterations");
   settings.device = device_at(value, "device");
+  settings.deadline_ms = whole("deadline_ms");
   settings.of = string_at(value, "of") == "layer" ? BenchOf::layer : BenchOf::moves;
   return settings;
 }

@@ -142,6 +142,10 @@ const std::vector<Option>& options() {
        [](BenchCommand& b, const std::string& w) {
          b.settings.iterations = number("--iterations", w, 1000000);
        }},
+      {"--deadline", "MS", "longest wait for a rank (60000)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.deadline_ms = number("--deadline", w, 1 << 30);
+       }},
       {"--peer", "torch",
        "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
        [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},

@@ -24,7 +24,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds deadline(60000);  // ranks fill their weights at different speeds
+constexpr milliseconds store_deadline(60000);
 constexpr const char* job_key = "bench";
 
 std::string report_key(int rank) { return text("bench report/", rank); }
@@ -73,13 +73,14 @@ BenchReport joined_and_run(const BenchSettings& settings, Meeting meeting, int r
 }
 
 std::vector<BenchReport> run_threads(const BenchSettings& settings) {
+  const milliseconds deadline(settings.deadline_ms);
   LocalGroup group(settings.world_size, deadline);
   StoreServer server({}, "bench");
   const bool needs_store =
       row_named("communicator", communicator_makers(), settings.communicator).needs_store;
   std::vector<BenchReport> reports(static_cast<std::size_t>(settings.world_size));
   const auto rank_thread = [&](int rank) {
-    StoreClient client(server.address(), "bench", rank, deadline);
+    StoreClient client(server.address(), "bench", rank, store_deadline);
     const Meeting meeting{settings.world_size, deadline, needs_store ? nullptr : &group,
                           needs_store ? &client : nullptr};
     BenchReport report = joined_and_run(settings, meeting, rank);
@@ -198,12 +199,12 @@ std::vector<BenchReport> run_bench_world(const BenchSettings& settings, const st
 
 int bench_rank_process(const StoreAddress& address, const std::string& token, int rank) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  StoreClient store(address, token, rank, deadline);
-  const auto words = store.get(job_key, deadline);
+  StoreClient store(address, token, rank, store_deadline);
+  const auto words = store.get(job_key, store_deadline);
   if (!words) throw SystemError("the store has no bench for this rank");
   const BenchSettings settings = bench_settings_from(parse_json(*words, "the bench"));
-  const BenchReport report =
-      joined_and_run(settings, {settings.world_size, deadline, nullptr, &store}, rank);
+  const BenchReport report = joined_and_run(
+      settings, {settings.world_size, milliseconds(settings.deadline_ms), nullptr, &store}, rank);
   store.set(report_key(rank), json_text(to_json(report)));
   store.goodbye();
   return 0;
