@@ -37,10 +37,10 @@ struct CommunicatorMaker {
   bool compares_operations = true;   // else ranks in different calls may get each other's rows, and
                                      // only a TracedCommunicator around it sees that
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
-  // The same for measuring: calls are queued in the rank's stream, without a deadline. Null: make's
-  // calls are the bare ones.
-  std::unique_ptr<Communicator> (*make_bare)(const Meeting& meeting, int rank,
-                                             Memory& memory) = nullptr;
+  // For measuring: calls between the ranks of a group that make has made, queued with nothing
+  // around them. They end with the group, which outlives them. Collective. Null: make's calls are
+  // bare.
+  std::unique_ptr<Communicator> (*make_bare)(Communicator& group) = nullptr;
   // A window between the ranks of a group that make or make_bare has made. Collective. Null: it has
   // none.
   std::unique_ptr<SymmetricMemory> (*make_symmetric)(Communicator& group, Count bytes) = nullptr;

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-const NcclMaker nccl_maker = {nullptr, nullptr, nullptr,
+const NcclMaker nccl_maker = {nullptr, nullptr, nullptr, nullptr,
                               "not in this build (configure with --preset cuda)"};
 
 }  // namespace moe

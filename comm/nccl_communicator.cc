@@ -117,6 +117,15 @@ class NcclCommunicator final : public Communicator {
   int size() const override { return settings_.size; }
   Memory& memory() override { return memory_; }
 
+  // The same ranks without a watch: what hangs there ends with this one.
+  std::unique_ptr<Communicator> bare() {
+    memory_.synchronize();
+    NcclSettings settings = settings_;
+    settings.calls = NcclCalls::bare;
+    settings.group = text(settings_.group, "/bare");
+    return joined(settings, split_group({0, rank(), NcclCalls::bare}));
+  }
+
   // Registering waits on the host for all ranks, as a barrier does; they are there when it begins.
   std::unique_ptr<SymmetricMemory> window(Count bytes) {
     do_barrier();
@@ -236,7 +245,7 @@ class NcclCommunicator final : public Communicator {
     const std::array<std::int64_t, 2> own = {color, key};
     const std::vector<std::int64_t> numbers = gathered_numbers(own, *this);
     const Count number = num_splits_++;
-    ncclComm_t child = split_group(color, key);
+    ncclComm_t child = split_group({color, key});
     if (color < 0) return nullptr;
     std::vector<SplitChoice> choices;
     for (std::size_t i = 0; i < numbers.size(); i += 2) {
@@ -251,20 +260,16 @@ class NcclCommunicator final : public Communicator {
     for (const int other : ranks) {
       settings.members.push_back(news_.group().members[static_cast<std::size_t>(other)]);
     }
-    const auto take = [child](ncclComm_t* comm, ncclConfig_t*) {
-      *comm = child;
-      return ncclSuccess;
-    };
-    return std::make_unique<NcclCommunicator>(settings, news_.store(), memory_, take);
+    return joined(settings, child);
   }
 
-  // NCCL's split, which every rank comes to. RETURNS the Make of the new group.
-  ncclComm_t split_group(int color, int key) {
-    if (!watch_) return group_.split(color, key, [] {});
+  // NCCL's split, which every rank comes to.
+  ncclComm_t split_group(NcclGroup::Share share) {
+    MOE_CHECK(watch_.has_value(), "bare groups are not split");
     watch_->enter(Operation::split, -1, OperationWatch::LookedAfter::by_rank);
     try {
       ncclComm_t child =
-          group_.split(color, key, [&] { throw_if_absent(watch_->num_collectives() - 1); });
+          group_.split(share, [&] { throw_if_absent(watch_->num_collectives() - 1); });
       watch_->leave();
       return child;
     } catch (const LatePeer&) {
@@ -272,6 +277,14 @@ class NcclCommunicator final : public Communicator {
     } catch (const SystemError& error) {
       watch_->fail(error.what());
     }
+  }
+
+  std::unique_ptr<Communicator> joined(const NcclSettings& settings, ncclComm_t child) {
+    return std::make_unique<NcclCommunicator>(settings, news_.store(), memory_,
+                                              [child](ncclComm_t* comm, ncclConfig_t*) {
+                                                *comm = child;
+                                                return ncclSuccess;
+                                              });
   }
 
   // Calls function(rank, its run of rows) for each rank that has some.
@@ -343,6 +356,10 @@ std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& st
       });
 }
 
+std::unique_ptr<Communicator> make_bare(Communicator& group) {
+  return dynamic_cast<NcclCommunicator&>(group).bare();
+}
+
 std::unique_ptr<SymmetricMemory> make_window(Communicator& group, Count bytes) {
   return dynamic_cast<NcclCommunicator&>(group).window(bytes);
 }
@@ -355,6 +372,6 @@ std::string version() {
 
 }  // namespace
 
-const NcclMaker nccl_maker = {make, make_window, version, nullptr};
+const NcclMaker nccl_maker = {make, make_bare, make_window, version, nullptr};
 
 }  // namespace moe

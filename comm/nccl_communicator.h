@@ -34,7 +34,9 @@ struct NcclSettings {
 struct NcclMaker {
   std::unique_ptr<Communicator> (*make)(const NcclSettings& settings, StoreClient& store,
                                         Memory& memory);
-  // Of a group that make has made. Collective.
+  // Bare calls between the ranks of a group that make has made, which outlives them. Collective.
+  std::unique_ptr<Communicator> (*make_bare)(Communicator& group);
+  // A window between the ranks of a group that make or make_bare has made. Collective.
   std::unique_ptr<SymmetricMemory> (*make_window)(Communicator& group, Count bytes);
   std::string (*version)();  // of the library that is loaded
   const char* absence;

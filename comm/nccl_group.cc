@@ -112,17 +112,12 @@ NcclGroup::~NcclGroup() {
   for (cudaEvent_t event : spare_) cudaEventDestroy(event);
 }
 
-ncclComm_t NcclGroup::split(int color, int key, const StillHopeful& still_hopeful) {
-  const int nccl_color = color < 0 ? NCCL_SPLIT_NOCOLOR : color;
+ncclComm_t NcclGroup::split(Share share, const StillHopeful& still_hopeful) {
+  MOE_CHECK(handle_ != nullptr, "a bare group, or one that is cut, is split");
+  const int color = share.color < 0 ? NCCL_SPLIT_NOCOLOR : share.color;
+  ncclConfig_t config = share.calls == NcclCalls::bare ? blocking_config() : handle_config();
   ncclComm_t child = nullptr;
-  if (handle_ == nullptr) {
-    ncclConfig_t blocking = blocking_config();
-    const ncclResult_t made = ncclCommSplit(comm_, nccl_color, key, &child, &blocking);
-    if (is_error(made)) throw SystemError(words_of(made));
-    return child;
-  }
-  ncclConfig_t config = handle_config();
-  settle(ncclCommSplit(handle_, nccl_color, key, &child, &config), "split", still_hopeful);
+  settle(ncclCommSplit(handle_, color, share.key, &child, &config), "split", still_hopeful);
   return child;
 }
 

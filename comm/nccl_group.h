@@ -57,9 +57,14 @@ class NcclGroup final : public WatchedWire {
   // What operations are queued with.
   ncclComm_t comm() const { return comm_; }
 
-  // The handle of a group of the ranks of one color, null for none: the Make of its NcclGroup.
-  // REQUIRES that nothing is queued. Throws LatePeer, or SystemError with NCCL's words.
-  ncclComm_t split(int color, int key, const StillHopeful& still_hopeful);
+  // What the NcclGroup of the ranks of one color is made with, null for none; it is cut with this
+  // one. REQUIRES that nothing is queued. Throws LatePeer, or SystemError with NCCL's words.
+  struct Share {
+    int color = 0;
+    int key = 0;
+    NcclCalls calls = NcclCalls::watched;
+  };
+  ncclComm_t split(Share share, const StillHopeful& still_hopeful);
 
   // NCCL's words for a call that failed.
   std::string words_of(ncclResult_t result) const;
@@ -75,7 +80,7 @@ class NcclGroup final : public WatchedWire {
   const std::chrono::milliseconds joining_;
   cudaStream_t stream_;
   int device_ = 0;
-  ncclComm_t handle_ = nullptr;  // null: bare, or cut
+  ncclComm_t handle_ = nullptr;  // null: bare, which is cut with the group that it was split from
   ncclComm_t comm_ = nullptr;
   bool is_cut_ = false;
   std::vector<cudaEvent_t> spare_;

@@ -26,7 +26,9 @@ struct ConformanceCase {
   std::string name;
   // Adds what is wrong; what was found before a world was too large stays.
   std::function<void(const Subject&, Troubles&)> look;
-  bool compares_operations = false;  // asks for what a maker may say that it lacks
+  // What a maker may say that it lacks.
+  bool compares_operations = false;
+  bool needs_symmetric_memory = false;
 };
 
 std::vector<ConformanceCase> move_cases();

@@ -33,6 +33,10 @@ Subject compared(const Subject& subject) {
 Troubles troubles_of(const ConformanceCase& one, const Subject& subject) {
   const bool lacks_comparison = one.compares_operations && !subject.maker.compares_operations;
   Troubles troubles;
+  if (one.needs_symmetric_memory && subject.maker.make_symmetric == nullptr) {
+    std::cout << subject.maker.name << ": " << one.name << ": not run, it has none\n";
+    return troubles;
+  }
   try {
     one.look(lacks_comparison ? compared(subject) : subject, troubles);
   } catch (const TooFewDevices& few) {
