@@ -83,15 +83,16 @@ class GroupCall {
 
 class NcclCommunicator final : public Communicator {
  public:
+  // family: as of NcclGroup.
   NcclCommunicator(const NcclSettings& settings, StoreClient& store, Memory& memory,
-                   const NcclGroup::Make& make)
+                   std::atomic<bool>* family, const NcclGroup::Make& make)
       : settings_(settings),
         news_({settings.group, settings.rank, members_of(settings)}, store),
         memory_(memory),
         queue_(queue_of(memory)),
         stream_(static_cast<cudaStream_t>(memory.stream().queue)),
         word_(memory, {1, 1, DType::i32}),
-        group_(settings, stream_, make, [this] { throw_if_absent(0); }),
+        group_(settings, memory, family, make, [this] { throw_if_absent(0); }),
         num_exceptions_(std::uncaught_exceptions()) {
     memory.fill(word_.tensor(), 0);
     if (settings.calls == NcclCalls::bare) return;
@@ -280,7 +281,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   std::unique_ptr<Communicator> joined(const NcclSettings& settings, ncclComm_t child) {
-    return std::make_unique<NcclCommunicator>(settings, news_.store(), memory_,
+    return std::make_unique<NcclCommunicator>(settings, news_.store(), memory_, group_.family(),
                                               [child](ncclComm_t* comm, ncclConfig_t*) {
                                                 *comm = child;
                                                 return ncclSuccess;
@@ -351,7 +352,7 @@ std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& st
   MOE_CHECK(queue_of(memory) != nullptr, "NCCL moves the memory of devices only");
   const ncclUniqueId id = nccl_identity(settings, store);
   return std::make_unique<NcclCommunicator>(
-      settings, store, memory, [&](ncclComm_t* comm, ncclConfig_t* config) {
+      settings, store, memory, nullptr, [&](ncclComm_t* comm, ncclConfig_t* config) {
         return ncclCommInitRankConfig(comm, settings.size, id, settings.rank, config);
       });
 }

@@ -81,9 +81,12 @@ ncclUniqueId nccl_identity(const NcclSettings& settings, StoreClient& store) {
   return id;
 }
 
-NcclGroup::NcclGroup(const NcclSettings& settings, cudaStream_t stream, const Make& make,
-                     const StillHopeful& still_hopeful)
-    : settings_(settings), joining_(std::max(settings.deadline, joining_min)), stream_(stream) {
+NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<bool>* family,
+                     const Make& make, const StillHopeful& still_hopeful)
+    : settings_(settings),
+      joining_(std::max(settings.deadline, joining_min)),
+      stream_(static_cast<cudaStream_t>(memory.stream().queue)),
+      family_(family == nullptr ? &is_cut_ : family) {
   check(cudaGetDevice(&device_), "the rank's device");
   ncclConfig_t blocking = blocking_config();
   if (settings_.calls == NcclCalls::bare) {
@@ -104,8 +107,8 @@ NcclGroup::NcclGroup(const NcclSettings& settings, cudaStream_t stream, const Ma
 }
 
 NcclGroup::~NcclGroup() {
-  if (comm_ != nullptr) is_cut_ ? ncclCommAbort(comm_) : ncclCommDestroy(comm_);
-  if (handle_ != nullptr) ncclCommDestroy(handle_);
+  if (comm_ != nullptr) is_cut() ? ncclCommAbort(comm_) : ncclCommDestroy(comm_);
+  if (handle_ != nullptr) is_cut() ? ncclCommAbort(handle_) : ncclCommDestroy(handle_);
   for (cudaEvent_t event : marks_) {
     if (event != nullptr) cudaEventDestroy(event);
   }
@@ -150,7 +153,7 @@ bool NcclGroup::passes_mark() {
 }
 
 void NcclGroup::cut() {
-  is_cut_ = true;
+  *family_ = true;
   cudaSetDevice(device_);
   if (handle_ != nullptr) ncclCommAbort(std::exchange(handle_, nullptr));
 }

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 #include <nccl.h>
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -48,8 +49,10 @@ class NcclGroup final : public WatchedWire {
  public:
   // make(handle, config) asks NCCL for the handle. Throws SystemError.
   using Make = std::function<ncclResult_t(ncclComm_t* handle, ncclConfig_t* config)>;
-  NcclGroup(const NcclSettings& settings, cudaStream_t stream, const Make& make,
-            const StillHopeful& still_hopeful);
+  // family: of the group that this one is split from, null: it begins one. One abort flag is
+  // theirs, so that a group that is cut cuts all.
+  NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<bool>* family,
+            const Make& make, const StillHopeful& still_hopeful);
   ~NcclGroup() override;
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
@@ -72,6 +75,9 @@ class NcclGroup final : public WatchedWire {
   void mark() override;
   bool passes_mark() override;
   void cut() override;
+  bool is_cut() const override { return *family_; }
+
+  std::atomic<bool>* family() { return family_; }
 
  private:
   void settle(ncclResult_t called, std::string_view what, const StillHopeful& still_hopeful);
@@ -82,7 +88,8 @@ class NcclGroup final : public WatchedWire {
   int device_ = 0;
   ncclComm_t handle_ = nullptr;  // null: bare, which is cut with the group that it was split from
   ncclComm_t comm_ = nullptr;
-  bool is_cut_ = false;
+  std::atomic<bool> is_cut_ = false;  // where this group began its family
+  std::atomic<bool>* family_;
   std::vector<cudaEvent_t> spare_;
   std::deque<cudaEvent_t> marks_;  // not known to be past, the oldest first
 };

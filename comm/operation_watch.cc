@@ -49,7 +49,11 @@ void OperationWatch::leave(Queued how) {
 
 void OperationWatch::check() {
   std::unique_lock lock(mutex_);
-  if (state_ == State::whole) return;
+  if (state_ == State::whole && !wire_.is_cut()) return;
+  if (state_ == State::whole) {
+    const std::string where = pending_.empty() ? "between operations" : at(pending_.front());
+    give_up(lock, where, "another group of this rank has failed, and this one with it");
+  }
   told_.wait(lock, [this] { return state_ == State::broken; });
   throw SystemError(words_);
 }

@@ -21,7 +21,7 @@ class ListedWire final : public WatchedWire {
   void cut() override { is_cut_ = true; }
 
   void finish() { is_done_ = true; }
-  bool is_cut() const { return is_cut_; }
+  bool is_cut() const override { return is_cut_; }
   int num_marks() const { return num_marks_; }
 
  private:
@@ -187,6 +187,14 @@ TEST_CASE("operation watch: what the rank itself sees is thrown with its operati
   CHECK(outcome.error == "rank 0 of 2: operation 0 (split): no more memory");
   CHECK(one.wire.is_cut());
   CHECK(one.broken() == outcome.error);
+}
+
+TEST_CASE("operation watch: a group that is cut with another is broken, its queued work too") {
+  Watched one(2, patient, 1);
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  one.wire.cut();
+  CHECK(contains(one.broken(), "another group of this rank has failed"));
 }
 
 }  // namespace moe::test
