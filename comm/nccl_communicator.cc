@@ -110,6 +110,7 @@ class NcclCommunicator final : public Communicator {
     }
     queue_->remove_watch(*watch_);
     const bool is_failing = watch_->is_broken() || std::uncaught_exceptions() > num_exceptions_;
+    if (is_failing) queue_->leave_in_haste();
     news_.leave(watch_->num_collectives(), is_failing ? Leaving::failing : Leaving::done);
     watch_.reset();
   }

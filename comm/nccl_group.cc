@@ -154,7 +154,6 @@ bool NcclGroup::passes_mark() {
 
 void NcclGroup::cut() {
   *family_ = true;
-  cudaSetDevice(device_);
   if (handle_ != nullptr) ncclCommAbort(std::exchange(handle_, nullptr));
 }
 

@@ -56,6 +56,10 @@ class DeviceQueue {
   virtual void add_watch(QueueWatch& watch) = 0;
   virtual void remove_watch(QueueWatch& watch) = 0;
 
+  // Peers may wait in vain for this rank on other devices of the process: from now on nothing is
+  // done here that waits for those.
+  virtual void leave_in_haste() = 0;
+
   // Room for so many moments.
   virtual std::unique_ptr<Moments> moments(int count) = 0;
 

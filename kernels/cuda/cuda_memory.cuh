@@ -50,6 +50,7 @@ class CudaMemory final : public Memory, public DeviceQueue {
 
   void add_watch(QueueWatch& watch) override;
   void remove_watch(QueueWatch& watch) override;
+  void leave_in_haste() override { is_hasty_ = true; }
   std::unique_ptr<Moments> moments(int count) override;
   Recording recorded(const std::function<void()>& calls) override;
   bool is_recording() const override { return is_recording_; }
@@ -68,6 +69,7 @@ class CudaMemory final : public Memory, public DeviceQueue {
   Poison poison_;
   cudaStream_t stream_ = nullptr;
   bool is_recording_ = false;
+  bool is_hasty_ = false;
   std::vector<QueueWatch*> watches_;
   std::unordered_map<Count, std::vector<void*>> kept_;  // by size
   Refusal* refusal_ = nullptr;  // in the host's memory, which the device writes
