@@ -147,7 +147,13 @@ class BenchRank {
   void remember_calls() {
     routing_ = make_router(*kernels_, router_spec())->select_experts(router_logits_.tensor());
     remember(calls_, bare_dispatch_, bare_combine_);
-    if (make_window_) remember(window_calls_, window_dispatch_, window_combine_);
+    if (!make_window_) return;
+    try {
+      remember(window_calls_, window_dispatch_, window_combine_);
+    } catch (const SystemError& error) {
+      report_.notes.push_back(text("windows: not measured: ", error.what()));
+      make_window_ = {};
+    }
   }
 
   void remember(RememberedCalls& calls, BareCalls& dispatch, BareCalls& combine) {
@@ -283,7 +289,9 @@ class BenchRank {
                                     {bare_moves(bare_dispatch_, bare_combine_), bare_stages}};
     if (make_window_)
       ways.push_back({bare_moves(window_dispatch_, window_combine_), window_stages});
-    report_.notes = time_moves(ways, group_, settings_.iterations, report_.samples);
+    for (std::string& note : time_moves(ways, group_, settings_.iterations, report_.samples)) {
+      report_.notes.push_back(std::move(note));
+    }
   }
 
   // bare: null where experts are not measured.
