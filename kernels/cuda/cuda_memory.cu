@@ -163,8 +163,8 @@ CudaMemory::~CudaMemory() {
   }
   cudaStreamSynchronize(stream_);
   cudaStreamDestroy(stream_);
-  // Freeing waits for every device of the process: a kernel there may wait for this rank in vain, and
-  // whoever is to end it would wait for the driver. A word is lost with a rank that failed.
+  // Freeing waits for every device of the process: a kernel there may wait for this rank in vain,
+  // and whoever is to end it would wait for the driver. A word is lost with a rank that failed.
   if (!is_hasty_) cudaFreeHost(refusal_);
 }
 
