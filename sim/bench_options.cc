@@ -201,7 +201,7 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
     throw ScenarioError(text("--communicator ", settings.communicator, ": ",
                              maker.make == nullptr ? maker.absence : "moves no rows of " + kind));
   }
-  if (!device.products_absence().empty()) {
+  if (settings.of == BenchOf::layer && !device.products_absence().empty()) {
     throw ScenarioError(text("bench times experts with products, which need ", device.products,
                              ": ", device.products_absence()));
   }
