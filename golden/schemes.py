@@ -6,11 +6,13 @@ in exact worlds is surviving.py. Called by world.py.
 """
 
 import numpy
+import oracle
 import real
 import requantise
 
 # Of each scheme with real worlds the recipes of weights and of activations.
 SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_tensor"),
+           "fp8_dynamic": ("fp8_dynamic_tensor", "fp8_dynamic_tensor"),
            "fp8_per_token": ("fp8_channel", "fp8_dynamic_token"),
            "fp8_block128": ("fp8_block128x128", "fp8_block128"),
            "fp8_block128_deepep": ("fp8_block128x128", "fp8_block128_deepep"),
@@ -31,3 +33,14 @@ def quantisation_of(scheme):
         return requantise.Quantisation(weights, activations, activations, first, first / 2)
     first = largest / numpy.float32(448) if activations == "fp8_static_tensor" else 1
     return requantise.Quantisation(weights, activations, activations, first, first * 2)
+
+
+def homes_of(ranks, num_experts, dp, runs):
+    """Goldens are of rows that come to the owners of their choices, experts placed linearly; of all
+    rows where nobody owns an expert alone, or where the runner of a run line gathers them."""
+    size = dp * ranks.others
+    if not ranks.ep or size == 1:
+        return real.Homes((0,) * num_experts, True)
+    counts = [oracle.experts_of_rank(num_experts, size, rank)[1] for rank in range(size)]
+    is_gathered = any(line.get("dispatch_site") == "runner" for line in runs or ())
+    return real.Homes(tuple(r for r, count in enumerate(counts) for _ in range(count)), is_gathered)

@@ -35,6 +35,7 @@ class World(NamedTuple):
     routing: Callable         # (layer, tokens) -> topk_ids [tokens, top_k]
     traced: bool
     weights: Callable | None = None  # (layer, tokens) -> topk_weights, of real worlds with a trace
+    homes: tuple = ()  # real.Homes: where a tensor's scale is made of the rows that come there
 
 
 class Section:
@@ -395,4 +396,5 @@ def read_world(path, scenarios):
         if is_real:
             world = world._replace(weights=lambda layer, tokens: trace.topk_weights[tokens, layer])
     top.done()
-    return world
+    homes = schemes.homes_of(ranks, world.experts.num_experts, world.tokens.shape[1], said[0])
+    return world._replace(homes=homes)

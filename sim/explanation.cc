@@ -11,6 +11,7 @@
 #include "kernels/base/text.h"
 #include "sim/generated_logits.h"
 #include "sim/placement_choice.h"
+#include "sim/quantization_choice.h"
 #include "sim/registry.h"
 
 namespace moe::sim {
@@ -26,10 +27,22 @@ double stored(double value, DType dtype) {
   return result;
 }
 
+// As a layer whose backend moves its rows has them; of one that does not take the scheme as if
+// they were quantised where they come to.
+RowsAtExperts rows_come(const ExplainedWorld& world) {
+  const Capabilities& capabilities = world.capabilities;
+  const bool is_taken =
+      recipe_on_wire(capabilities.quantization, world.scenario.model.quantization.activations)
+          .has_value();
+  const bool moves_rows = capabilities.dispatch_reach != DispatchReach::own_rank;
+  return rows_arriving(world.scenario, capabilities, moves_rows && is_taken);
+}
+
 // One expert's row for one token, as the oracle says and the row's type holds it.
 std::vector<double> expert_row(const ExplainedWorld& world, golden::Cell cell,
                                const Tensor& hidden_state, int expert) {
-  std::vector<double> row = world.inputs.expert_outputs(cell.layer, expert, hidden_state);
+  std::vector<double> row =
+      world.inputs.expert_outputs(cell, expert, hidden_state, rows_come(world));
   for (double& value : row) value = stored(value, world.scenario.model.dtype);
   return row;
 }

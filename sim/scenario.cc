@@ -189,14 +189,21 @@ void check_exact_world(const Scenario& scenario) {
   }
 }
 
+// One scale for all rows that a rank has in a call: whatever cuts a step into other calls, or moves
+// experts or rows to other ranks, changes scales and with them outputs.
+void check_scale_of_tensors(const Scenario& scenario) {
+  for (const char* key : {"engine", "dp_chunking", "eplb", "same_under"}) {
+    if (!scenario.says(key)) continue;
+    refuse(scenario, key,
+           text(scenario.model.quantization.name,
+                " has one scale for all rows that a rank has at once, which this changes: it needs "
+                "values: integers"));
+  }
+}
+
 void check_real_quantization(const Scenario& scenario) {
   const QuantizationScheme& scheme = scenario.model.quantization;
-  if (scheme.activations == QuantRecipe::fp8_dynamic_tensor) {
-    refuse(scenario, "model.quantization",
-           text(scheme.name,
-                " has no bound: its scale is of all rows of a rank, and choices decide "
-                "which those are; it needs values: integers"));
-  }
+  if (scheme.activations == QuantRecipe::fp8_dynamic_tensor) check_scale_of_tensors(scenario);
   if (scheme.weights != QuantRecipe::none && !scenario.world.expert_parallel &&
       scenario.world.expert_ranks() > 1) {
     refuse(scenario, "model.quantization",

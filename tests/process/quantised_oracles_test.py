@@ -20,6 +20,7 @@ import requantise  # noqa: E402
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "build/cpu/tests/process/moe_quantised_outputs"
 SCHEMES = [
     ("fp8_dynamic_tensor", "fp8_static_tensor", 0.0137, 0.0061),
+    ("fp8_dynamic_tensor", "fp8_dynamic_tensor", 0.0137, 0.0061),
     ("fp8_channel", "fp8_dynamic_token"), ("fp8_block128x128", "fp8_block128"),
     ("fp8_block128x128", "fp8_block128_triton"), ("fp8_block128x128", "fp8_block128_ue8m0"),
     ("fp8_block128x128", "fp8_block128_ue8m0_packed"), ("fp8_block128x128", ""),

@@ -68,9 +68,10 @@ TEST_CASE("scenario: quantisation that has no bound") {
       {{"name: s\nworld: {tp: 2, ep: false}\nsteps: [[1]]\nvalues: real\n"
         "model: {quantization: int4_w4a16}",
         ":5:23: model.quantization: experts that are cut over ranks have no bound with int4_w4a16"},
-       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}"),
-        ":5:23: model.quantization: fp8_dynamic has no bound: its scale is of all rows of a "
-        "rank"}});
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\neplb: {}"),
+        ":6:7: eplb: fp8_dynamic has one scale for all rows that a rank has at once"},
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\nsame_under: [dp_tp]"),
+        ":6:13: same_under: fp8_dynamic has one scale for all rows"}});
 }
 
 TEST_CASE("scenario: top-level values") {
