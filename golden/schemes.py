@@ -9,6 +9,8 @@ import numpy
 import oracle
 import real
 import requantise
+import surviving
+from routing_trace import ScenarioError
 
 # Of each scheme with real worlds the recipes of weights and of activations.
 SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_tensor"),
@@ -21,6 +23,15 @@ SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_te
            "fp8_w8a16": ("fp8_channel", ""), "int8_w8a16": ("int8_uint8b128", ""),
            "int4_w4a16": ("int4_uint4b8", ""), "mxfp4_w4a16": ("mxfp4_ocp", ""),
            "nvfp4_w4a16": ("nvfp4", "")}
+
+
+def take(section, is_real):
+    """The value of model.quantization, which a section of world.py has."""
+    scheme = section.take("quantization", "none", SCHEMES.__contains__, ", ".join(SCHEMES))
+    if not is_real and scheme not in ("none", *surviving.SCHEMES):
+        raise ScenarioError(f"{section.where}: quantization: {scheme} needs values: real; possible "
+                            f"with integers: none, {', '.join(surviving.SCHEMES)}")
+    return scheme
 
 
 def quantisation_of(scheme):

@@ -14,7 +14,6 @@ import engine as engines
 import numpy
 import oracle
 import schemes
-import surviving
 import yaml
 from routing_trace import ScenarioError, read_trace, told_by
 
@@ -171,12 +170,11 @@ def read_model(section, seed, told, is_real=False):
              "weight_on_input": flag("router_weight_on_input"), "bias": flag("bias"),
              "activation": section.take("activation", "silu", ACTIVATIONS.__contains__,
                                         ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
-    known = schemes.SCHEMES if is_real else ("none", *surviving.SCHEMES)
-    scheme = section.take("quantization", "none", known.__contains__, ", ".join(known))
+    scheme = schemes.take(section, is_real)
     forms["quantization"] = scheme
     if is_real and scheme != "none":
         forms["quantisation"] = schemes.quantisation_of(scheme)
-    if kernel == "exact_gemm" and forms["quantization"] in ("nvfp4", "mxfp4"):
+    if kernel == "exact_gemm" and scheme in ("nvfp4", "mxfp4"):
         raise ScenarioError(f"{section.where}: exact_gemm does not survive four bits")
     if forms["weight_on_input"] and top_k != 1:
         raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")
