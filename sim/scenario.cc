@@ -190,10 +190,10 @@ void check_exact_world(const Scenario& scenario) {
 }
 
 // One scale for all rows that a rank has in a call: whatever cuts a step into other calls, or moves
-// experts or rows to other ranks, changes scales and with them outputs.
+// experts to other ranks, changes scales and with them outputs.
 void check_scale_of_tensors(const Scenario& scenario) {
   if (scenario.model.quantization.activations != QuantRecipe::fp8_dynamic_tensor) return;
-  for (const char* key : {"engine", "dp_chunking", "eplb", "same_under"}) {
+  for (const char* key : {"engine", "dp_chunking", "eplb"}) {
     if (!scenario.says(key)) continue;
     refuse(scenario, key,
            text(scenario.model.quantization.name,

@@ -67,12 +67,12 @@ TEST_CASE("scenario: quantisation that a world's cuts do not go with") {
   check_refusals(
       {{"name: s\nworld: {tp: 2, ep: false}\nsteps: [[1]]\nvalues: real\n"
         "model: {quantization: int4_w4a16, intermediate: 128}",
-        ":5:50: model.intermediate: 128 over 2 ranks is 64, which would cut groups of 128 weights "
+        ":5:49: model.intermediate: 128 over 2 ranks is 64, which would cut groups of 128 weights "
         "that share a scale in int4_w4a16"},
        {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\neplb: {}"),
         ":6:7: eplb: fp8_dynamic has one scale for all rows that a rank has at once"},
-       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\nsame_under: [dp_tp]"),
-        ":6:13: same_under: fp8_dynamic has one scale for all rows"}});
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\ndp_chunking: {}"),
+        ":6:14: dp_chunking: fp8_dynamic has one scale for all rows"}});
 }
 
 TEST_CASE("scenario: top-level values") {
