@@ -325,6 +325,14 @@ std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows,
   return std::move(sums.values);
 }
 
+std::vector<double> Oracle::activated(int layer, int expert, const std::vector<double>& rows,
+                                      std::span<const TensorScale> scales) const {
+  MOE_CHECK(model_.kernel == ExpertKernel::real && expert >= 0 && expert < model_.num_experts,
+            text("expert ", expert, " of a world that is not real, or has not so many"));
+  return activated_rows(experts_->real(layer, expert), model_.activation,
+                        {rows, scale_of(scales, expert)});
+}
+
 // The experts' own errors, then a rounding of at most the sum of magnitudes for each sum on the way
 // home, and that way's additions in fp32. The last factor covers products of errors
 // (experts-and-oracles.md, 14.2 is of first order).

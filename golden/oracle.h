@@ -111,6 +111,11 @@ class Oracle {
   std::vector<double> outputs(int layer, int expert, const Tensor& rows,
                               std::span<const TensorScale> scales = {}) const;
 
+  // What stands between a routed expert's products for rows [n, hidden_size], before it is
+  // quantised or rounded. REQUIRES a real world.
+  std::vector<double> activated(int layer, int expert, const std::vector<double>& rows,
+                                std::span<const TensorScale> scales = {}) const;
+
  private:
   class Experts;
   OracleModel model_;

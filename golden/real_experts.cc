@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 
 #include "golden/products.h"
 #include "golden/requantisation.h"
@@ -145,6 +146,11 @@ class ExpertRun {
       most = std::max(most, std::abs(activated_[i]) + errors_[i]);
     }
     return most;
+  }
+
+  std::vector<double> activated() {
+    activate();
+    return std::move(activated_);
   }
 
   // a2_given: as add_requantisation has it.
@@ -314,6 +320,13 @@ ExpertOutput expert_output(const RealExpert& expert, Activation activation, Part
   const std::vector<double> numbers = rows_as_codes(expert, rows);
   return ExpertRun(expert, activation, parts, numbers)
       .output(quantisation.a2 == of_tensor ? rows.scale->between : double{quantisation.a2_given});
+}
+
+std::vector<double> activated_rows(const RealExpert& expert, Activation activation,
+                                   const ExpertRows& rows) {
+  check_scale(expert, rows);
+  const std::vector<double> numbers = rows_as_codes(expert, rows);
+  return ExpertRun(expert, activation, Parts::whole, numbers).activated();
 }
 
 double largest_activated(const RealExpert& expert, Activation activation, const ExpertRows& rows) {

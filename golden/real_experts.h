@@ -52,6 +52,10 @@ ExpertOutput expert_output(const RealExpert& expert, Activation activation, Part
 // The largest magnitude that what stands between an expert's products may have for these rows.
 double largest_activated(const RealExpert& expert, Activation activation, const ExpertRows& rows);
 
+// What stands between them, [n, intermediate], neither quantised nor rounded.
+std::vector<double> activated_rows(const RealExpert& expert, Activation activation,
+                                   const ExpertRows& rows);
+
 // Whether a scale of a whole tensor is among an expert's recipes.
 bool has_tensor_scale(const ExpertQuantisation& quantisation);
 

@@ -11,7 +11,6 @@
 #include "kernels/base/text.h"
 #include "sim/generated_logits.h"
 #include "sim/placement_choice.h"
-#include "sim/quantization_choice.h"
 #include "sim/registry.h"
 
 namespace moe::sim {
@@ -25,17 +24,6 @@ double stored(double value, DType dtype) {
     result = static_cast<double>(to_float(element));
   });
   return result;
-}
-
-// As a layer whose backend moves its rows has them; of one that does not take the scheme as if
-// they were quantised where they come to.
-RowsAtExperts rows_come(const ExplainedWorld& world) {
-  const Capabilities& capabilities = world.capabilities;
-  const bool is_taken =
-      recipe_on_wire(capabilities.quantization, world.scenario.model.quantization.activations)
-          .has_value();
-  const bool moves_rows = capabilities.dispatch_reach != DispatchReach::own_rank;
-  return rows_arriving(world.scenario, capabilities, moves_rows && is_taken);
 }
 
 // One expert's row for one token, as the oracle says and the row's type holds it.
@@ -285,6 +273,7 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   explained.homes = token_homes(world, cell.step, cell.rank, token);
   explained.reached = reached_ranks(world, explained.homes,
                                     world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token));
+  explained.quantising = explained_quantising(world, explained);
   const DType dtype = world.scenario.model.dtype;
   for (const ReductionStage& stage : world.capabilities.recipe) {
     explained.stages.push_back(explained_stage(stage, explained, dtype));

@@ -305,6 +305,13 @@ std::vector<double> WorldInputs::expert_outputs(golden::Cell cell, int expert, c
       .outputs(first_layer_ + cell.layer, expert, rows, tensor_scales(cell, how));
 }
 
+std::vector<double> WorldInputs::activated(golden::Cell cell, int expert,
+                                           const std::vector<double>& row,
+                                           const RowsAtExperts& how) const {
+  return oracle(cell.layer, how.a1)
+      .activated(first_layer_ + cell.layer, expert, row, tensor_scales(cell, how));
+}
+
 bool WorldInputs::is_masked(int ep_rank) const {
   return std::ranges::count(scenario_.world.masked_ranks, ep_rank) > 0;
 }

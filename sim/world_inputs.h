@@ -74,6 +74,11 @@ class WorldInputs {
   std::vector<double> expert_outputs(golden::Cell cell, int expert, const Tensor& rows,
                                      const RowsAtExperts& how) const;
 
+  // What stands between a routed expert's products for one row, before it is quantised or rounded.
+  // REQUIRES a real world.
+  std::vector<double> activated(golden::Cell cell, int expert, const std::vector<double>& row,
+                                const RowsAtExperts& how) const;
+
   // What the C++ oracle says of a cell's rows (oracle.h).
   golden::Expected expected(golden::Cell cell, const CellInputs& inputs,
                             const RowsAtExperts& how) const;
