@@ -104,9 +104,11 @@ Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
 }
 
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
-                            const Profile& profile) {
+                            const Profile& profile, DispatchSite site) {
   const WorldSpec& world = scenario.world;
   const QuantRecipe quantization = scenario.model.quantization.activations;
+  const bool is_made_of_gathered =
+      quantization == QuantRecipe::fp8_dynamic_tensor && site == DispatchSite::runner;
   if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty() &&
       quantization == QuantRecipe::none && scenario.model.quantization.weights == quantization) {
     return "";
@@ -120,7 +122,7 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .weight_on_input = scenario.model.router_weight_on_input,
       .max_num_tokens = max_num_tokens(scenario, capabilities, profile),
       .num_masked_ranks = static_cast<int>(world.masked_ranks.size()),
-      .quantization = quantization,
+      .quantization = is_made_of_gathered ? QuantRecipe::none : quantization,
       .weights_alone = quantization == QuantRecipe::none ? scenario.model.quantization.weights
                                                          : QuantRecipe::none};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {
