@@ -28,11 +28,10 @@ std::string xpu_absence() { return "not in this build (the XPU path is not writt
 
 std::span<const DeviceMaker> device_makers() {
   static const std::array<DeviceMaker, 3> makers = {{
-      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels,
-       record_on_host, one, nothing, "onednn", onednn_absence},
+      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels, one, nothing,
+       "onednn", onednn_absence},
       cuda_device,
-      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, nullptr, none, xpu_absence, "opencl",
-       xpu_absence},
+      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, none, xpu_absence, "opencl", xpu_absence},
   }};
   return makers;
 }

@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "kernels/kernels.h"
-#include "kernels/recording.h"
 
 namespace moe {
 
@@ -21,10 +20,6 @@ struct DeviceMaker {
   std::unique_ptr<Memory> (*make_memory)(int ordinal, Poison poison) = nullptr;
   // REQUIRES a memory of this row.
   std::unique_ptr<Kernels> (*make_kernels)(Memory& memory) = nullptr;
-
-  // Does the work and records it. Throws SystemError where it waits for the host. REQUIRES a memory
-  // of this row.
-  std::unique_ptr<Recording> (*record)(Memory& memory, std::function<void()> work) = nullptr;
 
   // How many devices of the kind this machine has.
   int (*count)() = nullptr;

@@ -6,7 +6,6 @@
 
 #include "kernels/cuda/cuda_memory.cuh"
 #include "kernels/kernels.h"
-#include "kernels/recording.h"
 
 namespace moe {
 struct RecipeCall;
@@ -86,7 +85,5 @@ std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
                                                              Count num_local_experts);
 
 std::unique_ptr<Kernels> make_cuda_kernels(Memory& memory);
-
-std::unique_ptr<Recording> record(Memory& memory, std::function<void()> work);
 
 }  // namespace moe::cuda
