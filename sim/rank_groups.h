@@ -24,6 +24,9 @@ class RankGroups {
  public:
   // Collective over the world.
   RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults);
+  ~RankGroups();
+  RankGroups(const RankGroups&) = delete;
+  RankGroups& operator=(const RankGroups&) = delete;
 
   ParallelGroups groups();
 
