@@ -5,6 +5,7 @@
 #include "kernels/xpu/opencl_device.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <vector>
 
@@ -65,6 +66,21 @@ std::vector<cl_device_id> devices_of(cl_platform_id platform) {
   return found;
 }
 
+// Zeros for every argument of a kernel, whatever its size: no buffers, and no items.
+void give_nothing(cl_kernel kernel) {
+  constexpr std::array<std::byte, 256> zeros = {};
+  cl_uint count = 0;
+  check(clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof count, &count, nullptr),
+        "a kernel's arguments");
+  for (cl_uint argument = 0; argument < count; ++argument) {
+    std::size_t size = 4;
+    while (clSetKernelArg(kernel, argument, size, zeros.data()) != CL_SUCCESS) {
+      size += 4;
+      MOE_CHECK(size <= zeros.size(), text("argument ", argument, " of a kernel takes no size"));
+    }
+  }
+}
+
 // What this process knows of OpenCL.
 struct Found {
   std::deque<OpenClDevice> devices;
@@ -118,6 +134,7 @@ void OpenClDevice::open() {
     group_size_ =
         std::min(number_of<std::size_t>(device_, CL_DEVICE_MAX_WORK_GROUP_SIZE), group_size_max);
     build();
+    run_each_over_nothing();
   });
 }
 
@@ -135,6 +152,27 @@ void OpenClDevice::build() {
   std::string log(size, '\0');
   clGetProgramBuildInfo(program_, device_, CL_PROGRAM_BUILD_LOG, size, log.data(), nullptr);
   throw SystemError(text("OpenCL: the kernels do not compile on ", name_, ": ", log));
+}
+
+// Drivers compile a kernel when it is first launched (PoCL: for the size of a group). Kernels leave
+// at once where there are no items.
+void OpenClDevice::run_each_over_nothing() {
+  cl_int result = CL_SUCCESS;
+  const cl_command_queue queue = clCreateCommandQueue(context_, device_, 0, &result);
+  check(result, "a queue on " + name_);
+  cl_uint count = 0;
+  check(clCreateKernelsInProgram(program_, 0, nullptr, &count), "the number of kernels");
+  std::vector<cl_kernel> kernels(count);
+  check(clCreateKernelsInProgram(program_, count, kernels.data(), nullptr), "all kernels");
+  for (const cl_kernel kernel : kernels) {
+    give_nothing(kernel);
+    check(clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &group_size_, &group_size_, 0, nullptr,
+                                 nullptr),
+          "a launch over nothing");
+    clReleaseKernel(kernel);
+  }
+  check(clFinish(queue), "launches over nothing");
+  clReleaseCommandQueue(queue);
 }
 
 void* OpenClDevice::allocate(Count bytes) {

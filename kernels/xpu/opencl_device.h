@@ -38,7 +38,9 @@ class OpenClDevice {
   // Why kernels of this program cannot run there; empty where they can.
   std::string lack() const;
 
-  // Context and program, made when first asked for. Throws SystemError with the compiler's words.
+  // Context and program, made when first asked for, with every kernel compiled to the end: a rank
+  // that compiles in the middle of a step lets its peers wait. Throws SystemError with the
+  // compiler's words.
   void open();
   cl_context context() const { return context_; }
   cl_device_id id() const { return device_; }
@@ -60,6 +62,7 @@ class OpenClDevice {
   };
 
   void build();
+  void run_each_over_nothing();
 
   cl_device_id device_;
   std::string name_;
