@@ -52,7 +52,7 @@ class Results(Program):
 
     def test_without_an_opencl_platform_xpu_is_a_skip_that_says_so(self):
         code, out, _ = self.run_it("list", "devices")
-        if re.search(r"^xpu .*not in this build", out, re.MULTILINE):
+        if re.search(r"^xpu: .*not in this build", out, re.MULTILINE):
             self.skipTest("a build without OpenCL")
         empty = self.folder / "no drivers"
         empty.mkdir()
@@ -60,7 +60,7 @@ class Results(Program):
         self.addCleanup(os.environ.pop, "OCL_ICD_VENDORS")
         code, out, _ = self.run_it("list", "devices")
         self.assertEqual(code, 0)
-        self.assertRegex(out, r"(?m)^xpu .*no OpenCL platform")
+        self.assertRegex(out, r"(?m)^xpu: no OpenCL platform")
         code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "xpu", "--line", "0")
         self.assertEqual(code, 0, out)
         self.assertRegex(out, r"SKIP .*\n +xpu: no OpenCL platform")
@@ -70,7 +70,7 @@ class Results(Program):
 
     def test_rows_of_an_xpu_are_staged_over_gloo_and_counted(self):
         code, out, _ = self.run_it("list", "devices")
-        if re.search(r"^xpu .*(not in this build|no OpenCL)", out, re.MULTILINE):
+        if re.search(r"^xpu: .*(not in this build|no OpenCL)", out, re.MULTILINE):
             self.skipTest("no OpenCL device")
         staged = {}
         for communicator in ("local", "gloo"):
