@@ -33,22 +33,21 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
   return make_xpu_communicator(std::move(host), std::move(mesh), memory);
 }
 
-template <NcclCalls calls>
 std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "an NCCL communicator without a store to meet through");
-  return nccl_maker.make({.rank = rank,
-                          .size = meeting.size,
-                          .group = meeting.mesh,
-                          .deadline = meeting.deadline,
-                          .calls = calls},
-                         *meeting.store, memory);
+  return nccl_maker.make(
+      {.rank = rank, .size = meeting.size, .group = meeting.mesh, .deadline = meeting.deadline},
+      *meeting.store, memory);
 }
 
 }  // namespace
 
 std::span<const CommunicatorMaker> communicator_makers() {
   static const std::array<CommunicatorMaker, 3> makers = {{
-      {.name = "local", .moves = "copies between threads of one process", .make = make_local},
+      {.name = "local",
+       .moves = "copies between threads of one process",
+       .make = make_local,
+       .make_symmetric = make_shared_addresses},
       {.name = "gloo",
        .moves = "TCP between threads or processes; rows of xpu staged through host buffers",
        .device = DeviceKind::cpu,
@@ -62,8 +61,10 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .needs_store = true,
        .one_device_each = true,
        .compares_operations = false,
-       .make = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::awaited>,
-       .make_bare = nccl_maker.make == nullptr ? nullptr : make_nccl<NcclCalls::queued>,
+       .make = nccl_maker.make == nullptr ? nullptr : make_nccl,
+       .make_bare = nccl_maker.make_bare,
+       .make_symmetric = nccl_maker.make_window,
+       .version = nccl_maker.version,
        .absence = nccl_maker.absence},
   }};
   return makers;

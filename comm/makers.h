@@ -10,6 +10,7 @@
 
 #include "comm/local_communicator.h"
 #include "comm/store.h"
+#include "comm/symmetric_memory.h"
 
 namespace moe {
 
@@ -37,11 +38,15 @@ struct CommunicatorMaker {
   bool compares_operations = true;  // else ranks in different calls may get each other's rows, and
                                     // only a TracedCommunicator around it sees that
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
-  // The same for measuring: calls are queued in the rank's stream, without a deadline. Null: make's
-  // calls are the bare ones.
-  std::unique_ptr<Communicator> (*make_bare)(const Meeting& meeting, int rank,
-                                             Memory& memory) = nullptr;
-  const char* absence = nullptr;  // why make is null; null where it is there
+  // For measuring: calls between the ranks of a group that make has made, queued with nothing
+  // around them. They end with the group, which outlives them. Collective. Null: make's calls are
+  // bare.
+  std::unique_ptr<Communicator> (*make_bare)(Communicator& group) = nullptr;
+  // A window between the ranks of a group that make or make_bare has made. Collective. Null: it has
+  // none.
+  std::unique_ptr<SymmetricMemory> (*make_symmetric)(Communicator& group, Count bytes) = nullptr;
+  std::string (*version)() = nullptr;  // of a library that is loaded; null: none to speak of
+  const char* absence = nullptr;       // why make is null; null where it is there
 };
 
 std::span<const CommunicatorMaker> communicator_makers();

@@ -1,31 +1,27 @@
-// One rank of an NCCL group. Awaited calls never block: NCCL is asked until it is ready, and the
-// rank's stream until the operation is done, both with a deadline. What fails aborts the group,
-// since its kernels wait on the GPU until then. NCCL has no uneven collectives: they are groups of
-// even ones.
+// One rank of an NCCL group. Calls are queued in the rank's stream, and what is queued is looked
+// after from beside (operation_watch.h). NCCL has no uneven collectives: they are groups of even
+// ones.
 
 #include "comm/nccl_communicator.h"
 
-#include <cuda_runtime.h>
-#include <nccl.h>
-
 #include <algorithm>
-#include <cstring>
-#include <thread>
+#include <array>
+#include <exception>
+#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "comm/exchange_sum.h"
+#include "comm/gathered_numbers.h"
+#include "comm/nccl_group.h"
+#include "comm/nccl_window.h"
 #include "comm/operation.h"
+#include "comm/split.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
 
 namespace moe {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// A wait looks without a pause at first, since most operations take microseconds.
-constexpr std::chrono::microseconds busy_for{200};
-constexpr std::chrono::microseconds pause{20};
 
 // Up to so many ranks a sum of NCCL's has the bits of the ranks' order: a + b is b + a. Beyond,
 // NCCL rounds at every hop, and rows are exchanged and added in order instead (numerics.md, 3).
@@ -58,14 +54,6 @@ std::size_t elements(const Tensor& rows) {
 
 std::size_t bytes(const Tensor& rows) { return static_cast<std::size_t>(bytes_of(rows)); }
 
-bool is_error(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
-
-ncclConfig_t config_for(NcclCalls calls) {
-  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = calls == NcclCalls::queued ? 1 : 0;
-  return config;
-}
-
 // NCCL's structures change between versions: headers and library must be the same.
 void check_version() {
   int version = 0;
@@ -74,23 +62,6 @@ void check_version() {
   throw SystemError(text("NCCL ", version, " is loaded, this program was built for ",
                          NCCL_VERSION_CODE, ": put that library first in LD_LIBRARY_PATH"));
 }
-
-// The time since a wait began.
-class Wait {
- public:
-  explicit Wait(std::chrono::milliseconds deadline) : deadline_(deadline) {}
-
-  // RETURNS false once the deadline is over.
-  bool goes_on() const {
-    const auto waited = Clock::now() - begin_;
-    if (waited > busy_for) std::this_thread::sleep_for(pause);
-    return waited <= deadline_;
-  }
-
- private:
-  Clock::time_point begin_ = Clock::now();
-  std::chrono::milliseconds deadline_;
-};
 
 // The calls of one group, and the first that failed.
 class GroupCall {
@@ -112,39 +83,77 @@ class GroupCall {
 
 class NcclCommunicator final : public Communicator {
  public:
-  // make(handle) asks NCCL for the communicator.
-  template <typename Make>
-  NcclCommunicator(NcclSettings settings, Memory& memory, Make make)
-      : settings_(std::move(settings)),
+  // family: as of NcclGroup.
+  NcclCommunicator(const NcclSettings& settings, StoreClient& store, Memory& memory,
+                   std::atomic<bool>* family, const NcclGroup::Make& make)
+      : settings_(settings),
+        news_({settings.group, settings.rank, members_of(settings)}, store),
         memory_(memory),
+        queue_(queue_of(memory)),
         stream_(static_cast<cudaStream_t>(memory.stream().queue)),
-        word_(memory, {1, 1, DType::i32}) {
+        word_(memory, {1, 1, DType::i32}),
+        group_(settings, memory, family, make, [this] { throw_if_absent(0); }),
+        num_exceptions_(std::uncaught_exceptions()) {
     memory.fill(word_.tensor(), 0);
-    settle(make(&comm_), "joining the group");
+    if (settings.calls == NcclCalls::bare) return;
+    watch_.emplace(WatchSettings{.deadline = settings.deadline}, group_, news_);
+    queue_->add_watch(*watch_);
   }
 
+  // A group whose work is done leaves in peace; what is still queued has its deadline.
   ~NcclCommunicator() override {
-    if (comm_ == nullptr) return;
-    const bool is_done = !is_error(ncclCommFinalize(comm_)) && becomes_ready() == ncclSuccess;
-    is_done ? ncclCommDestroy(comm_) : ncclCommAbort(comm_);
+    if (!watch_) return;
+    try {
+      memory_.synchronize();
+    } catch (const std::exception&) {
+      // Whoever called before has heard it: a rank that leaves has nothing to add.
+    }
+    queue_->remove_watch(*watch_);
+    const bool is_failing = watch_->is_broken() || std::uncaught_exceptions() > num_exceptions_;
+    if (is_failing) queue_->leave_in_haste();
+    news_.leave(watch_->num_collectives(), is_failing ? Leaving::failing : Leaving::done);
+    watch_.reset();
   }
 
   int rank() const override { return settings_.rank; }
   int size() const override { return settings_.size; }
   Memory& memory() override { return memory_; }
 
+  // The same ranks without a watch: what hangs there ends with this one.
+  std::unique_ptr<Communicator> bare() {
+    memory_.synchronize();
+    NcclSettings settings = settings_;
+    settings.calls = NcclCalls::bare;
+    settings.group = text(settings_.group, "/bare");
+    return joined(settings, split_group({0, rank(), NcclCalls::bare}));
+  }
+
+  // Registering waits on the host for all ranks, as a barrier does; they are there when it begins.
+  std::unique_ptr<SymmetricMemory> window(Count bytes) {
+    do_barrier();
+    if (watch_) watch_->enter(Operation::barrier);
+    try {
+      auto window = make_nccl_window(group_, {rank(), size()}, memory_, bytes);
+      if (watch_) watch_->leave();
+      return window;
+    } catch (const SystemError& error) {
+      if (!watch_) throw;
+      watch_->fail(error.what());
+    }
+  }
+
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
     run(Operation::all_gather_v, [&](GroupCall& call) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
         if (are_equal(rows_per_rank)) {
-          call.add(ncclAllGather(rows[i].data, gathered[i].data, bytes(rows[i]), ncclUint8, comm_,
+          call.add(ncclAllGather(rows[i].data, gathered[i].data, bytes(rows[i]), ncclUint8, comm(),
                                  stream_));
           continue;
         }
         each_part(gathered[i], rows_per_rank, [&](int root, const Tensor& part) {
           const void* from = root == rank() ? rows[i].data : part.data;
-          call.add(ncclBroadcast(from, part.data, bytes(part), ncclUint8, root, comm_, stream_));
+          call.add(ncclBroadcast(from, part.data, bytes(part), ncclUint8, root, comm(), stream_));
         });
       }
     });
@@ -157,11 +166,11 @@ class NcclCommunicator final : public Communicator {
       const ncclDataType_t type = type_of(rows.dtype);
       if (are_equal(rows_per_rank)) {
         return call.add(
-            ncclReduceScatter(rows.data, own.data, elements(own), type, ncclSum, comm_, stream_));
+            ncclReduceScatter(rows.data, own.data, elements(own), type, ncclSum, comm(), stream_));
       }
       each_part(rows, rows_per_rank, [&](int root, const Tensor& part) {
         void* to = root == rank() ? own.data : nullptr;
-        call.add(ncclReduce(part.data, to, elements(part), type, ncclSum, root, comm_, stream_));
+        call.add(ncclReduce(part.data, to, elements(part), type, ncclSum, root, comm(), stream_));
       });
     });
   }
@@ -172,11 +181,11 @@ class NcclCommunicator final : public Communicator {
       for (std::size_t i = 0; i < sent.size(); ++i) {
         each_part(sent[i], rows_to, [&](int peer, const Tensor& part) {
           if (peer == rank()) return;
-          call.add(ncclSend(part.data, bytes(part), ncclUint8, peer, comm_, stream_));
+          call.add(ncclSend(part.data, bytes(part), ncclUint8, peer, comm(), stream_));
         });
         each_part(received[i], rows_from, [&](int peer, const Tensor& part) {
           if (peer == rank()) return copy_own(sent[i], rows_before(rows_to, rank()), part);
-          call.add(ncclRecv(part.data, bytes(part), ncclUint8, peer, comm_, stream_));
+          call.add(ncclRecv(part.data, bytes(part), ncclUint8, peer, comm(), stream_));
         });
       }
     });
@@ -190,7 +199,7 @@ class NcclCommunicator final : public Communicator {
   void do_broadcast(Tensors rows, int root) override {
     run(Operation::broadcast, [&](GroupCall& call) {
       for (const Tensor& tensor : rows) {
-        call.add(ncclBroadcast(tensor.data, tensor.data, bytes(tensor), ncclUint8, root, comm_,
+        call.add(ncclBroadcast(tensor.data, tensor.data, bytes(tensor), ncclUint8, root, comm(),
                                stream_));
       }
     });
@@ -203,14 +212,14 @@ class NcclCommunicator final : public Communicator {
     if (!sums_as_due && !is_largest_count) return exchange_and_reduce(*this, in, op, out);
     run(Operation::all_reduce, [&](GroupCall& call) {
       call.add(ncclAllReduce(in.data, out.data, elements(in), type_of(in.dtype),
-                             op == ReduceOp::sum ? ncclSum : ncclMax, comm_, stream_));
+                             op == ReduceOp::sum ? ncclSum : ncclMax, comm(), stream_));
     });
   }
 
   void do_send(Tensors rows, int to) override {
     const auto calls = [&](GroupCall& call) {
       for (const Tensor& tensor : rows) {
-        call.add(ncclSend(tensor.data, bytes(tensor), ncclUint8, to, comm_, stream_));
+        call.add(ncclSend(tensor.data, bytes(tensor), ncclUint8, to, comm(), stream_));
       }
     };
     run(Operation::send, calls, to);
@@ -219,7 +228,7 @@ class NcclCommunicator final : public Communicator {
   void do_recv(Tensors rows, int from) override {
     const auto calls = [&](GroupCall& call) {
       for (const Tensor& tensor : rows) {
-        call.add(ncclRecv(tensor.data, bytes(tensor), ncclUint8, from, comm_, stream_));
+        call.add(ncclRecv(tensor.data, bytes(tensor), ncclUint8, from, comm(), stream_));
       }
     };
     run(Operation::recv, calls, from);
@@ -228,28 +237,56 @@ class NcclCommunicator final : public Communicator {
   void do_barrier() override {
     void* word = word_.tensor().data;
     run(Operation::barrier, [&](GroupCall& call) {
-      call.add(ncclAllReduce(word, word, 1, ncclInt32, ncclSum, comm_, stream_));
+      call.add(ncclAllReduce(word, word, 1, ncclInt32, ncclSum, comm(), stream_));
     });
+    memory_.synchronize();
   }
 
+  // All ranks say what they choose first: so each knows its peers, and one that is late is named.
   std::unique_ptr<Communicator> do_split(int color, int key) override {
-    throw_if_broken();
-    ncclConfig_t config = config_for(settings_.calls);
-    ncclComm_t child = nullptr;
-    settle(ncclCommSplit(comm_, color < 0 ? NCCL_SPLIT_NOCOLOR : color, key, &child, &config),
-           name_of(Operation::split));
-    ++number_;
+    const std::array<std::int64_t, 2> own = {color, key};
+    const std::vector<std::int64_t> numbers = gathered_numbers(own, *this);
+    const Count number = num_splits_++;
+    ncclComm_t child = split_group({color, key});
     if (color < 0) return nullptr;
-    NcclSettings settings = settings_;
-    if (is_error(ncclCommUserRank(child, &settings.rank)) ||
-        is_error(ncclCommCount(child, &settings.size))) {
-      fail(text("a group of color ", color, " does not know its ranks"));
+    std::vector<SplitChoice> choices;
+    for (std::size_t i = 0; i < numbers.size(); i += 2) {
+      choices.push_back({static_cast<int>(numbers[i]), static_cast<int>(numbers[i + 1])});
     }
-    const auto take = [child](ncclComm_t* comm) {
-      *comm = child;
-      return ncclInProgress;
-    };
-    return std::make_unique<NcclCommunicator>(std::move(settings), memory_, take);
+    const std::vector<int> ranks = ranks_of_color(choices, color);
+    NcclSettings settings = settings_;
+    settings.rank = static_cast<int>(std::ranges::find(ranks, rank()) - ranks.begin());
+    settings.size = static_cast<int>(ranks.size());
+    settings.group = text(settings_.group, "/", number, ".", color);
+    settings.members.clear();
+    for (const int other : ranks) {
+      settings.members.push_back(news_.group().members[static_cast<std::size_t>(other)]);
+    }
+    return joined(settings, child);
+  }
+
+  // NCCL's split, which every rank comes to.
+  ncclComm_t split_group(NcclGroup::Share share) {
+    MOE_CHECK(watch_.has_value(), "bare groups are not split");
+    watch_->enter(Operation::split, -1, OperationWatch::LookedAfter::by_rank);
+    try {
+      ncclComm_t child =
+          group_.split(share, [&] { throw_if_absent(watch_->num_collectives() - 1); });
+      watch_->leave();
+      return child;
+    } catch (const LatePeer&) {
+      watch_->fail(std::nullopt);
+    } catch (const SystemError& error) {
+      watch_->fail(error.what());
+    }
+  }
+
+  std::unique_ptr<Communicator> joined(const NcclSettings& settings, ncclComm_t child) {
+    return std::make_unique<NcclCommunicator>(settings, news_.store(), memory_, group_.family(),
+                                              [child](ncclComm_t* comm, ncclConfig_t*) {
+                                                *comm = child;
+                                                return ncclSuccess;
+                                              });
   }
 
   // Calls function(rank, its run of rows) for each rank that has some.
@@ -263,117 +300,80 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  // The only rank that this one can wait for; -1: there are several.
-  int only_peer() const { return size() == 2 ? 1 - rank() : -1; }
-
-  // One operation: a group of calls. peer: the one that it waits for, -1 where NCCL does not say.
+  // One operation: a group of calls. peer: the one that it waits for, -1: all.
   template <typename Calls>
   void run(Operation operation, Calls calls, int peer = -1) {
-    throw_if_broken();
+    if (watch_) watch_->enter(operation, peer);
     GroupCall call;
     calls(call);
-    settle(call.end(), name_of(operation));
-    if (settings_.calls == NcclCalls::awaited) await(operation, peer >= 0 ? peer : only_peer());
-    ++number_;
+    const ncclResult_t result = call.end();
+    if (is_error(result)) fail(result);
+    if (!watch_) return;
+    const bool is_kept = queue_->is_recording();
+    watch_->leave(is_kept ? OperationWatch::Queued::recorded : OperationWatch::Queued::for_real);
   }
 
-  void await(Operation operation, int peer) {
-    const Wait wait(settings_.deadline);
-    cudaError_t done = cudaStreamQuery(stream_);
-    while (done == cudaErrorNotReady) {
-      if (!wait.goes_on()) fail(late(name_of(operation), peer));
-      check_async(name_of(operation));
-      done = cudaStreamQuery(stream_);
-    }
-    if (done != cudaSuccess) {
-      fail(text(name_of(operation), ": CUDA: ", cudaGetErrorString(done)));
-    }
+  // Where the watch has ended the call its words are thrown: NCCL only says that it was aborted.
+  [[noreturn]] void fail(ncclResult_t result) {
+    const std::string words = group_.words_of(result);
+    if (!watch_) throw SystemError(words);
+    watch_->fail(words);
   }
 
-  // Asks NCCL until it is ready. RETURNS ncclInProgress where it is not by the deadline.
-  ncclResult_t becomes_ready() const {
-    const Wait wait(settings_.deadline);
-    ncclResult_t state = ncclInProgress;
-    do {
-      if (is_error(ncclCommGetAsyncError(comm_, &state))) return ncclInternalError;
-    } while (state == ncclInProgress && wait.goes_on());
-    return state;
+  // While a collective waits for others on the host.
+  void throw_if_absent(Count collective) const {
+    const auto absence = news_.absence(collective, -1);
+    if (absence) throw SystemError(*absence);
   }
 
-  // called: what the call returned that the communicator is to be ready after.
-  void settle(ncclResult_t called, std::string_view what) {
-    const ncclResult_t state = is_error(called) ? called : becomes_ready();
-    if (state == ncclSuccess) return;
-    if (state == ncclInProgress) fail(late(what, only_peer()));
-    fail(text(what, ": NCCL: ", ncclGetErrorString(state), ": ", ncclGetLastError(comm_)));
+  static std::vector<int> members_of(const NcclSettings& settings) {
+    if (!settings.members.empty()) return settings.members;
+    std::vector<int> members(static_cast<std::size_t>(settings.size));
+    std::iota(members.begin(), members.end(), 0);
+    return members;
   }
 
-  void check_async(std::string_view what) {
-    ncclResult_t state = ncclSuccess;
-    ncclCommGetAsyncError(comm_, &state);
-    if (is_error(state)) settle(state, what);
-  }
+  ncclComm_t comm() const { return group_.comm(); }
 
-  std::string late(std::string_view what, int peer) const {
-    if (peer >= 0) {
-      return text(what, ": rank ", peer, " did not come within ", settings_.deadline.count(),
-                  " ms");
-    }
-    return text(what, " was not done within ", settings_.deadline.count(),
-                " ms: a peer is late or gone");
-  }
-
-  [[noreturn]] void fail(const std::string& why) {
-    broken_ = text("rank ", rank(), " of ", size(), " over NCCL, operation ", number_, ": ", why);
-    if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
-    throw SystemError(broken_);
-  }
-
-  void throw_if_broken() const {
-    if (!broken_.empty()) throw SystemError(broken_);
-  }
-
-  NcclSettings settings_;
+  const NcclSettings settings_;
+  const PeerNews news_;
   Memory& memory_;
+  DeviceQueue* queue_;
   cudaStream_t stream_;
   Buffer word_;  // of barriers
-  ncclComm_t comm_ = nullptr;
-  Count number_ = 0;    // of the next operation
-  std::string broken_;  // why, once it is
+  NcclGroup group_;
+  int num_exceptions_;  // under way when it was made
+  Count num_splits_ = 0;
+  std::optional<OperationWatch> watch_;
 };
-
-// Rank 0's identity of the group, which the others find in the store.
-ncclUniqueId meet(const NcclSettings& settings, StoreClient& store) {
-  const std::string key = text("nccl/", settings.group);
-  ncclUniqueId id = {};
-  if (settings.rank == 0) {
-    if (is_error(ncclGetUniqueId(&id))) {
-      throw SystemError(text("NCCL: no identity: ", ncclGetLastError(nullptr)));
-    }
-    store.set(key, {id.internal, sizeof id.internal});
-    return id;
-  }
-  const std::optional<std::string> found = store.get(key, settings.deadline);
-  if (!found || found->size() != sizeof id.internal) {
-    throw SystemError(text("rank 0 did not say the identity of group ", settings.group, " within ",
-                           settings.deadline.count(), " ms"));
-  }
-  std::memcpy(id.internal, found->data(), sizeof id.internal);
-  return id;
-}
 
 std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& store,
                                    Memory& memory) {
   check_version();
-  const ncclUniqueId id = meet(settings, store);
-  return std::make_unique<NcclCommunicator>(settings, memory, [&](ncclComm_t* comm) {
-    ncclConfig_t config = config_for(settings.calls);
-    return ncclCommInitRankConfig(comm, settings.size, id, settings.rank, &config);
-  });
+  MOE_CHECK(queue_of(memory) != nullptr, "NCCL moves the memory of devices only");
+  const ncclUniqueId id = nccl_identity(settings, store);
+  return std::make_unique<NcclCommunicator>(
+      settings, store, memory, nullptr, [&](ncclComm_t* comm, ncclConfig_t* config) {
+        return ncclCommInitRankConfig(comm, settings.size, id, settings.rank, config);
+      });
+}
+
+std::unique_ptr<Communicator> make_bare(Communicator& group) {
+  return dynamic_cast<NcclCommunicator&>(group).bare();
+}
+
+std::unique_ptr<SymmetricMemory> make_window(Communicator& group, Count bytes) {
+  return dynamic_cast<NcclCommunicator&>(group).window(bytes);
+}
+
+std::string version() {
+  int number = 0;
+  ncclGetVersion(&number);
+  return text("NCCL ", number / 10000, ".", number / 100 % 100, ".", number % 100);
 }
 
 }  // namespace
 
-const NcclMaker nccl_maker = {make, nullptr};
+const NcclMaker nccl_maker = {make, make_bare, make_window, version, nullptr};
 
 }  // namespace moe

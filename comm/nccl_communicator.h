@@ -7,22 +7,26 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "comm/store.h"
+#include "comm/symmetric_memory.h"
 
 namespace moe {
 
-// awaited: a call returns when its operation is done, or throws after the deadline. queued: it
-// returns when the operation is in the rank's stream, and nothing has a deadline; for measuring.
-enum class NcclCalls { awaited, queued };
+// Calls return when their operation is in the rank's stream. watched: with a deadline for each;
+// what fails is thrown by the group's next call, and by the stream's synchronisation. bare: nothing
+// looks after them; for measuring.
+enum class NcclCalls { watched, bare };
 
 struct NcclSettings {
   int rank = 0;
   int size = 1;
   std::string group = "world";  // names this group's key in the store; every group has its own
   std::chrono::milliseconds deadline{5000};
-  NcclCalls calls = NcclCalls::awaited;
+  NcclCalls calls = NcclCalls::watched;
+  std::vector<int> members = {};  // of the store, by rank; empty: a rank is its member
 };
 
 // How to make an NCCL communicator in this build; make is null where it has none, and absence says
@@ -30,6 +34,11 @@ struct NcclSettings {
 struct NcclMaker {
   std::unique_ptr<Communicator> (*make)(const NcclSettings& settings, StoreClient& store,
                                         Memory& memory);
+  // Bare calls between the ranks of a group that make has made, which outlives them. Collective.
+  std::unique_ptr<Communicator> (*make_bare)(Communicator& group);
+  // A window between the ranks of a group that make or make_bare has made. Collective.
+  std::unique_ptr<SymmetricMemory> (*make_window)(Communicator& group, Count bytes);
+  std::string (*version)();  // of the library that is loaded
   const char* absence;
 };
 

@@ -30,9 +30,10 @@ CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line);
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile);
 
-// Why a backend that sends to owners cannot take the scenario; empty: it can.
+// Why a backend cannot take the scenario; empty: it can. Rows that the runner gathers are quantised
+// where they come to, so that one scale of all of them is everybody's.
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
-                            const Profile& profile);
+                            const Profile& profile, DispatchSite site = DispatchSite::kernel);
 
 // Throws ScenarioError with the names there are and the nearest, for a name that no profile has
 // and that is not in the registry.

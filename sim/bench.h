@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "backends/capabilities.h"
 #include "comm/communicator.h"
 #include "comm/store.h"
+#include "comm/symmetric_memory.h"
 #include "sim/json_document.h"
 #include "sim/scenario.h"
 
@@ -26,6 +28,9 @@ struct BenchShape {
   int num_experts = 32;
   int top_k = 4;
 };
+
+// layer: everything; moves: dispatch and combine alone, without experts and their weights.
+enum class BenchOf { layer, moves };
 
 enum class Pinning { none, one_core_each };
 
@@ -40,10 +45,14 @@ struct BenchSettings {
   Pinning pinning = Pinning::none;
   int iterations = 30;
   DeviceKind device = DeviceKind::cpu;
+  BenchOf of = BenchOf::layer;
+  int deadline_ms = 60000;  // of every wait for a rank; they fill their weights at different speeds
 };
 
-// What is timed. bare_…: the same calls or products alone, on buffers that are kept; checked_layer:
-// the layer with poison, guard rows, agreement and provenance, on the host only.
+// What is timed. bare_…: the same calls or products alone, on buffers that are kept; window_…: bare
+// calls on symmetric windows; queued_…, replayed_…: by a device's own clock (bench_queue.h), the
+// others on the host, from a barrier until all is done. checked_layer: the layer with poison, guard
+// rows, agreement and provenance, on the host only.
 enum class BenchStage {
   route,
   dispatch,
@@ -53,13 +62,58 @@ enum class BenchStage {
   bare_dispatch,
   bare_experts,
   bare_combine,
-  checked_layer
+  checked_layer,
+  queued_dispatch,
+  queued_combine,
+  queued_pair,
+  bare_queued_dispatch,
+  bare_queued_combine,
+  bare_queued_pair,
+  window_queued_dispatch,
+  window_queued_combine,
+  window_queued_pair,
+  replayed_dispatch,
+  replayed_combine,
+  replayed_pair,
+  bare_replayed_dispatch,
+  bare_replayed_combine,
+  bare_replayed_pair,
+  window_replayed_dispatch,
+  window_replayed_combine,
+  window_replayed_pair
 };
-inline constexpr std::array<std::string_view, 9> bench_stage_names = {
-    "route",         "dispatch",     "experts",      "combine",      "layer",
-    "bare_dispatch", "bare_experts", "bare_combine", "checked_layer"};
+inline constexpr std::array<std::string_view, 27> bench_stage_names = {"route",
+                                                                       "dispatch",
+                                                                       "experts",
+                                                                       "combine",
+                                                                       "layer",
+                                                                       "bare_dispatch",
+                                                                       "bare_experts",
+                                                                       "bare_combine",
+                                                                       "checked_layer",
+                                                                       "queued_dispatch",
+                                                                       "queued_combine",
+                                                                       "queued_pair",
+                                                                       "bare_queued_dispatch",
+                                                                       "bare_queued_combine",
+                                                                       "bare_queued_pair",
+                                                                       "window_queued_dispatch",
+                                                                       "window_queued_combine",
+                                                                       "window_queued_pair",
+                                                                       "replayed_dispatch",
+                                                                       "replayed_combine",
+                                                                       "replayed_pair",
+                                                                       "bare_replayed_dispatch",
+                                                                       "bare_replayed_combine",
+                                                                       "bare_replayed_pair",
+                                                                       "window_replayed_dispatch",
+                                                                       "window_replayed_combine",
+                                                                       "window_replayed_pair"};
+static_assert(bench_stage_names.size() ==
+              static_cast<std::size_t>(BenchStage::window_replayed_pair) + 1);
 
-// Microseconds, an entry per iteration. The same stages and lengths on every rank.
+// Microseconds, an entry per iteration. The same stages and lengths on every rank; a stage that is
+// not measured has none.
 using BenchSamples = std::array<std::vector<double>, bench_stage_names.size()>;
 
 struct BenchReport {
@@ -67,8 +121,11 @@ struct BenchReport {
   BenchSamples samples;
   Count dispatch_bytes = 0;  // that this rank sends in a layer
   Count combine_bytes = 0;
-  double link_gb_per_s = 0;  // that this rank sent in the probe; 0: not asked
-  std::string failure;       // empty: none
+  double link_gb_per_s = 0;        // that this rank sent in a bare all-gather; 0: not asked
+  double copies_gb_per_s = 0;      // that it wrote into a peer's window; 0: there is none
+  std::string made_on;             // the device and its libraries; empty: the host
+  std::vector<std::string> notes;  // what could not be measured, and why
+  std::string failure;             // empty: none
 };
 
 // Rows of a rank that a backend with fixed capacity has room for: those that are measured, and what
@@ -79,6 +136,8 @@ Count bench_capacity(const BenchSettings& settings, const Capabilities& capabili
 struct BenchWires {
   std::unique_ptr<Communicator> wire;
   std::unique_ptr<Communicator> bare;
+  // A window between the ranks of bare. Empty: bare has none.
+  std::function<std::unique_ptr<SymmetricMemory>(Count bytes)> window = {};
 };
 
 // What one rank does, in a thread or a process. settings.pinning has been obeyed by then.
@@ -122,12 +181,23 @@ struct BenchResult {
   BenchSamples samples;
   Count dispatch_bytes = 0;  // of all ranks
   Count combine_bytes = 0;
-  double link_gb_per_s = 0;   // the slowest rank's
+  double link_gb_per_s = 0;  // the slowest rank's
+  double copies_gb_per_s = 0;
+  std::string made_on = {};
+  std::vector<std::string> notes = {};
   std::vector<PeerRow> peer;  // the median turn's medians, the least minima; empty: none asked for
   std::string peer_absence;
 };
 
+// Microseconds that a rank's share of the bytes takes at the faster probe's rate, if all send
+// alike; 0: no link was probed.
+double bench_floor_us(const BenchResult& result, Count bytes);
+
 JsonValue to_json(const BenchResult& result);
 std::string bench_text(const BenchResult& result);
+
+// A table of results in Markdown, a row for each way to make each move, below what made it: commit,
+// machine, libraries and command.
+std::string bench_markdown(const std::vector<BenchResult>& results, const std::string& command);
 
 }  // namespace moe::sim

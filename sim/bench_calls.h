@@ -3,11 +3,13 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/symmetric_memory.h"
 #include "kernels/base/buffer.h"
 
 namespace moe::sim {
@@ -20,12 +22,22 @@ class BareCall {
 };
 using BareCalls = std::vector<std::unique_ptr<BareCall>>;
 
+inline void make_all(const BareCalls& calls) {
+  for (const auto& call : calls) call->make();
+}
+
+// A window between the ranks of a communicator. Empty: none.
+using MakeWindow = std::function<std::unique_ptr<SymmetricMemory>(Count bytes)>;
+
 // LIFETIME: not longer than its communicators, which it does not own.
 class RememberedCalls final : public Communicator {
  public:
-  // Calls pass to inner and are made again on bare, null: on inner.
-  RememberedCalls(Communicator& inner, Communicator* bare)
-      : inner_(inner), bare_(bare == nullptr ? inner : *bare) {}
+  // Calls pass to inner and are made again on bare, null: on inner. Their buffers lie in windows of
+  // their own where there are any. Remembering is then collective.
+  RememberedCalls(Communicator& inner, Communicator* bare, MakeWindow make_window = {})
+      : inner_(inner),
+        bare_(bare == nullptr ? inner : *bare),
+        make_window_(std::move(make_window)) {}
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
@@ -49,6 +61,7 @@ class RememberedCalls final : public Communicator {
 
   Communicator& inner_;
   Communicator& bare_;
+  MakeWindow make_window_;
   BareCalls calls_;
 };
 

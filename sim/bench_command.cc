@@ -39,8 +39,12 @@ void add_world(BenchResult& result, const BenchSettings& settings,
   result.dispatch_bytes = 0;
   result.combine_bytes = 0;
   result.link_gb_per_s = reports.front().link_gb_per_s;
+  result.copies_gb_per_s = reports.front().copies_gb_per_s;
+  result.made_on = reports.front().made_on;
+  result.notes = reports.front().notes;
   for (const BenchReport& report : reports) {
     result.link_gb_per_s = std::min(result.link_gb_per_s, report.link_gb_per_s);
+    result.copies_gb_per_s = std::min(result.copies_gb_per_s, report.copies_gb_per_s);
     result.dispatch_bytes += report.dispatch_bytes;
     result.combine_bytes += report.combine_bytes;
   }
@@ -62,16 +66,17 @@ std::vector<PeerRow> joined_turns(const std::vector<std::vector<PeerRow>>& turns
   return joined_rows;
 }
 
-BenchResult measured(const BenchCommand& bench, const Surroundings& surroundings) {
-  BenchResult result{.settings = bench.settings};
-  if (!bench.peer.empty()) result.peer_absence = peer_absence().value_or("");
-  if (bench.peer.empty() || !result.peer_absence.empty()) {
-    add_world(result, bench.settings, surroundings);
+BenchResult measured(const BenchSettings& settings, bool has_peer,
+                     const Surroundings& surroundings) {
+  BenchResult result{.settings = settings};
+  if (has_peer) result.peer_absence = peer_absence().value_or("");
+  if (!has_peer || !result.peer_absence.empty()) {
+    add_world(result, settings, surroundings);
     return result;
   }
   const std::string script = peer_script(surroundings.program);
-  BenchSettings turn = bench.settings;
-  turn.iterations = (bench.settings.iterations + turns_with_peer - 1) / turns_with_peer;
+  BenchSettings turn = settings;
+  turn.iterations = (settings.iterations + turns_with_peer - 1) / turns_with_peer;
   std::vector<std::vector<PeerRow>> turns;
   for (int i = 0; i < turns_with_peer; ++i) {
     if (surroundings.is_error_terminal) {
@@ -85,30 +90,45 @@ BenchResult measured(const BenchCommand& bench, const Surroundings& surroundings
   return result;
 }
 
-// Nothing: the run was told to stop, which also ends ranks and the peer in the middle.
-std::optional<BenchResult> measured_unless_stopped(const BenchCommand& bench,
-                                                   const Surroundings& surroundings) {
+// What was measured until the run was told to stop, which also ends ranks and the peer in the
+// middle.
+std::vector<BenchResult> measured_until_stopped(const BenchCommand& bench,
+                                                const Surroundings& surroundings) {
+  std::vector<BenchResult> results;
   try {
-    return measured(bench, surroundings);
+    for (const BenchSettings& settings : bench.all()) {
+      results.push_back(measured(settings, !bench.peer.empty(), surroundings));
+      if (bench.json != "-") std::cout << bench_text(results.back()) << std::flush;
+    }
   } catch (const SystemError&) {
     if (!surroundings.stop.load()) throw;
-    return std::nullopt;
   }
+  return results;
+}
+
+std::ofstream opened(const std::string& option, const std::string& path, std::ios::openmode how) {
+  std::ofstream file;
+  if (path.empty() || path == "-") return file;
+  file.open(path, how);
+  if (!file) throw ScenarioError(text(option, ": cannot write ", path));
+  return file;
 }
 
 }  // namespace
 
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
-  std::ofstream file;
-  const bool to_file = !bench.json.empty() && bench.json != "-";
-  if (to_file) file.open(bench.json);
-  if (to_file && !file) throw ScenarioError(text("--json: cannot write ", bench.json));
-  const std::optional<BenchResult> result = measured_unless_stopped(bench, surroundings);
-  if (!result) return 130;
-  if (to_file) file << json_text(to_json(*result)) << std::endl;
-  std::cout << (bench.json == "-" ? json_text(to_json(*result)) + "\n" : bench_text(*result))
-            << std::flush;
-  if (!std::cout || (to_file && !file)) throw ScenarioError("the result cannot be written");
+  std::ofstream json = opened("--json", bench.json, std::ios::out);
+  std::ofstream markdown = opened("--results", bench.results, std::ios::app);
+  const std::vector<BenchResult> results = measured_until_stopped(bench, surroundings);
+  for (const BenchResult& result : results) {
+    if (json.is_open()) json << json_text(to_json(result)) << std::endl;
+    if (bench.json == "-") std::cout << json_text(to_json(result)) << std::endl;
+  }
+  if (markdown.is_open() && !results.empty()) {
+    markdown << bench_markdown(results, bench.words) << std::flush;
+  }
+  if (results.size() < bench.all().size()) return 130;
+  if (!std::cout || !json || !markdown) throw ScenarioError("the result cannot be written");
   return 0;
 }
 

@@ -32,7 +32,9 @@ JsonValue to_json(const BenchSettings& settings) {
                     {"dtype", name_of(settings.dtype)},
                     {"pinned", settings.pinning == Pinning::one_core_each},
                     {"iterations", settings.iterations},
-                    {"device", std::string(name_of(settings.device))}};
+                    {"device", std::string(name_of(settings.device))},
+                    {"deadline_ms", settings.deadline_ms},
+                    {"of", settings.of == BenchOf::layer ? "layer" : "moves"}};
 }
 
 BenchSettings bench_settings_from(const JsonValue& value) {
@@ -50,6 +52,8 @@ BenchSettings bench_settings_from(const JsonValue& value) {
   settings.pinning = pinned != nullptr && *pinned ? Pinning::one_core_each : Pinning::none;
   settings.iterations = whole("iterations");
   settings.device = device_at(value, "device");
+  settings.deadline_ms = whole("deadline_ms");
+  settings.of = string_at(value, "of") == "layer" ? BenchOf::layer : BenchOf::moves;
   return settings;
 }
 
@@ -60,11 +64,16 @@ JsonValue to_json(const BenchReport& report) {
     for (const double sample : report.samples[stage]) all.emplace_back(sample);
     samples.push_back({std::string(bench_stage_names[stage]), std::move(all)});
   }
+  JsonArray notes;
+  for (const std::string& note : report.notes) notes.emplace_back(note);
   return JsonObject{{"rank", report.rank},
                     {"samples", std::move(samples)},
                     {"dispatch_bytes", report.dispatch_bytes},
                     {"combine_bytes", report.combine_bytes},
                     {"link_gb_per_s", report.link_gb_per_s},
+                    {"copies_gb_per_s", report.copies_gb_per_s},
+                    {"made_on", report.made_on},
+                    {"notes", std::move(notes)},
                     {"failure", report.failure}};
 }
 
@@ -80,6 +89,12 @@ BenchReport bench_report_from(const JsonValue& value) {
   report.dispatch_bytes = integer_at(value, "dispatch_bytes");
   report.combine_bytes = integer_at(value, "combine_bytes");
   report.link_gb_per_s = number_at(value, "link_gb_per_s");
+  report.copies_gb_per_s = number_at(value, "copies_gb_per_s");
+  report.made_on = string_at(value, "made_on");
+  for (const JsonValue& note : array_at(value, "notes")) {
+    const std::string* words = note.string();
+    if (words != nullptr) report.notes.push_back(*words);
+  }
   report.failure = string_at(value, "failure");
   return report;
 }

@@ -46,6 +46,15 @@ int number(const std::string& option, const std::string& word, int most) {
   return value;
 }
 
+// Words between commas, at least one.
+std::vector<std::string> listed(const std::string& words) {
+  std::vector<std::string> list;
+  std::istringstream parts(words);
+  for (std::string part; std::getline(parts, part, ',');) list.push_back(part);
+  if (list.empty()) list.emplace_back();
+  return list;
+}
+
 // A name, or hidden x intermediate x experts x top_k.
 BenchShape shape_of(const std::string& word) {
   for (const BenchShape& shape : named_shapes()) {
@@ -87,11 +96,22 @@ RanksAre ranks_named(const std::string& word) {
 
 const std::vector<Option>& options() {
   static const std::vector<Option> all = {
-      {"--shape", "SHAPE", "hidden x intermediate x experts x top_k as in 2048x512x32x4, or a name",
-       [](BenchCommand& b, const std::string& w) { b.settings.shape = shape_of(w); }},
-      {"--tokens", "N", "rows of each rank (512)",
+      {"--shape", "A,B", "hidden x intermediate x experts x top_k as in 2048x512x32x4, or names",
        [](BenchCommand& b, const std::string& w) {
-         b.settings.num_tokens = number("--tokens", w, 1 << 20);
+         b.shapes.clear();
+         for (const std::string& shape : listed(w)) b.shapes.push_back(shape_of(shape));
+         b.settings.shape = b.shapes.front();
+       }},
+      {"--tokens", "N,M", "rows of each rank (512), each with each shape",
+       [](BenchCommand& b, const std::string& w) {
+         b.tokens.clear();
+         for (const std::string& n : listed(w)) b.tokens.push_back(number("--tokens", n, 1 << 20));
+         b.settings.num_tokens = b.tokens.front();
+       }},
+      {"--only", "moves", "dispatch and combine alone, without experts and their weights",
+       [](BenchCommand& b, const std::string& w) {
+         chosen("--only", w, {"moves"});
+         b.settings.of = BenchOf::moves;
        }},
       {"--world-size", "N", "ranks (2)",
        [](BenchCommand& b, const std::string& w) {
@@ -122,11 +142,17 @@ const std::vector<Option>& options() {
        [](BenchCommand& b, const std::string& w) {
          b.settings.iterations = number("--iterations", w, 1000000);
        }},
+      {"--deadline", "MS", "longest wait for a rank (60000)",
+       [](BenchCommand& b, const std::string& w) {
+         b.settings.deadline_ms = number("--deadline", w, 1 << 30);
+       }},
       {"--peer", "torch",
        "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
        [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},
-      {"--json", "FILE|-", "write one JSON object; - is standard output",
+      {"--json", "FILE|-", "write JSON, an object for each result; - is standard output",
        [](BenchCommand& b, const std::string& w) { b.json = w; }},
+      {"--results", "FILE", "add a table in Markdown to the file, with commit, machine and command",
+       [](BenchCommand& b, const std::string& w) { b.results = w; }},
   };
   return all;
 }
@@ -175,7 +201,7 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
     throw ScenarioError(text("--communicator ", settings.communicator, ": ",
                              maker.make == nullptr ? maker.absence : "moves no rows of " + kind));
   }
-  if (!device.products_absence().empty()) {
+  if (settings.of == BenchOf::layer && !device.products_absence().empty()) {
     throw ScenarioError(text("bench times experts with products, which need ", device.products,
                              ": ", device.products_absence()));
   }
@@ -188,12 +214,16 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
   if (!maker.needs_store && settings.ranks == RanksAre::processes) {
     throw ScenarioError(text("--communicator ", settings.communicator, " needs --ranks threads"));
   }
-  if (settings.shape.num_experts < settings.world_size) {
-    throw ScenarioError(text(settings.shape.num_experts, " experts on ", settings.world_size,
-                             " ranks: bench wants one for each"));
+  for (const BenchSettings& one : bench.all()) {
+    if (one.shape.num_experts < one.world_size) {
+      throw ScenarioError(text(one.shape.num_experts, " experts on ", one.world_size,
+                               " ranks: bench wants one for each"));
+    }
+    check_backend(one);
   }
-  check_backend(settings);
   if (bench.peer.empty()) return;
+  if (bench.all().size() > 1) throw ScenarioError("--peer torch: one shape and number of tokens");
+  if (settings.of == BenchOf::moves) throw ScenarioError("--peer torch runs whole layers");
   if (settings.device != DeviceKind::cpu) throw ScenarioError("--peer torch runs on cpu only");
   if (settings.dtype == DType::f16) throw ScenarioError("--peer torch knows bf16 and f32");
   if (settings.shape.num_experts % settings.world_size != 0) {
@@ -210,7 +240,9 @@ std::string bench_help() {
          "Times route, dispatch, experts, combine and the whole layer on real ranks, checks and\n"
          "poison off. Each starts after a barrier of its own, and its sample is the largest over\n"
          "the ranks; the layer has none inside. Limits are measured in the same run: the same\n"
-         "collective calls on kept buffers, the same products without a layer around them.\n\n"
+         "collective calls on kept buffers, the same products without a layer around them.\n"
+         "On a device its own clock says as well what calls take that are queued one behind the\n"
+         "other, and calls that are recorded as a graph and replayed.\n\n"
          "options\n";
   for (const Option& option : options()) {
     const std::string left = option.value.empty() ? option.word : option.word + " " + option.value;
@@ -224,6 +256,9 @@ std::string bench_help() {
 std::optional<BenchCommand> bench_options(const std::vector<std::string>& arguments) {
   BenchCommand bench;
   bench.settings.shape = named_shapes().front();
+  bench.shapes = {bench.settings.shape};
+  bench.tokens = {bench.settings.num_tokens};
+  bench.words = joined(arguments, " ");
   for (auto word = arguments.begin(); word != arguments.end(); ++word) {
     if (*word == "--help") return std::nullopt;
     const std::size_t equals = word->find('=');
@@ -245,6 +280,18 @@ std::optional<BenchCommand> bench_options(const std::vector<std::string>& argume
   };
   check_together(bench, says("--ranks"), says("--communicator"));
   return bench;
+}
+
+std::vector<BenchSettings> BenchCommand::all() const {
+  std::vector<BenchSettings> all;
+  for (const BenchShape& shape : shapes) {
+    for (const Count num_tokens : tokens) {
+      BenchSettings& one = all.emplace_back(settings);
+      one.shape = shape;
+      one.num_tokens = num_tokens;
+    }
+  }
+  return all;
 }
 
 BenchRankPlace bench_rank_options(const std::vector<std::string>& arguments) {

@@ -8,9 +8,16 @@
 namespace moe::sim {
 
 struct BenchCommand {
-  BenchSettings settings;
-  std::string peer;  // empty or torch
-  std::string json;  // a file, "-" for standard output, empty for none
+  BenchSettings settings;          // of the first
+  std::vector<BenchShape> shapes;  // each with each of tokens; the first are settings'
+  std::vector<Count> tokens;
+  std::string peer;     // empty or torch
+  std::string json;     // a file, "-" for standard output, empty for none
+  std::string results;  // a file to add Markdown to, empty for none
+  std::string words;    // as they were given
+
+  // What is to be measured, in order.
+  std::vector<BenchSettings> all() const;
 };
 
 // A rank that bench started as a process; not for people.

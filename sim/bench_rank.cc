@@ -17,6 +17,7 @@
 #include "sim/bench.h"
 #include "sim/bench_calls.h"
 #include "sim/bench_inputs.h"
+#include "sim/bench_queue.h"
 #include "sim/host_copy.h"
 #include "sim/registry.h"
 
@@ -43,9 +44,11 @@ class BenchRank {
       : settings_(settings),
         wire_(std::move(wires.wire)),
         bare_(std::move(wires.bare)),
+        make_window_(std::move(wires.window)),
         group_(*wire_),
         alone_(group_.split(group_.rank(), 0)),
         calls_(group_, bare_.get()),
+        window_calls_(group_, bare_.get(), make_window_),
         parallel_(make_parallel_config({.sizes = {.dp = settings.world_size}}, group_.rank())),
         kernels_(device_maker(settings.device).make_kernels(group_.memory())),
         expert_map_(
@@ -63,23 +66,49 @@ class BenchRank {
   }
 
   BenchReport run() {
-    const ParallelGroups groups = groups_over(group_);
-    const Parts parts = parts_on(groups, *kernels_, Provenance::off);
     remember_calls();
-    const auto bare = make_bare_experts(settings_, *kernels_, first_rows_);
-    for (int i = -warm_up; i < settings_.iterations; ++i) {
-      BenchSamples samples;
-      time_layer(parts, samples);
-      time_stages(parts, samples);
-      time_limits(*bare, samples);
-      if (i >= 0) keep(samples);
+    settings_.of == BenchOf::layer ? run_layer() : run_moves();
+    if (bare_ != nullptr) {
+      probe_link();
+      time_queue();
+      report_.made_on = queue_of(group_.memory())->described();
     }
-    if (bare_ != nullptr) probe_link();
     run_checked();
     return std::move(report_);
   }
 
  private:
+  void run_layer() {
+    const ParallelGroups groups = groups_over(group_);
+    const Parts parts = parts_on(groups, *kernels_, Provenance::off);
+    const auto bare = make_bare_experts(settings_, *kernels_, first_rows_);
+    for (int i = -warm_up; i < settings_.iterations; ++i) {
+      BenchSamples samples;
+      time_layer(parts, samples);
+      time_stages(parts, samples);
+      time_limits(bare.get(), samples);
+      if (i >= 0) keep(samples);
+    }
+  }
+
+  // Dispatch and combine alone: the dispatched rows take the place of the experts' output.
+  void run_moves() {
+    const ParallelGroups groups = groups_over(group_);
+    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    for (int i = -warm_up; i < settings_.iterations; ++i) {
+      BenchSamples samples;
+      Dispatched dispatched;
+      time_alone(BenchStage::dispatch, samples, [&] {
+        dispatched = moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
+      });
+      const Tensor rows = dispatched.hidden_states;
+      time_alone(BenchStage::combine, samples,
+                 [&] { moves->finalize(rows, std::move(dispatched), output_.tensor()); });
+      time_limits(nullptr, samples);
+      if (i >= 0) keep(samples);
+    }
+  }
+
   int local_count() const {
     return expert_map_.num_local_experts[static_cast<std::size_t>(group_.rank())];
   }
@@ -114,19 +143,29 @@ class BenchRank {
             experts_on(kernels)};
   }
 
-  // One dispatch and combine whose calls are remembered.
+  // One dispatch and combine whose calls are remembered; on windows once more.
   void remember_calls() {
-    const ParallelGroups groups = groups_over(calls_);
+    routing_ = make_router(*kernels_, router_spec())->select_experts(router_logits_.tensor());
+    remember(calls_, bare_dispatch_, bare_combine_);
+    if (!make_window_) return;
+    try {
+      remember(window_calls_, window_dispatch_, window_combine_);
+    } catch (const SystemError& error) {
+      report_.notes.push_back(text("windows: not measured: ", error.what()));
+      make_window_ = {};
+    }
+  }
+
+  void remember(RememberedCalls& calls, BareCalls& dispatch, BareCalls& combine) {
+    const ParallelGroups groups = groups_over(calls);
     const auto prepare_finalize = prepare_finalize_on(groups, *kernels_, Provenance::off);
-    const auto router = make_router(*kernels_, router_spec());
-    const RoutingBuffers routing = router->select_experts(router_logits_.tensor());
     Dispatched dispatched =
-        prepare_finalize->prepare(hidden_states_.tensor(), routing.view(), tokens_);
-    bare_dispatch_ = calls_.take();
-    first_rows_ = first_rows(dispatched);
+        prepare_finalize->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
+    dispatch = calls.take();
+    if (settings_.of == BenchOf::layer) first_rows_ = first_rows(dispatched);
     const Tensor rows = dispatched.hidden_states;
     prepare_finalize->finalize(rows, std::move(dispatched), output_.tensor());
-    bare_combine_ = calls_.take();
+    combine = calls.take();
   }
 
   // Where each local expert's rows begin among those that came, and how many there are.
@@ -205,10 +244,6 @@ class BenchRank {
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
   }
 
-  static void make_all(const BareCalls& calls) {
-    for (const auto& call : calls) call->make();
-  }
-
   // What this rank sends in a second while everybody gathers from everybody.
   void probe_link() {
     Memory& memory = group_.memory();
@@ -225,11 +260,46 @@ class BenchRank {
     }
     const double us = percentile(at(samples, BenchStage::bare_dispatch), 0.5);
     report_.link_gb_per_s = static_cast<double>(rows * others) / us / 1e3;
+    if (make_window_)
+      report_.copies_gb_per_s = probed_link(*bare_, *make_window_(probe_window_bytes));
   }
 
-  void time_limits(BareExperts& bare, BenchSamples& samples) {
+  // The moves by the device's own clock: the layer's, the bare ones, those on windows.
+  void time_queue() {
+    const ParallelGroups groups = groups_over(group_);
+    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    const auto prepared = [&] {
+      return moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
+    };
+    std::vector<Dispatched> held;
+    const Dispatched first = prepared();  // whose rows all combine
+    const auto combine = [&] {
+      moves->finalize(first.hidden_states, std::move(held.back()), output_.tensor());
+      held.pop_back();
+    };
+    const auto hold = [&](int count) {
+      for (int i = 0; i < count; ++i) held.push_back(prepared());
+    };
+    const auto pair = [&] {
+      Dispatched own = prepared();
+      const Tensor rows = own.hidden_states;
+      moves->finalize(rows, std::move(own), output_.tensor());
+    };
+    std::vector<TimedMoves> ways = {{{hold, [&] { prepared(); }, combine, pair}, layer_stages},
+                                    {bare_moves(bare_dispatch_, bare_combine_), bare_stages}};
+    if (make_window_)
+      ways.push_back({bare_moves(window_dispatch_, window_combine_), window_stages});
+    for (std::string& note : time_moves(ways, group_, settings_.iterations, report_.samples)) {
+      report_.notes.push_back(std::move(note));
+    }
+  }
+
+  // bare: null where experts are not measured.
+  void time_limits(BareExperts* bare, BenchSamples& samples) {
     time_alone(BenchStage::bare_dispatch, samples, [this] { make_all(bare_dispatch_); });
-    time_alone(BenchStage::bare_experts, samples, [&bare] { bare.multiply(); });
+    if (bare != nullptr) {
+      time_alone(BenchStage::bare_experts, samples, [bare] { bare->multiply(); });
+    }
     time_alone(BenchStage::bare_combine, samples, [this] { make_all(bare_combine_); });
   }
 
@@ -252,6 +322,7 @@ class BenchRank {
         traced_.emplace(std::move(wire_), is_on_host() ? Agreement::checked : Agreement::trusted,
                         StageNames(), LastTensor::side);
     const ParallelGroups groups = groups_over(traced);
+    if (settings_.of == BenchOf::moves) return count_traffic(traced);
     const Parts parts =
         parts_on(groups, kernels, is_on_host() ? Provenance::travels : Provenance::off);
     const int iterations = std::min(settings_.iterations, checked_iterations_max);
@@ -273,13 +344,26 @@ class BenchRank {
     }
   }
 
+  void count_traffic(TracedCommunicator& traced) {
+    const ParallelGroups groups = groups_over(traced);
+    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    Dispatched dispatched = moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
+    report_.dispatch_bytes = traced.traffic().bytes;
+    const Tensor rows = dispatched.hidden_states;
+    moves->finalize(rows, std::move(dispatched), output_.tensor());
+    report_.combine_bytes = traced.traffic().bytes - report_.dispatch_bytes;
+    group_.barrier();
+  }
+
   const BenchSettings& settings_;
   std::unique_ptr<Communicator> wire_;
   std::unique_ptr<Communicator> bare_;  // null: the wire's own calls are bare
+  MakeWindow make_window_;              // of bare_; empty: none
   std::optional<TracedCommunicator> traced_;
   Communicator& group_;
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
   RememberedCalls calls_;
+  RememberedCalls window_calls_;
   FusedMoEParallelConfig parallel_;
   std::unique_ptr<Kernels> kernels_;
   ExpertMap expert_map_;
@@ -287,8 +371,11 @@ class BenchRank {
   Buffer hidden_states_;
   Buffer router_logits_;
   Buffer output_;
+  RoutingBuffers routing_;
   BareCalls bare_dispatch_;
   BareCalls bare_combine_;
+  BareCalls window_dispatch_;
+  BareCalls window_combine_;
   std::vector<std::int32_t> first_rows_;
   BenchReport report_;
 };

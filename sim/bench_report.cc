@@ -34,39 +34,51 @@ constexpr std::array<StageLine, 6> host_lines = {{
     {BenchStage::checked_layer, std::nullopt, ""},
 }};
 
-constexpr std::array<StageLine, 5> device_lines = {{
+constexpr std::array<StageLine, 14> device_lines = {{
     {BenchStage::route, std::nullopt, ""},
     {BenchStage::dispatch, BenchStage::bare_dispatch, "the library's own calls, kept buffers"},
     {BenchStage::experts, BenchStage::bare_experts, "the same products and activation, alone"},
     {BenchStage::combine, BenchStage::bare_combine, "the library's own calls, kept buffers"},
     {BenchStage::layer, std::nullopt, ""},
+    {BenchStage::queued_dispatch, BenchStage::bare_queued_dispatch, "own calls, queued as well"},
+    {BenchStage::queued_combine, BenchStage::bare_queued_combine, "own calls, queued as well"},
+    {BenchStage::queued_pair, BenchStage::bare_queued_pair, "own calls, queued as well"},
+    {BenchStage::replayed_dispatch, BenchStage::bare_replayed_dispatch, "own calls, replayed"},
+    {BenchStage::replayed_combine, BenchStage::bare_replayed_combine, "own calls, replayed"},
+    {BenchStage::replayed_pair, BenchStage::bare_replayed_pair, "own calls, replayed"},
+    {BenchStage::window_replayed_dispatch, BenchStage::bare_replayed_dispatch, "without windows"},
+    {BenchStage::window_replayed_combine, BenchStage::bare_replayed_combine, "without windows"},
+    {BenchStage::window_replayed_pair, BenchStage::bare_replayed_pair, "without windows"},
 }};
 
 bool is_on_host(const BenchSettings& settings) { return settings.device == DeviceKind::cpu; }
 
-std::span<const StageLine> lines_of(const BenchSettings& settings) {
-  if (is_on_host(settings)) return host_lines;
-  return device_lines;
-}
-
-// Microseconds that the busiest rank's bytes take at the probe's rate, if all send alike.
-double floor_us(const BenchResult& result, Count bytes) {
-  const double each = static_cast<double>(bytes) / result.settings.world_size;
-  return each / result.link_gb_per_s / 1e3;
+// Those that were measured.
+std::vector<StageLine> lines_of(const BenchResult& result) {
+  const std::span<const StageLine> all =
+      is_on_host(result.settings) ? std::span<const StageLine>(host_lines) : device_lines;
+  std::vector<StageLine> lines(all.begin(), all.end());
+  std::erase_if(lines,
+                [&](const StageLine& line) { return of(result.samples, line.stage).empty(); });
+  return lines;
 }
 
 // The link's rate and what it makes of the bytes; without a probe nothing.
 void write_link(std::ostringstream& out, const BenchResult& result) {
   if (result.link_gb_per_s == 0) return;
   out << std::setprecision(1) << "  link: a bare all-gather of 128 MiB a rank sends "
-      << result.link_gb_per_s << " GB/s each way; floor of dispatch "
-      << floor_us(result, result.dispatch_bytes) << " us, of combine "
-      << floor_us(result, result.combine_bytes) << " us\n";
+      << result.link_gb_per_s << " GB/s each way";
+  if (result.copies_gb_per_s > 0) {
+    out << ", copies into the peers' windows " << result.copies_gb_per_s;
+  }
+  out << "; floor of dispatch " << bench_floor_us(result, result.dispatch_bytes)
+      << " us, of combine " << bench_floor_us(result, result.combine_bytes) << " us\n";
 }
 
 // Nothing: the stage has no limit, or moves nothing.
 std::optional<double> share_of_limit(const BenchSamples& samples, const StageLine& line) {
   if (!line.limit) return std::nullopt;
+  if (of(samples, *line.limit).empty()) return std::nullopt;
   const double limit = median(samples, *line.limit);
   return limit < 1 ? std::nullopt : std::optional(limit / median(samples, line.stage));
 }
@@ -81,12 +93,12 @@ std::string name_of_stage(BenchStage stage) {
 
 void write_stages(std::ostringstream& out, const BenchResult& result) {
   const BenchSamples& samples = result.samples;
-  out << "  " << std::left << std::setw(14) << "us" << std::right << std::setw(10) << "p50"
+  out << "  " << std::left << std::setw(25) << "us" << std::right << std::setw(10) << "p50"
       << std::setw(10) << "p99" << std::setw(10) << "min" << std::setw(10) << "of limit"
       << "\n";
-  for (const StageLine& line : lines_of(result.settings)) {
+  for (const StageLine& line : lines_of(result)) {
     const auto& all = of(samples, line.stage);
-    out << "  " << std::left << std::setw(14) << name_of_stage(line.stage) << std::right
+    out << "  " << std::left << std::setw(25) << name_of_stage(line.stage) << std::right
         << std::setprecision(is_on_host(result.settings) ? 0 : 1) << std::setw(10)
         << percentile(all, 0.5) << std::setw(10) << percentile(all, 0.99) << std::setw(10)
         << percentile(all, 0);
@@ -116,12 +128,13 @@ void write_peer(std::ostringstream& out, const BenchResult& result) {
 JsonValue stage_json(const BenchSamples& samples, const StageLine& line) {
   const auto& all = of(samples, line.stage);
   const auto share = share_of_limit(samples, line);
-  return JsonObject{
-      {"p50_us", percentile(all, 0.5)},
-      {"p99_us", percentile(all, 0.99)},
-      {"min_us", percentile(all, 0)},
-      {"limit_us", line.limit ? JsonValue(median(samples, *line.limit)) : JsonValue(nullptr)},
-      {"share_of_limit", share ? JsonValue(*share) : JsonValue(nullptr)}};
+  return JsonObject{{"p50_us", percentile(all, 0.5)},
+                    {"p99_us", percentile(all, 0.99)},
+                    {"min_us", percentile(all, 0)},
+                    {"limit_us", line.limit && !of(samples, *line.limit).empty()
+                                     ? JsonValue(median(samples, *line.limit))
+                                     : JsonValue(nullptr)},
+                    {"share_of_limit", share ? JsonValue(*share) : JsonValue(nullptr)}};
 }
 
 JsonValue peer_json(const BenchResult& result) {
@@ -155,6 +168,12 @@ BenchSamples largest_of_ranks(const std::vector<BenchReport>& reports) {
   return largest;
 }
 
+double bench_floor_us(const BenchResult& result, Count bytes) {
+  const double each = static_cast<double>(bytes) / result.settings.world_size;
+  const double rate = std::max(result.link_gb_per_s, result.copies_gb_per_s);
+  return rate == 0 ? 0 : each / rate / 1e3;
+}
+
 double percentile(std::vector<double> samples, double share) {
   MOE_CHECK(!samples.empty() && share >= 0 && share <= 1, "a percentile of nothing");
   const auto place = static_cast<Count>(share * static_cast<double>(samples.size() - 1) + 0.5);
@@ -164,18 +183,24 @@ double percentile(std::vector<double> samples, double share) {
 
 JsonValue to_json(const BenchResult& result) {
   JsonObject stages;
-  for (const StageLine& line : lines_of(result.settings)) {
+  for (const StageLine& line : lines_of(result)) {
     stages.push_back({name_of_stage(line.stage), stage_json(result.samples, line)});
   }
-  return JsonObject{{"bench", to_json(result.settings)},
-                    {"samples", static_cast<Count>(of(result.samples, BenchStage::layer).size())},
-                    {"stages", std::move(stages)},
-                    {"wire_bytes", JsonObject{{"dispatch", result.dispatch_bytes},
-                                              {"combine", result.combine_bytes}}},
-                    {"link_gb_per_s", result.link_gb_per_s},
-                    {"peer", peer_json(result)},
-                    {"peer_absence", result.peer_absence.empty() ? JsonValue(nullptr)
-                                                                 : JsonValue(result.peer_absence)}};
+  JsonArray notes;
+  for (const std::string& note : result.notes) notes.emplace_back(note);
+  return JsonObject{
+      {"bench", to_json(result.settings)},
+      {"samples", static_cast<Count>(of(result.samples, BenchStage::dispatch).size())},
+      {"stages", std::move(stages)},
+      {"wire_bytes",
+       JsonObject{{"dispatch", result.dispatch_bytes}, {"combine", result.combine_bytes}}},
+      {"link_gb_per_s", result.link_gb_per_s},
+      {"copies_gb_per_s", result.copies_gb_per_s},
+      {"made_on", result.made_on},
+      {"notes", std::move(notes)},
+      {"peer", peer_json(result)},
+      {"peer_absence",
+       result.peer_absence.empty() ? JsonValue(nullptr) : JsonValue(result.peer_absence)}};
 }
 
 std::string bench_text(const BenchResult& result) {
@@ -187,14 +212,16 @@ std::string bench_text(const BenchResult& result) {
       << (at.pinning == Pinning::none ? ", not pinned" : ", one core each") << ", " << at.num_tokens
       << " tokens a rank, " << name_of(at.dtype) << ", hidden " << at.shape.hidden_size << ", "
       << at.shape.num_experts << " experts of " << at.shape.intermediate_size << ", top-"
-      << at.shape.top_k << "; " << of(result.samples, BenchStage::layer).size() << " samples\n";
+      << at.shape.top_k << "; " << of(result.samples, BenchStage::dispatch).size() << " samples\n";
   write_stages(out, result);
-  if (is_on_host(at)) {
+  if (is_on_host(at) && at.of == BenchOf::layer) {
     out << "  checked_layer is the layer with poison, guard rows, agreement and provenance\n";
   }
   out << "  wire bytes of all ranks: dispatch " << result.dispatch_bytes << ", combine "
       << result.combine_bytes << "\n";
   write_link(out, result);
+  for (const std::string& note : result.notes) out << "  " << note << "\n";
+  if (!result.made_on.empty()) out << "  on " << result.made_on << "\n";
   out << std::setprecision(0);
   write_peer(out, result);
   return out.str();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -24,7 +25,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds deadline(60000);  // ranks fill their weights at different speeds
+constexpr milliseconds store_deadline(60000);
+constexpr milliseconds failed_wait(3000);
 constexpr const char* job_key = "bench";
 
 std::string report_key(int rank) { return text("bench report/", rank); }
@@ -47,16 +49,22 @@ void pin(Pinning pinning, int rank) {
 }
 
 // Joins, runs, and turns whatever was thrown into words.
-BenchReport joined_and_run(const BenchSettings& settings, Meeting meeting, int rank) {
+BenchReport joined_and_run(const BenchSettings& settings, const Meeting& meeting, int rank) {
   try {
     pin(settings.pinning, rank);
     const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
     const std::unique_ptr<Memory> memory =
         device_maker(settings.device).make_memory(maker.one_device_each ? rank : 0, Poison::off);
     BenchWires wires{maker.make(meeting, rank, *memory)};
-    meeting.mesh = "bare";
-    if (maker.make_bare != nullptr) wires.bare = maker.make_bare(meeting, rank, *memory);
-    return run_bench_rank(settings, std::move(wires));
+    if (maker.make_bare != nullptr) wires.bare = maker.make_bare(*wires.wire);
+    if (wires.bare != nullptr && maker.make_symmetric != nullptr) {
+      wires.window = [&maker, bare = wires.bare.get()](Count bytes) {
+        return maker.make_symmetric(*bare, bytes);
+      };
+    }
+    BenchReport report = run_bench_rank(settings, std::move(wires));
+    if (maker.version != nullptr) report.made_on += text(", ", maker.version());
+    return report;
   } catch (const std::exception& error) {
     BenchReport report;
     report.rank = rank;
@@ -66,13 +74,14 @@ BenchReport joined_and_run(const BenchSettings& settings, Meeting meeting, int r
 }
 
 std::vector<BenchReport> run_threads(const BenchSettings& settings) {
+  const milliseconds deadline(settings.deadline_ms);
   LocalGroup group(settings.world_size, deadline);
   StoreServer server({}, "bench");
   const bool needs_store =
       row_named("communicator", communicator_makers(), settings.communicator).needs_store;
   std::vector<BenchReport> reports(static_cast<std::size_t>(settings.world_size));
   const auto rank_thread = [&](int rank) {
-    StoreClient client(server.address(), "bench", rank, deadline);
+    StoreClient client(server.address(), "bench", rank, store_deadline);
     const Meeting meeting{settings.world_size, deadline, needs_store ? nullptr : &group,
                           needs_store ? &client : nullptr};
     BenchReport report = joined_and_run(settings, meeting, rank);
@@ -128,17 +137,41 @@ class RankProcesses {
   std::vector<pid_t> running_;  // 0: has ended
 };
 
-// The report of a rank, which writes it before it ends.
-BenchReport report_of(int rank, StoreServer& server, RankProcesses& processes,
-                      const std::atomic<bool>& stop) {
-  while (true) {
-    const bool ended = processes.has_ended(rank);
-    if (const auto words = server.get(report_key(rank), milliseconds(ended ? 0 : 20))) {
-      return bench_report_from(parse_json(*words, "the report of a rank"));
-    }
-    if (ended) throw SystemError(text("rank ", rank, " ended without a report"));
-    if (stop.load()) throw SystemError("interrupted");
+// What a rank has reported, which it does before it ends; nothing yet.
+std::optional<BenchReport> report_of(int rank, StoreServer& server, RankProcesses& processes) {
+  const bool has_ended = processes.has_ended(rank);
+  if (const auto words = server.get(report_key(rank), milliseconds(0))) {
+    return bench_report_from(parse_json(*words, "the report of a rank"));
   }
+  if (!has_ended) return std::nullopt;
+  BenchReport lost;
+  lost.rank = rank;
+  lost.failure = text("rank ", rank, " ended without a report");
+  return lost;
+}
+
+// One report a rank. After the first that failed the others have a moment to say what they saw.
+std::vector<BenchReport> reports_of(int world_size, StoreServer& server, RankProcesses& processes,
+                                    const std::atomic<bool>& stop) {
+  std::vector<BenchReport> reports;
+  std::vector<bool> has_reported(static_cast<std::size_t>(world_size), false);
+  auto end = std::chrono::steady_clock::time_point::max();
+  while (std::ssize(reports) < world_size && std::chrono::steady_clock::now() < end) {
+    if (stop.load()) throw SystemError("interrupted");
+    for (int rank = 0; rank < world_size; ++rank) {
+      if (has_reported[static_cast<std::size_t>(rank)]) continue;
+      auto report = report_of(rank, server, processes);
+      if (!report) continue;
+      const bool is_first = end == std::chrono::steady_clock::time_point::max();
+      if (!report->failure.empty() && is_first) {
+        end = std::chrono::steady_clock::now() + failed_wait;
+      }
+      reports.push_back(std::move(*report));
+      has_reported[static_cast<std::size_t>(rank)] = true;
+    }
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return reports;
 }
 
 std::vector<BenchReport> run_processes(const BenchSettings& settings, const std::string& program,
@@ -148,11 +181,7 @@ std::vector<BenchReport> run_processes(const BenchSettings& settings, const std:
   StoreServer server({}, token);
   server.set(job_key, json_text(to_json(settings)));
   RankProcesses processes(program, server, token, settings.world_size);
-  std::vector<BenchReport> reports;
-  for (int rank = 0; rank < settings.world_size; ++rank) {
-    reports.push_back(report_of(rank, server, processes, stop));
-  }
-  return reports;
+  return reports_of(settings.world_size, server, processes, stop);
 }
 
 // Each rank holds its weights three times: the layer's, the limit's, the checked layer's. A device
@@ -181,22 +210,24 @@ std::vector<BenchReport> run_bench_world(const BenchSettings& settings, const st
   std::vector<BenchReport> reports = settings.ranks == RanksAre::threads
                                          ? run_threads(settings)
                                          : run_processes(settings, program, stop);
+  std::string failures;
   for (const BenchReport& report : reports) {
-    if (!report.failure.empty()) {
-      throw SystemError(text("bench, rank ", report.rank, ": ", report.failure));
-    }
+    if (report.failure.empty()) continue;
+    failures +=
+        text(failures.empty() ? "bench, rank " : "; rank ", report.rank, ": ", report.failure);
   }
+  if (!failures.empty()) throw SystemError(failures);
   return reports;
 }
 
 int bench_rank_process(const StoreAddress& address, const std::string& token, int rank) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  StoreClient store(address, token, rank, deadline);
-  const auto words = store.get(job_key, deadline);
+  StoreClient store(address, token, rank, store_deadline);
+  const auto words = store.get(job_key, store_deadline);
   if (!words) throw SystemError("the store has no bench for this rank");
   const BenchSettings settings = bench_settings_from(parse_json(*words, "the bench"));
-  const BenchReport report =
-      joined_and_run(settings, {settings.world_size, deadline, nullptr, &store}, rank);
+  const BenchReport report = joined_and_run(
+      settings, {settings.world_size, milliseconds(settings.deadline_ms), nullptr, &store}, rank);
   store.set(report_key(rank), json_text(to_json(report)));
   store.goodbye();
   return 0;

@@ -218,10 +218,11 @@ std::vector<Item> faults() {
                      ""});
   }
   for (const OracleFaultRow& row : all_oracle_faults()) {
-    items.push_back({std::string(row.name),
-                     text(row.lie, "; of moebius oracle; caught by ORACLE; as in ", row.upstream,
-                          "; parameters: ", row.parameters),
-                     ""});
+    items.push_back(
+        {std::string(row.name),
+         text(row.lie, "; not of a run: moebius oracle --fault ", row.example,
+              "; caught by ORACLE; as in ", row.upstream, "; parameters: ", row.parameters),
+         ""});
   }
   return items;
 }

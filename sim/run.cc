@@ -137,7 +137,7 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   const Capabilities& capabilities = backend.capabilities;
   check_capacity(scenario, loaded.inputs, backend, line);
   if (const std::string reason =
-          backend_refusal(scenario, capabilities, profile_named(line.profile));
+          backend_refusal(scenario, capabilities, profile_named(line.profile), line.dispatch_site);
       !reason.empty()) {
     throw ScenarioError(
         text(key_place(scenario, line, "backend"), ": backend ", line.backend, " ", reason));

@@ -7,5 +7,6 @@
 namespace moe::sim {
 
 std::string version_text();
+std::string commit_text();  // as git describes it
 
 }  // namespace moe::sim

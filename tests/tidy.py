@@ -50,8 +50,8 @@ FOREIGN = [(start, files) for starts, files in (  # header prefixes, the files t
     ("oneapi/dnnl dnnl omp.h", ["kernels/cpu/gemm_onednn.cc"]),
     ("cblas.h", ["kernels/cpu/gemm_openblas.cc"]),
     ("catch2/", ["tests/catch.h", "tests/catch_main.cc"]),
-    ("nccl.h", ["comm/nccl_communicator.cc"]),
-    ("cuda cub/ cublas", ["*.cu", "*.cuh", "comm/nccl_communicator.cc"]),
+    ("nccl.h nccl_device.h", ["comm/nccl_*"]),
+    ("cuda cub/ cublas", ["*.cu", "*.cuh", "comm/nccl_*"]),
     ("CL/", ["kernels/xpu/*"]),
     ("immintrin.h", ["kernels/cpu/*"]),
 ) for start in starts.split()]

@@ -91,6 +91,52 @@ void open_to_peers(cudaMemPool_t pool, int ordinal) {
   }
 }
 
+class CudaMoments final : public Moments {
+ public:
+  CudaMoments(cudaStream_t stream, int count) : stream_(stream) {
+    for (int i = 0; i < count; ++i) check(cudaEventCreate(&events_.emplace_back()), "an event");
+  }
+  ~CudaMoments() override {
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+
+  void note() override { check(cudaEventRecord(events_.at(num_noted_++), stream_), "a moment"); }
+
+  double microseconds(int first, int second) override {
+    cudaEvent_t begin = events_.at(static_cast<std::size_t>(first));
+    cudaEvent_t end = events_.at(static_cast<std::size_t>(second));
+    check(cudaEventSynchronize(end), "a moment");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin, end), "the time between two moments");
+    return 1e3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::vector<cudaEvent_t> events_;
+  std::size_t num_noted_ = 0;
+};
+
+class CudaReplay final : public Replay {
+ public:
+  CudaReplay(cudaStream_t stream, cudaGraph_t graph) : stream_(stream), graph_(graph) {
+    check(cudaGraphInstantiate(&calls_, graph_, 0), "a recording");
+    check(cudaGraphUpload(calls_, stream_), "a recording");
+  }
+  ~CudaReplay() override {
+    cudaStreamSynchronize(stream_);
+    cudaGraphExecDestroy(calls_);
+    cudaGraphDestroy(graph_);
+  }
+
+  void play() override { check(cudaGraphLaunch(calls_, stream_), "a replay"); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraph_t graph_;
+  cudaGraphExec_t calls_ = nullptr;
+};
+
 }  // namespace
 
 void check(cudaError_t result, std::string_view what) {
@@ -112,25 +158,97 @@ CudaMemory::CudaMemory(int ordinal, Poison poison) : ordinal_(ordinal), poison_(
 }
 
 CudaMemory::~CudaMemory() {
+  for (const auto& [bytes, blocks] : kept_) {
+    for (void* block : blocks) cudaFreeAsync(block, stream_);
+  }
   cudaStreamSynchronize(stream_);
   cudaStreamDestroy(stream_);
-  cudaFreeHost(refusal_);
+  // Freeing waits for every device of the process: a kernel there may wait for this rank in vain,
+  // and whoever is to end it would wait for the driver. A word is lost with a rank that failed.
+  if (!is_hasty_) cudaFreeHost(refusal_);
 }
 
 void* CudaMemory::allocate(Count bytes) {
+  if (poison_ == Poison::on) return block_of(bytes);
+  std::vector<void*>& blocks = kept_[bytes];
+  if (blocks.empty()) return block_of(bytes);
+  void* block = blocks.back();
+  blocks.pop_back();
+  return block;
+}
+
+void* CudaMemory::block_of(Count bytes) {
+  if (is_recording_)
+    throw SystemError(text("asks for ", bytes, " bytes that were not there before"));
   void* data = nullptr;
   check(cudaMallocAsync(&data, static_cast<std::size_t>(bytes), stream_),
         text("a buffer of ", bytes, " bytes on device ", ordinal_));
   return data;
 }
 
-void CudaMemory::release(void* data, Count) noexcept { cudaFreeAsync(data, stream_); }
+void CudaMemory::release(void* data, Count bytes) noexcept {
+  if (poison_ == Poison::on) {
+    cudaFreeAsync(data, stream_);
+    return;
+  }
+  kept_[bytes].push_back(data);
+}
 
+// A queue that somebody ended from beside is empty as well: watches are asked before what came of
+// it is believed.
 void CudaMemory::synchronize() {
+  if (is_recording_) throw SystemError("waits for the device");
   check(cudaStreamSynchronize(stream_), "work queued before");
+  for (QueueWatch* watch : watches_) watch->check();
   if (refusal_->what == Refused::nothing) return;
   const Refusal refusal = std::exchange(*refusal_, {});
   throw ContractError(text("refused on cuda ", ordinal_, ": ", words_of(refusal)));
+}
+
+void CudaMemory::add_watch(QueueWatch& watch) { watches_.push_back(&watch); }
+
+void CudaMemory::remove_watch(QueueWatch& watch) { std::erase(watches_, &watch); }
+
+std::unique_ptr<Moments> CudaMemory::moments(int count) {
+  return std::make_unique<CudaMoments>(stream_, count);
+}
+
+// THREAD: other ranks of the process go on meanwhile, so only this thread's calls are kept.
+Recording CudaMemory::recorded(const std::function<void()>& calls) {
+  for (QueueWatch* watch : watches_) watch->pause();
+  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "a recording");
+  is_recording_ = true;
+  Recording recording;
+  try {
+    calls();
+  } catch (const SystemError& error) {
+    recording.why_not = error.what();
+  }
+  is_recording_ = false;
+  cudaGraph_t graph = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(stream_, &graph);
+  for (QueueWatch* watch : watches_) watch->resume();
+  if (recording.why_not.empty() && ended != cudaSuccess) {
+    recording.why_not = cudaGetErrorString(ended);
+  }
+  cudaGetLastError();  // of calls that cannot be kept
+  if (recording.why_not.empty()) {
+    recording.replay = std::make_unique<CudaReplay>(stream_, graph);
+  } else if (graph != nullptr) {
+    cudaGraphDestroy(graph);
+  }
+  return recording;
+}
+
+std::string CudaMemory::described() const {
+  cudaDeviceProp device{};
+  int driver = 0;
+  int runtime = 0;
+  check(cudaGetDeviceProperties(&device, ordinal_), "the device");
+  check(cudaDriverGetVersion(&driver), "the driver");
+  check(cudaRuntimeGetVersion(&runtime), "the runtime");
+  const auto version = [](int number) { return text(number / 1000, ".", number % 1000 / 10); };
+  return text(device.name, ", CUDA driver ", version(driver), ", runtime ", version(runtime));
 }
 
 void CudaMemory::do_copy(const void* from, void* to, Count bytes) {

@@ -3,7 +3,11 @@
 
 #pragma once
 
-#include "kernels/base/memory.h"
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/base/device_queue.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace moe::cuda {
@@ -24,7 +28,9 @@ __device__ inline void refuse(Refusal* at, Refusal refusal) {
   if (at->what == Refused::nothing) *at = refusal;
 }
 
-class CudaMemory final : public Memory {
+// Where time counts (Poison::off) blocks that are released are kept for the next of their size:
+// asking the pool costs as much as a small operation, and recordings find their blocks again.
+class CudaMemory final : public Memory, public DeviceQueue {
  public:
   CudaMemory(int ordinal, Poison poison);
   ~CudaMemory() override;
@@ -42,6 +48,14 @@ class CudaMemory final : public Memory {
   void release(void* data, Count bytes) noexcept override;
   void synchronize() override;
 
+  void add_watch(QueueWatch& watch) override;
+  void remove_watch(QueueWatch& watch) override;
+  void leave_in_haste() override { is_hasty_ = true; }
+  std::unique_ptr<Moments> moments(int count) override;
+  Recording recorded(const std::function<void()>& calls) override;
+  bool is_recording() const override { return is_recording_; }
+  std::string described() const override;
+
  private:
   void do_copy(const void* from, void* to, Count bytes) override;
   void do_copy_from_host(const void* host, void* to, Count bytes) override;
@@ -49,9 +63,15 @@ class CudaMemory final : public Memory {
   void do_fill(void* data, std::uint32_t word, Count bytes) override;
   void do_add_rows(std::span<const Tensor> operands, const Tensor& out) override;
 
+  void* block_of(Count bytes);
+
   int ordinal_;
   Poison poison_;
   cudaStream_t stream_ = nullptr;
+  bool is_recording_ = false;
+  bool is_hasty_ = false;
+  std::vector<QueueWatch*> watches_;
+  std::unordered_map<Count, std::vector<void*>> kept_;  // by size
   Refusal* refusal_ = nullptr;  // in the host's memory, which the device writes
 };
 

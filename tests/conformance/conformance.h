@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "tests/conformance/awaited_communicator.h"
 #include "tests/unit/comm/ranks.h"
 
 namespace moe::test {
@@ -23,13 +24,17 @@ using Troubles = std::vector<std::string>;
 
 struct ConformanceCase {
   std::string name;
-  std::function<Troubles(const Subject&)> troubles;
-  bool compares_operations = false;  // asks for what a maker may say that it lacks
+  // Adds what is wrong; what was found before a world was too large stays.
+  std::function<void(const Subject&, Troubles&)> look;
+  // What a maker may say that it lacks.
+  bool compares_operations = false;
+  bool needs_symmetric_memory = false;
 };
 
 std::vector<ConformanceCase> move_cases();
 std::vector<ConformanceCase> sum_cases();
 std::vector<ConformanceCase> group_cases();
+std::vector<ConformanceCase> queue_cases();
 std::vector<ConformanceCase> failure_cases();
 
 // A case wants more ranks than a communicator has devices for.
@@ -38,9 +43,10 @@ struct TooFewDevices {
   int devices = 0;
 };
 
-// Runs program(communicator) on every rank of a new world of the subject. Throws TooFewDevices.
+// Runs program(communicator) on every rank of a new world of the subject as its maker makes it.
+// Throws TooFewDevices.
 template <typename Program>
-auto run_subject(const Subject& subject, int size, const Program& program) {
+auto run_undressed(const Subject& subject, int size, const Program& program) {
   if (subject.maker.one_device_each) {
     const int devices = device_maker(subject.device).count();
     if (size > devices) throw TooFewDevices{size, devices};
@@ -48,8 +54,17 @@ auto run_subject(const Subject& subject, int size, const Program& program) {
   World world(subject.maker, size, subject.deadline, subject.device);
   return run_ranks(size, [&](int rank) {
     Endpoint endpoint = world.endpoint(rank);
-    if (subject.dressed) endpoint.communicator = subject.dressed(std::move(endpoint.communicator));
-    return program(*endpoint.communicator);
+    return program(endpoint.communicator);
+  });
+}
+
+// The same with awaited calls, and with what the subject has around them.
+template <typename Program>
+auto run_subject(const Subject& subject, int size, const Program& program) {
+  return run_undressed(subject, size, [&](std::unique_ptr<Communicator>& group) {
+    group = awaited(std::move(group));
+    if (subject.dressed) group = subject.dressed(std::move(group));
+    return program(*group);
   });
 }
 

@@ -24,8 +24,7 @@ std::vector<std::int32_t> members(Communicator& group, int world_rank) {
 }
 
 // Groups by color, ordered by key, work beside each other and beside the world.
-Troubles by_color_and_key(const Subject& subject) {
-  Troubles troubles;
+void by_color_and_key(const Subject& subject, Troubles& troubles) {
   for (int size = 2; size <= 8; ++size) {
     const auto outcomes = run_subject(subject, size, [](Communicator& world) {
       const int rank = world.rank();
@@ -48,10 +47,9 @@ Troubles by_color_and_key(const Subject& subject) {
       expect(troubles, outcomes, rank, expected);
     }
   }
-  return troubles;
 }
 
-Troubles split_again(const Subject& subject) {
+void split_again(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 4, [](Communicator& world) {
     const int rank = world.rank();
     const auto most = world.split(rank == 2 ? -1 : 3, rank);
@@ -61,16 +59,14 @@ Troubles split_again(const Subject& subject) {
     for (const auto member : members(there(most), rank)) seen.push_back(member);
     return seen;
   });
-  Troubles troubles;
   const std::vector<std::vector<std::int32_t>> expected = {
       {0, 0, 1, 3}, {1, 3, 0, 1, 3}, {-1}, {1, 3, 0, 1, 3}};
   for (int rank = 0; rank < 4; ++rank) {
     expect(troubles, outcomes, rank, expected[static_cast<std::size_t>(rank)]);
   }
-  return troubles;
 }
 
-Troubles twice_the_same(const Subject& subject) {
+void twice_the_same(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 2, [](Communicator& world) {
     const auto first = world.split(0, 0);
     const auto second = world.split(0, -world.rank());
@@ -78,13 +74,11 @@ Troubles twice_the_same(const Subject& subject) {
     for (const auto member : members(there(first), world.rank())) seen.push_back(member);
     return seen;
   });
-  Troubles troubles;
   expect_all(troubles, outcomes, {1, 0, 0, 1});
-  return troubles;
 }
 
 // A subgroup sums and exchanges its members' rows only.
-Troubles sums_in_groups(const Subject& subject) {
+void sums_in_groups(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 5, [](Communicator& world) {
     const auto split = world.split(world.rank() < 2 ? 0 : 1, world.rank());
     Communicator& group = there(split);
@@ -97,13 +91,11 @@ Troubles sums_in_groups(const Subject& subject) {
     return std::vector<std::int64_t>{values_in<std::int64_t>(sum)[0],
                                      values_in<std::int64_t>(row)[0]};
   });
-  Troubles troubles;
   const std::vector<std::vector<std::int64_t>> expected = {
       {3, 0}, {3, 0}, {28, 2}, {28, 3}, {28, 2}};
   for (int rank = 0; rank < 5; ++rank) {
     expect(troubles, outcomes, rank, expected[static_cast<std::size_t>(rank)]);
   }
-  return troubles;
 }
 
 }  // namespace

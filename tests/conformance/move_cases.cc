@@ -141,29 +141,25 @@ std::vector<Shape> all_shapes() {
   return shapes;
 }
 
-Troubles gather_lists(const Subject& subject, const std::string& rows_name) {
-  Troubles troubles;
+void gather_lists(const Subject& subject, const std::string& rows_name, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     const Counts rows = rows_case(rows_name, size);
     const auto outcomes = run_subject(
         subject, size, [&](Communicator& group) { return gather(group, list_shapes, rows); });
     expect_all(troubles, outcomes, {gathered_patterns(list_shapes, rows)});
   }
-  return troubles;
 }
 
 // 32 rows of 2048 bytes are 64 KiB, up to which wires join messages.
-Troubles gather_around_join(const Subject& subject) {
+void gather_around_join(const Subject& subject, Troubles& troubles) {
   const std::vector<Shape> shapes = {{0, 1000, DType::bf16}, {0, 12, DType::i32}};
   const Counts rows = {1, 32, 33};
   const auto outcomes =
       run_subject(subject, 3, [&](Communicator& group) { return gather(group, shapes, rows); });
-  Troubles troubles;
   expect_all(troubles, outcomes, {gathered_patterns(shapes, rows)});
-  return troubles;
 }
 
-Troubles gather_in_place(const Subject& subject) {
+void gather_in_place(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 3, [](Communicator& group) {
     const Counts rows = {2, 1, 3};
     std::vector<Buffer> gathered = empty_list(group, {{0, 4, DType::u8}}, 6);
@@ -174,13 +170,10 @@ Troubles gather_in_place(const Subject& subject) {
     group.all_gather_v(one(own), rows, one(gathered[0].tensor()));
     return received(gathered);
   });
-  Troubles troubles;
   expect_all(troubles, outcomes, {gathered_patterns({{0, 4, DType::u8}}, {2, 1, 3})});
-  return troubles;
 }
 
-Troubles exchange_runs(const Subject& subject) {
-  Troubles troubles;
+void exchange_runs(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     const auto outcomes = run_subject(
         subject, size, [](Communicator& group) { return exchange(group, list_shapes); });
@@ -188,11 +181,9 @@ Troubles exchange_runs(const Subject& subject) {
       expect(troubles, outcomes, rank, {exchanged_patterns(list_shapes, rank, size)});
     }
   }
-  return troubles;
 }
 
-Troubles every_dtype(const Subject& subject) {
-  Troubles troubles;
+void every_dtype(const Subject& subject, Troubles& troubles) {
   const Counts rows = {2, 0, 3};
   for (const Shape& shape : all_shapes()) {
     const std::vector<Shape> shapes = {shape};
@@ -206,11 +197,9 @@ Troubles every_dtype(const Subject& subject) {
              name_of(shape.dtype));
     }
   }
-  return troubles;
 }
 
-Troubles broadcast_from_every_root(const Subject& subject) {
-  Troubles troubles;
+void broadcast_from_every_root(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
       std::vector<Bytes> all;
@@ -232,11 +221,9 @@ Troubles broadcast_from_every_root(const Subject& subject) {
     }
     expect_all(troubles, outcomes, expected);
   }
-  return troubles;
 }
 
-Troubles handed_on(const Subject& subject) {
-  Troubles troubles;
+void handed_on(const Subject& subject, Troubles& troubles) {
   for (int size = 2; size <= 8; ++size) {
     const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
       const Buffer rows = patterned(group, 0, {4, 3, DType::bf16});
@@ -250,11 +237,9 @@ Troubles handed_on(const Subject& subject) {
     });
     expect_all(troubles, outcomes, {pattern(0, 0, 24), pattern(0, 1, 8)});
   }
-  return troubles;
 }
 
-Troubles nobody_passes_early(const Subject& subject) {
-  Troubles troubles;
+void nobody_passes_early(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     std::atomic<int> arrived = 0;
     const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
@@ -269,7 +254,6 @@ Troubles nobody_passes_early(const Subject& subject) {
     });
     expect_all(troubles, outcomes, true);
   }
-  return troubles;
 }
 
 }  // namespace
@@ -278,7 +262,9 @@ std::vector<ConformanceCase> move_cases() {
   std::vector<ConformanceCase> cases;
   for (const std::string& name : rows_cases) {
     cases.push_back({text("all_gather_v: a list in the order of the ranks, rows: ", name),
-                     [name](const Subject& subject) { return gather_lists(subject, name); }});
+                     [name](const Subject& subject, Troubles& troubles) {
+                       gather_lists(subject, name, troubles);
+                     }});
   }
   cases.push_back(
       {"all_gather_v: lists around the size up to which messages are joined", gather_around_join});

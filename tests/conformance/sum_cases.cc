@@ -24,8 +24,7 @@ float ordered_sum(int size) {
   return sums[size - 1];
 }
 
-Troubles scatter_in_order(const Subject& subject) {
-  Troubles troubles;
+void scatter_in_order(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
       Counts rows;
@@ -51,7 +50,6 @@ Troubles scatter_in_order(const Subject& subject) {
       expect(troubles, outcomes, rank, expected);
     }
   }
-  return troubles;
 }
 
 float long_value(Count row, Count column, int rank) {
@@ -84,15 +82,13 @@ Count wrong_long_sums(Communicator& group) {
 }
 
 // Rows so long that a wire cuts them into pieces.
-Troubles scatter_long_rows(const Subject& subject) {
-  Troubles troubles;
+void scatter_long_rows(const Subject& subject, Troubles& troubles) {
   for (const int size : {2, 3}) {
     expect_all(troubles, run_subject(subject, size, wrong_long_sums), 0);
   }
-  return troubles;
 }
 
-Troubles rounded_once(const Subject& subject) {
+void rounded_once(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 3, [](Communicator& group) {
     // 256 + 1 + 1: 258 in fp32; rounded at each step a bf16 stays at 256.
     const float value = group.rank() == 0 ? 256.0F : 1.0F;
@@ -110,13 +106,10 @@ Troubles rounded_once(const Subject& subject) {
                                static_cast<double>(to_float(values_in<Float16>(f16)[0])),
                                values_in<double>(f64)[0]};
   });
-  Troubles troubles;
   expect_all(troubles, outcomes, {258.0, 2050.0, 9007199254740992.0});
-  return troubles;
 }
 
-Troubles sums_of_floats(const Subject& subject) {
-  Troubles troubles;
+void sums_of_floats(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     for (const Count rows : {0, 1, 5, 19}) {
       const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
@@ -130,11 +123,9 @@ Troubles sums_of_floats(const Subject& subject) {
                  std::vector<float>(static_cast<std::size_t>(rows * 2), ordered_sum(size)));
     }
   }
-  return troubles;
 }
 
-Troubles largest_and_bits(const Subject& subject) {
-  Troubles troubles;
+void largest_and_bits(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     for (const Count count : {0, 2, 10, 38}) {
       const auto outcomes = run_subject(subject, size, [&](Communicator& group) {
@@ -159,10 +150,9 @@ Troubles largest_and_bits(const Subject& subject) {
       expect_all(troubles, outcomes, expected);
     }
   }
-  return troubles;
 }
 
-Troubles nan_wins(const Subject& subject) {
+void nan_wins(const Subject& subject, Troubles& troubles) {
   const auto outcomes = run_subject(subject, 3, [](Communicator& group) {
     std::vector<float> values(3, static_cast<float>(-group.rank()));
     values[static_cast<std::size_t>(group.rank())] = NAN;
@@ -174,13 +164,10 @@ Troubles nan_wins(const Subject& subject) {
     is_nan.push_back(values_in<float>(buffer)[3] == 0.0F);
     return is_nan;
   });
-  Troubles troubles;
   expect_all(troubles, outcomes, {true, true, true, false, true});
-  return troubles;
 }
 
-Troubles sums_of_counts(const Subject& subject) {
-  Troubles troubles;
+void sums_of_counts(const Subject& subject, Troubles& troubles) {
   for (int size = 1; size <= 8; ++size) {
     const auto outcomes = run_subject(subject, size, [](Communicator& group) {
       const Buffer ints = filled(group, std::vector<std::int32_t>{16'777'217, group.rank(), -5});
@@ -192,7 +179,6 @@ Troubles sums_of_counts(const Subject& subject) {
     const std::vector<std::int32_t> ints = {16'777'217 * size, size * (size - 1) / 2, -5 * size};
     expect_all(troubles, outcomes, {ints, {size * (Count{1} << 40)}});
   }
-  return troubles;
 }
 
 // Which NaN a sum is belongs to the processor that adds: on another than the host's, all are one.
@@ -233,8 +219,7 @@ std::vector<Bytes> made_up(Communicator& group, int seed, NaNs nans) {
 }
 
 // The referee is the local communicator, whose sums the cases above pin by hand.
-Troubles as_the_referee(const Subject& subject) {
-  Troubles troubles;
+void as_the_referee(const Subject& subject, Troubles& troubles) {
   for (int seed = 1; seed < 9; ++seed) {
     const int size = 2 + static_cast<int>(mix(seed, 0) % 4);
     const bool is_host = subject.maker.device.value_or(subject.device) == DeviceKind::cpu;
@@ -247,7 +232,6 @@ Troubles as_the_referee(const Subject& subject) {
              text("seed ", seed));
     }
   }
-  return troubles;
 }
 
 }  // namespace

@@ -107,6 +107,21 @@ class Bench(unittest.TestCase):
             self.assertIn("layer", out)
             self.assertEqual(json.loads(file.read_text())["bench"]["shape"], "64x32x8x2")
 
+    def test_several_are_measured_in_one_command_and_go_into_a_table(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "results.md"
+            code, out, err = bench("--only", "moves", "--tokens", "8,16", "--results", str(file),
+                                   "--communicator", "local")
+            self.assertEqual(code, 0, err)
+            self.assertEqual(out.count("wire bytes of all ranks"), 2)
+            self.assertNotIn("experts  ", out)
+            rows = [row.split(" | ") for row in file.read_text().splitlines()
+                    if row.startswith("| 64x32x8x2 | ")]
+            self.assertEqual([row[1:4] for row in rows],
+                             [[tokens, move, str(int(tokens) * each)] for tokens in ("8", "16")
+                              for move, each in (("dispatch, awaited", 128 + 8 + 8),
+                                                 ("combine, awaited", 128))])
+
     def test_an_absent_peer_is_said_and_ours_is_measured(self):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "torch.py").write_text("raise ImportError('not here')\n")

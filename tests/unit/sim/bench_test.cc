@@ -31,6 +31,7 @@ BenchReport report_with(int rank, double first, double second) {
   for (auto& samples : report.samples) samples = {first, second};
   report.dispatch_bytes = 7;
   report.combine_bytes = 9;
+  report.notes = {"a note"};
   return report;
 }
 
@@ -49,6 +50,25 @@ TEST_CASE("bench: options become settings, named shapes and written ones") {
   CHECK(written->settings.ranks == RanksAre::threads);
   CHECK_FALSE(bench_options({"--tokens", "8", "--help"}).has_value());
   CHECK(contains(bench_help(), "--iterations N"));
+}
+
+TEST_CASE("bench: several shapes and numbers of tokens are measured in one command") {
+  const auto bench = bench_options({"--shape", "mixtral,64x32x8x2", "--tokens=128,4096", "--only",
+                                    "moves", "--deadline", "2000", "--results", "FILE"});
+  std::vector<std::string> measured;
+  for (const BenchSettings& one : bench->all()) {
+    measured.push_back(one.shape.name + " " + std::to_string(one.num_tokens));
+    CHECK(one.of == BenchOf::moves);
+    CHECK(one.deadline_ms == 2000);
+  }
+  CHECK(measured ==
+        std::vector<std::string>{"mixtral 128", "mixtral 4096", "64x32x8x2 128", "64x32x8x2 4096"});
+  CHECK(bench->results == "FILE");
+  CHECK(bench_options({"--tokens", "8"})->all().size() == 1);
+  CHECK(contains(refusal({"--shape", "mixtral,"}), "accepted"));
+  CHECK(contains(refusal({"--tokens", "8,x"}), "'x'"));
+  CHECK(contains(refusal({"--only", "experts"}), "moves"));
+  CHECK(contains(refusal({"--peer", "torch", "--tokens", "8,9"}), "one shape"));
 }
 
 TEST_CASE("bench: what cannot be measured is refused with what can") {
@@ -87,6 +107,7 @@ TEST_CASE("bench: settings and reports survive as JSON") {
   CHECK(report.rank == 1);
   CHECK(report.samples[8] == std::vector<double>{2, 2.5});
   CHECK(report.combine_bytes == 9);
+  CHECK(report.notes == std::vector<std::string>{"a note"});
 }
 
 TEST_CASE("bench: a result says the ratio to the fastest method, for people and programs") {
@@ -97,4 +118,25 @@ TEST_CASE("bench: a result says the ratio to the fastest method, for people and 
   CHECK(*json.find("peer")->find("ratio_min")->fraction() == Approx(0.8));
   CHECK(*json.find("stages")->find("experts")->find("share_of_limit")->fraction() == Approx(1));
   CHECK(json.find("stages")->find("layer")->find("limit_us")->is_null());
+}
+
+TEST_CASE("bench: a table has a row for each move and way, with what it is held against") {
+  BenchResult result{.settings = bench_options({"--shape", "64x32x8x2"})->settings};
+  const auto set = [&](BenchStage stage, double us) {
+    result.samples[static_cast<std::size_t>(stage)] = {us};
+  };
+  set(BenchStage::replayed_dispatch, 21);
+  set(BenchStage::bare_replayed_dispatch, 20);
+  set(BenchStage::window_replayed_dispatch, 15);
+  set(BenchStage::dispatch, 50);  // without bare calls there is nothing to hold it against
+  result.dispatch_bytes = 2'000'000;
+  result.copies_gb_per_s = 100;
+  result.notes = {"replayed_combine: cannot be recorded: waits for the device"};
+  const std::string table = bench_markdown({result, result}, "--only moves");
+  CHECK(contains(table, "`moebius bench --only moves` at "));
+  CHECK(contains(table,
+                 "| 64x32x8x2 | 512 | dispatch, replayed | 1000000 | 10.0 | 21.0 | 21.0 | "
+                 "20.0 | 1.05 | 15.0 | 48 % |"));
+  CHECK_FALSE(contains(table, "awaited"));
+  CHECK(table.find("waits for the device") == table.rfind("waits for the device"));
 }

@@ -1,0 +1,23 @@
+// NcclWindow: a symmetric window of NCCL's, and the addresses under which a rank reaches it on its
+// peers. Made by nccl_communicator.cc when all ranks of a group are at the same place.
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/nccl_group.h"
+#include "comm/symmetric_memory.h"
+
+namespace moe {
+
+struct WindowRank {
+  int rank = 0;
+  int size = 1;
+};
+
+// Collective. Throws SystemError where NCCL has no such windows between these ranks.
+std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, WindowRank at, Memory& memory,
+                                                  Count bytes);
+
+}  // namespace moe

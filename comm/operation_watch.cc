@@ -1,0 +1,167 @@
+// The rank's thread only writes down what it enters; marks are set by the watch, so that a queued
+// operation costs the rank no call into the device. A mark covers what was queued since the one
+// before it: where that is more than one operation, the words say so.
+
+#include "comm/operation_watch.h"
+
+#include "comm/failure_notes.h"
+#include "kernels/base/text.h"
+
+namespace moe {
+namespace {
+
+constexpr int turns_when_idle = 10;  // in one look's place, where nothing is pending
+
+}  // namespace
+
+OperationWatch::OperationWatch(WatchSettings settings, WatchedWire& wire, const PeerNews& news)
+    : settings_(settings),
+      wire_(wire),
+      news_(news),
+      thread_([this](const std::stop_token& told) { look_until(told); }) {}
+
+void OperationWatch::pause() {
+  const std::lock_guard lock(mutex_);
+  ++num_pauses_;
+}
+
+void OperationWatch::resume() {
+  const std::lock_guard lock(mutex_);
+  --num_pauses_;
+}
+
+void OperationWatch::enter(Operation operation, int peer, LookedAfter how) {
+  check();
+  const std::lock_guard lock(mutex_);
+  pending_.push_back({number_++, num_collectives_, operation, peer, Clock::now(), how, false});
+  if (is_collective(operation)) ++num_collectives_;
+}
+
+void OperationWatch::leave(Queued how) {
+  const std::lock_guard lock(mutex_);
+  if (pending_.empty()) return;
+  if (how == Queued::recorded) {
+    pending_.pop_back();
+  } else {
+    pending_.back().is_queued = true;
+  }
+}
+
+void OperationWatch::check() {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::whole && !wire_.is_cut()) return;
+  if (state_ == State::whole) {
+    const std::string where = pending_.empty() ? "between operations" : at(pending_.front());
+    give_up(lock, where, "another group of this rank has failed, and this one with it");
+  }
+  told_.wait(lock, [this] { return state_ == State::broken; });
+  throw SystemError(words_);
+}
+
+bool OperationWatch::is_broken() const {
+  const std::lock_guard lock(mutex_);
+  return state_ != State::whole;
+}
+
+Count OperationWatch::num_collectives() const {
+  const std::lock_guard lock(mutex_);
+  const bool is_whole = state_ == State::whole || pending_.empty();
+  return is_whole ? num_collectives_ : pending_.front().collective;
+}
+
+void OperationWatch::fail(const std::optional<std::string>& why) {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::whole) {
+    const std::string where = pending_.empty() ? "no operation" : at(pending_.back());
+    give_up(lock, where, why);
+  }
+  lock.unlock();
+  check();
+  throw SystemError("the group is broken");
+}
+
+void OperationWatch::look_until(const std::stop_token& told) {
+  std::unique_lock lock(mutex_);
+  while (!told.stop_requested() && state_ == State::whole) {
+    const auto turn = pending_.empty() ? settings_.turn * turns_when_idle : settings_.turn;
+    told_.wait_for(lock, told, turn, [] { return false; });
+    if (state_ == State::whole && !pending_.empty()) look(lock);
+  }
+}
+
+void OperationWatch::look(std::unique_lock<std::mutex>& lock) {
+  mark_queued();
+  drop_done();
+  if (pending_.empty()) return;
+  const Pending oldest = pending_.front();
+  if (!oldest.is_queued && oldest.how == LookedAfter::by_rank) return;
+  const auto now = Clock::now();
+  if (now - oldest.since > settings_.deadline) return give_up(lock, at(oldest), std::nullopt);
+  if (now - oldest.since < settings_.patience || now - asked_ < settings_.patience) return;
+  asked_ = now;
+  lock.unlock();
+  const auto absence = news_.absence(oldest.collective, oldest.peer);
+  lock.lock();
+  if (!absence || state_ != State::whole) return;
+  drop_done();  // it may have ended while peers were asked after
+  if (pending_.empty() || pending_.front().number != oldest.number) return;
+  give_up(lock, at(pending_.front()), absence);
+}
+
+// Calls of the rank are in order: nothing behind one that is not queued yet is.
+void OperationWatch::mark_queued() {
+  if (num_pauses_ > 0) return;
+  Count last = last_marked_;
+  for (const Pending& pending : pending_) {
+    if (!pending.is_queued) break;
+    last = pending.number;
+  }
+  if (last <= last_marked_) return;
+  wire_.mark();
+  marks_.push_back(last);
+  last_marked_ = last;
+}
+
+// What waited behind an operation that is done now has its deadline from now on.
+void OperationWatch::drop_done() {
+  bool has_dropped = false;
+  while (!marks_.empty() && wire_.passes_mark()) {
+    while (!pending_.empty() && pending_.front().number <= marks_.front()) {
+      pending_.pop_front();
+      has_dropped = true;
+    }
+    marks_.pop_front();
+  }
+  if (!has_dropped) return;
+  for (Pending& pending : pending_) pending.since = Clock::now();
+}
+
+std::string OperationWatch::at(const Pending& oldest) const {
+  const std::string one = text("operation ", oldest.number, " (", name_of(oldest.operation), ")");
+  const Count last = marks_.empty() ? oldest.number : marks_.front();
+  if (!oldest.is_queued || last == oldest.number) return one;
+  return text(one, " or one of the ", last - oldest.number, " queued behind it");
+}
+
+// The rank's thread waits in check() until the words are there; the queue is over before.
+void OperationWatch::give_up(std::unique_lock<std::mutex>& lock, const std::string& operation,
+                             const std::optional<std::string>& why) {
+  const int peer = pending_.empty() ? -1 : pending_.front().peer;
+  state_ = State::breaking;
+  lock.unlock();
+  wire_.cut();
+  const NewsGroup& group = news_.group();
+  const int size = static_cast<int>(group.members.size());
+  FailureNote note{operation, {}};
+  for (int rank = 0; rank < size; ++rank) {
+    if (rank != group.rank && (peer < 0 || rank == peer)) note.failure.silent.insert(rank);
+  }
+  const NoteWriter writer{group.name, group.rank, settings_.deadline};
+  const std::string words = why ? *why : blame(note, writer, news_.store());
+  lock.lock();
+  words_ = text("rank ", group.rank, " of ", size, ": ", operation, ": ", words);
+  state_ = State::broken;
+  told_.notify_all();
+}
+
+}  // namespace moe

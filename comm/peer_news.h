@@ -1,0 +1,46 @@
+// PeerNews: what the ranks of a group leave in the store when they leave the group, and what the
+// store knows of those that left without a word. For wires that do not tell when a peer is gone.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/store.h"
+#include "kernels/base/tensor.h"
+
+namespace moe {
+
+// A rank's group as the store knows it.
+struct NewsGroup {
+  std::string name;  // notes of groups with other names are apart
+  int rank = 0;
+  std::vector<int> members;  // of the store, by rank
+};
+
+// How a rank leaves.
+enum class Leaving { done, failing };
+
+// THREAD: any.
+class PeerNews {
+ public:
+  PeerNews(NewsGroup group, StoreClient& store) : group_(std::move(group)), store_(store) {}
+
+  const NewsGroup& group() const { return group_; }
+  StoreClient& store() const { return store_; }
+
+  // This rank leaves after so many collective operations. Without a store that answers: nothing.
+  void leave(Count num_collectives, Leaving how) const;
+
+  // Who will never come to the collective operation of that number, counted from 0, in words;
+  // nothing: nobody is known. peer: only this rank's absence matters, at any number; -1: any
+  // rank's. Throws nothing: where the store is gone, that is the news.
+  std::optional<std::string> absence(Count collective, int peer) const;
+
+ private:
+  NewsGroup group_;
+  StoreClient& store_;
+};
+
+}  // namespace moe
