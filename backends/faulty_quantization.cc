@@ -62,15 +62,17 @@ std::unique_ptr<PrepareFinalize> with_stride_ignored(std::unique_ptr<PrepareFina
   return with_spoiled_scales(
       std::move(inner), memory,
       [](const QuantizedLayout& layout, const Bytes& before, Bytes& after) {
-        if (!has_scales_by_row(layout)) return;
-        const ScaleLayout& by_row = layout.scales;
-        ScaleLayout by_column = by_row;
-        by_column.orientation = ScaleOrientation::column_major;
-        const auto width = static_cast<std::size_t>(size_of(by_row.dtype));
-        for (Count row = 0; row < by_row.rows; ++row) {
-          for (Count column = 0; column < by_row.columns; ++column) {
-            const auto from = static_cast<std::size_t>(scale_offset(by_row, row, column)) * width;
-            const auto to = static_cast<std::size_t>(scale_offset(by_column, row, column)) * width;
+        const ScaleLayout& own = layout.scales;
+        if (own.group_rows != 1 || own.swizzle != ScaleSwizzle::none) return;
+        ScaleLayout other = own;
+        other.orientation = own.orientation == ScaleOrientation::row_major
+                                ? ScaleOrientation::column_major
+                                : ScaleOrientation::row_major;
+        const auto width = static_cast<std::size_t>(size_of(own.dtype));
+        for (Count row = 0; row < own.rows; ++row) {
+          for (Count column = 0; column < own.columns; ++column) {
+            const auto from = static_cast<std::size_t>(scale_offset(own, row, column)) * width;
+            const auto to = static_cast<std::size_t>(scale_offset(other, row, column)) * width;
             std::memcpy(after.data() + to, before.data() + from, width);
           }
         }

@@ -16,6 +16,7 @@ inline Capabilities mori_capabilities() {
       .row_dtypes = {DType::bf16}, .needs_even_experts = true, .takes_weight_on_input = false};
   own.quantization = {.travelling = {QuantRecipe::fp8_static_tensor, QuantRecipe::fp8_dynamic_token,
                                      QuantRecipe::fp8_block128},
+                      .weights_alone = {QuantRecipe::mxfp4_ocp},  // AITER's experts
                       .static_scale_by_row = true};
   return own;
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "backends/placement/tensor_shard.h"
 #include "kernels/base/bits.h"
 
 namespace moe {
@@ -85,6 +86,23 @@ void repeat_first(QuantizedRowsBuffers& codes, Count num_experts, Kernels& kerne
   codes.scales = kernels.gather_rows(scales, from.tensor());
 }
 
+class ShardOfCodes final : public WeightQuantizer {
+ public:
+  ShardOfCodes(std::unique_ptr<WeightQuantizer> inner, TensorShard shard, Memory& memory)
+      : inner_(std::move(inner)), shard_(shard), memory_(memory) {}
+
+  QuantizedGemmWeights quantized(GemmWeights weights, QuantRecipe recipe,
+                                 Count num_experts) override {
+    return shard_of(inner_->quantized(std::move(weights), recipe, num_experts), recipe, shard_,
+                    memory_);
+  }
+
+ private:
+  std::unique_ptr<WeightQuantizer> inner_;
+  TensorShard shard_;
+  Memory& memory_;
+};
+
 class FirstExpertsScales final : public WeightQuantizer {
  public:
   FirstExpertsScales(std::unique_ptr<WeightQuantizer> inner, Kernels& kernels)
@@ -107,6 +125,11 @@ class FirstExpertsScales final : public WeightQuantizer {
 
 std::unique_ptr<WeightQuantizer> make_weight_quantizer(Kernels& kernels) {
   return std::make_unique<KernelWeightQuantizer>(kernels);
+}
+
+std::unique_ptr<WeightQuantizer> with_shard_of_codes(std::unique_ptr<WeightQuantizer> inner,
+                                                     const TensorShard& shard, Kernels& kernels) {
+  return std::make_unique<ShardOfCodes>(std::move(inner), shard, kernels.memory());
 }
 
 std::unique_ptr<WeightQuantizer> with_first_experts_scales(std::unique_ptr<WeightQuantizer> inner,

@@ -29,6 +29,12 @@ class WeightQuantizer {
 
 std::unique_ptr<WeightQuantizer> make_weight_quantizer(Kernels& kernels);
 
+// Codes of whole experts become those of a rank's part of them. Throws ContractError where a part
+// would cut a group that shares a scale.
+struct TensorShard;
+std::unique_ptr<WeightQuantizer> with_shard_of_codes(std::unique_ptr<WeightQuantizer> inner,
+                                                     const TensorShard& shard, Kernels& kernels);
+
 // MF-66, a lie: all experts read the scales of the first (vllm#57092: an expert stride of 0).
 std::unique_ptr<WeightQuantizer> with_first_experts_scales(std::unique_ptr<WeightQuantizer> inner,
                                                            Kernels& kernels);

@@ -35,11 +35,16 @@ QuantizedLayout linear(const RowQuantization& quantization, Count rows, Count co
 
 QuantizedLayout expert_input_layout(const RowQuantization& quantization, ActivationFormat format,
                                     Count rows, Count columns) {
-  const bool is_swizzled =
-      format == ActivationFormat::standard && quantization.recipe == QuantRecipe::nvfp4;
-  if (!is_swizzled) return linear(quantization, rows, columns);
-  return quantized_layout(quantization.recipe, rows, columns,
-                          {.swizzle = ScaleSwizzle::tiles_128x4});
+  const bool is_list = format == ActivationFormat::standard;
+  if (is_list && quantization.recipe == QuantRecipe::nvfp4) {
+    return quantized_layout(quantization.recipe, rows, columns,
+                            {.swizzle = ScaleSwizzle::tiles_128x4});
+  }
+  QuantizedLayout layout = linear(quantization, rows, columns);
+  if (!is_list && quantization.at == QuantizedAt::in_dispatch) {
+    layout.scales.orientation = ScaleOrientation::column_major;
+  }
+  return layout;
 }
 
 RowQuantizer::RowQuantizer(const RowQuantization& quantization, ActivationFormat format,
@@ -109,8 +114,8 @@ RegroupedRows regrouped(const Dispatched& dispatched, const RowQuantization& qua
   QuantizedRows given = dispatched.quantized();
   require_layout(given, expert_input_layout(quantization, format, given.data.rows, columns));
   Buffer plain;
-  if (given.layout.scales.swizzle != ScaleSwizzle::none) {
-    const QuantizedLayout wanted = linear(quantization, given.data.rows, columns);
+  const QuantizedLayout wanted = linear(quantization, given.data.rows, columns);
+  if (given.layout != wanted) {
     plain = kernels.relayout_scales(given, wanted.scales);
     given.scales = plain.tensor();
     given.layout = wanted;

@@ -23,7 +23,10 @@ struct RowQuantization {
 };
 
 // The layout in which experts get rows: nvfp4's scales swizzled where rows are a list (vLLM:
-// is_nvfp4_scale_swizzled), as they were made in experts' rooms.
+// is_nvfp4_scale_swizzled), as they were made in experts' rooms; but those that a library's own
+// dispatch makes column by column (distribution-layer.md, 9.4: token-major stride 1). One column
+// has all rooms here, where the library has a block of columns for each room: UNVERIFIED that
+// nobody minds.
 QuantizedLayout expert_input_layout(const RowQuantization& quantization, ActivationFormat format,
                                     Count rows, Count columns);
 

@@ -33,6 +33,10 @@ class Communicator {
   // The memory whose tensors this communicator moves.
   virtual Memory& memory() = 0;
 
+  // How many bytes this rank has copied between a device's memory and the host's so that its rows
+  // could move, in this group and in those split from it. 0: rows move from where they lie.
+  virtual Count staged_bytes() const { return 0; }
+
   // gathered[i] = the ranks' rows[i] one after the other. ORDER: ranks ascending.
   // REQUIRES rows[i].rows == rows_per_rank[rank()], gathered[i].rows == sum of rows_per_rank, and
   // the same rows_per_rank on every rank. Zero rows are legal, also on all ranks.

@@ -6,6 +6,7 @@
 
 #include "golden/capture_judging.h"
 #include "golden/capture_quantiser.h"
+#include "golden/capture_scale_faults.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
 
@@ -47,55 +48,119 @@ std::string cause_of_all(std::span<const float> scales, std::span<const float> e
   return factor == 0 ? "" : text("every scale of the row times ", factor);
 }
 
-void judge_slot(Judging& judging, std::size_t at, Count slot, Count groups) {
-  const Place& place = judging.places[at];
-  const DueRow& due = *judging.due_at(at, slot);
-  const std::span<const float> all = judging.rank(place.rank).dispatched_scales;
-  const auto scales = all.subspan(static_cast<std::size_t>((place.first + slot) * groups),
-                                  static_cast<std::size_t>(groups));
-  const std::span<const float> shipped =
-      judging.shipped[static_cast<std::size_t>(due.source)].scales;
-  const auto expected = shipped.subspan(static_cast<std::size_t>(due.row * groups), scales.size());
-  const auto bits = [](float value) { return std::bit_cast<std::uint32_t>(value); };
-  const auto is_right = [&](std::size_t group) {
-    return is_same_value(bits(scales[group]), bits(expected[group]), DType::f32);
-  };
-  std::size_t first = 0;
-  while (first < scales.size() && is_right(first)) ++first;
-  if (first == scales.size()) return;
-  const std::optional<DueRow> owner = owner_of_scales(judging, scales);
-  const ArrivedRows rows = judging.rows_at(at);
-  const bool came_with_row = owner &&
-                             key_of(rows.content(slot)) == key_of(rows.content_of(*owner)) &&
-                             !judging.arrivals[at].is_whole[static_cast<std::size_t>(slot)];
-  if (came_with_row) return;
-  const std::string of_all =
-      owner ? text("these are the scales of ", row_text(*owner)) : cause_of_all(scales, expected);
-  for (std::size_t group = first; group < scales.size(); ++group) {
-    if (is_right(group)) continue;
-    CaptureFinding finding = finding_at(place, slot, &due, "dispatched_scales");
-    finding.fault = CaptureFault::scale_changed;
-    finding.column = static_cast<Count>(group);
-    finding.value = value_text(scales[group]);
-    finding.expected = value_text(expected[group]);
-    finding.cause = of_all.empty() ? text("times ", scales[group] / expected[group]) : of_all;
-    for (std::size_t other = group + 1; other < scales.size() && !of_all.empty(); ++other) {
-      finding.elements += static_cast<Count>(!is_right(other));
-    }
-    judging.result.findings.push_back(finding);
-    if (!of_all.empty()) return;
+// The finding of a slot at its first wrong scale; elements: those that are wrong there.
+CaptureFinding scale_finding(const Judging& judging, const SlotScales& slot, std::size_t group) {
+  CaptureFinding finding =
+      finding_at(judging.places[slot.place], slot.slot, &slot.due, "dispatched_scales");
+  finding.fault = CaptureFault::scale_changed;
+  finding.column = static_cast<Count>(group);
+  finding.value = value_text(slot.arrived[group]);
+  finding.expected = value_text(slot.expected[group]);
+  return finding;
+}
+
+bool is_right(const SlotScales& slot, std::size_t group) {
+  return is_same_value(std::bit_cast<std::uint32_t>(slot.arrived[group]),
+                       std::bit_cast<std::uint32_t>(slot.expected[group]), DType::f32);
+}
+
+Count num_wrong(const SlotScales& slot) {
+  Count wrong = 0;
+  for (std::size_t group = 0; group < slot.arrived.size(); ++group) {
+    wrong += static_cast<Count>(!is_right(slot, group));
   }
+  return wrong;
+}
+
+std::size_t first_wrong(const SlotScales& slot) {
+  std::size_t first = 0;
+  while (first < slot.arrived.size() && is_right(slot, first)) ++first;
+  return first;
+}
+
+// Scales that came with another row, whose codes stand there, too: that row is the finding.
+bool came_with_row(const Judging& judging, const SlotScales& slot,
+                   const std::optional<DueRow>& owner) {
+  const ArrivedRows rows = judging.rows_at(slot.place);
+  return owner && key_of(rows.content(slot.slot)) == key_of(rows.content_of(*owner)) &&
+         !judging.arrivals[slot.place].is_whole[static_cast<std::size_t>(slot.slot)];
+}
+
+void judge_slot(Judging& judging, const SlotScales& slot) {
+  const std::size_t first = first_wrong(slot);
+  if (first == slot.arrived.size()) return;
+  const std::optional<DueRow> owner = owner_of_scales(judging, slot.arrived);
+  if (came_with_row(judging, slot, owner)) return;
+  ScaleFault of_all;
+  if (owner) {
+    of_all.cause = text("these are the scales of ", row_text(*owner));
+  } else if (const auto fault = fault_of_rows(judging, {slot})) {
+    of_all = *fault;
+  } else {
+    of_all.cause = cause_of_all(slot.arrived, slot.expected);
+  }
+  if (!of_all.cause.empty()) {
+    CaptureFinding finding = scale_finding(judging, slot, first);
+    finding.fault = of_all.fault;
+    finding.cause = of_all.cause;
+    finding.elements = num_wrong(slot);
+    judging.result.findings.push_back(finding);
+    return;
+  }
+  for (std::size_t group = first; group < slot.arrived.size(); ++group) {
+    if (is_right(slot, group)) continue;
+    CaptureFinding finding = scale_finding(judging, slot, group);
+    finding.cause = text("times ", slot.arrived[group] / slot.expected[group]);
+    judging.result.findings.push_back(finding);
+  }
+}
+
+// The slots of a rank that hold rows, with their scales.
+std::vector<SlotScales> scales_of_rank(const Judging& judging, int rank) {
+  const Count groups = num_quantised_groups(judging.capture.hidden_size);
+  const std::span<const float> all = judging.rank(rank).dispatched_scales;
+  std::vector<SlotScales> slots;
+  for (std::size_t at = 0; at < judging.places.size(); ++at) {
+    const Place& place = judging.places[at];
+    for (Count slot = 0; slot < place.size && place.rank == rank; ++slot) {
+      const DueRow* due = judging.due_at(at, slot);
+      if (due == nullptr) continue;
+      const std::span<const float> shipped =
+          judging.shipped[static_cast<std::size_t>(due->source)].scales;
+      const auto width = static_cast<std::size_t>(groups);
+      slots.push_back({at, slot, *due,
+                       all.subspan(static_cast<std::size_t>((place.first + slot) * groups), width),
+                       shipped.subspan(static_cast<std::size_t>(due->row * groups), width)});
+    }
+  }
+  return slots;
+}
+
+// Where scales of several rows are wrong, one way that explains them all. RETURNS whether there is.
+bool name_all_of_rank(Judging& judging, const std::vector<SlotScales>& slots) {
+  const auto is_wrong = [](const SlotScales& slot) { return !slot.is_right(); };
+  if (std::ranges::count_if(slots, is_wrong) < 2) return false;
+  std::optional<ScaleFault> fault = fault_of_layout(judging, slots);
+  if (!fault) fault = fault_of_rows(judging, slots);
+  if (!fault) return false;
+  const SlotScales& first = *std::ranges::find_if(slots, is_wrong);
+  CaptureFinding finding = scale_finding(judging, first, first_wrong(first));
+  finding.fault = fault->fault;
+  finding.cause = text("all scales of the rank: ", fault->cause);
+  finding.elements = 0;
+  for (const SlotScales& slot : slots) finding.elements += num_wrong(slot);
+  judging.result.findings.push_back(finding);
+  return true;
 }
 
 }  // namespace
 
 void judge_scales(Judging& judging) {
   if (judging.capture.quantization == Quantization::none) return;
-  const Count groups = num_quantised_groups(judging.capture.hidden_size);
-  for (std::size_t place = 0; place < judging.places.size(); ++place) {
-    for (Count slot = 0; slot < judging.places[place].size; ++slot) {
-      if (judging.due_at(place, slot) != nullptr) judge_slot(judging, place, slot, groups);
-    }
+  for (int rank = 0; rank < judging.capture.ep_size(); ++rank) {
+    const std::vector<SlotScales> slots = scales_of_rank(judging, rank);
+    if (name_all_of_rank(judging, slots)) continue;
+    for (const SlotScales& slot : slots) judge_slot(judging, slot);
   }
 }
 

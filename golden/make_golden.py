@@ -56,15 +56,30 @@ def sampled_rows(tokens, layers):
     return [rows[i] for i in spread(len(rows), REAL_ROWS_MAX)]
 
 
-def sampled_cell(world, layer, tokens):
+def choices_of(world, experts, number, tokens):
+    weights = world.weights(number, tokens) if world.weights else real.topk_weights(
+        experts, number, tokens, world.top_k)
+    return real.Choices(world.routing(number, tokens), weights)
+
+
+def scaled_experts(world, layer, step):
+    """As real.with_tensor_scales says, None where no scale is a whole tensor's. step: its tokens,
+    numbered over the whole scenario."""
+    experts = world.experts.of_layer(layer)
+    if not real.has_tensor_scale(experts):
+        return None
+    number = world.layers[layer]
+    choices = choices_of(world, experts, number, step)
+    return real.with_tensor_scales(experts, number, step, choices, world.homes)
+
+
+def sampled_cell(world, layer, tokens, of_expert):
     """The rows of one cell's sampled tokens: their numbers over the whole scenario."""
     number = world.layers[layer]
     experts = world.experts.of_layer(layer)
-    ids = world.routing(number, tokens)
-    weights = world.weights(number, tokens) if world.weights else real.topk_weights(
-        experts, number, tokens, world.top_k)
     columns = spread(experts.hidden_size, REAL_COLUMNS_MAX)
-    values, bounds = real.expected(experts, number, tokens, real.Choices(ids, weights), columns)
+    values, bounds = real.expected(experts, number, tokens,
+                                   choices_of(world, experts, number, tokens), columns, of_expert)
     return columns, values, bounds
 
 
@@ -81,12 +96,16 @@ def real_golden(world, golden):
             entry["routing"] = oracle.digest(numpy.stack(choices, axis=1).astype("<i2"))
         golden["steps"].append(entry)
         first += int(counts.sum())
-    cells = {}
+    cells, scaled = {}, {}
     for step, layer, rank, token in sampled_rows(world.tokens, len(world.layers)):
         cells.setdefault((step, layer, rank), []).append(token)
     for (step, layer, rank), tokens in cells.items():
+        if (step, layer) not in scaled:
+            whole_step = numpy.arange(begins[step][0], begins[step][-1])
+            scaled = {(step, layer): scaled_experts(world, layer, whole_step)}
         columns, values, bounds = sampled_cell(world, layer,
-                                               int(begins[step][rank]) + numpy.asarray(tokens))
+                                               int(begins[step][rank]) + numpy.asarray(tokens),
+                                               scaled[step, layer])
         rows = [{"token": token, "columns": columns,
                  "values": [float(numpy.float32(x)).hex() for x in value],
                  "bounds": [float(f"{x:.6g}") for x in bound]}

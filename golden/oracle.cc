@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
 
 #include "golden/exact_experts.h"
+#include "golden/quantise.h"
 #include "golden/real_experts.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
@@ -92,6 +94,32 @@ std::vector<Choice> every_token(Count num_tokens) {
   std::vector<Choice> all;
   for (Count token = 0; token < num_tokens; ++token) all.push_back({token, 1.0});
   return all;
+}
+
+// Every row as it is dispatched, whatever its token chose.
+std::vector<Choice> every_row_of(const OracleTokens& tokens) {
+  const std::span<const float> weights = elements_of<float>(tokens.topk_weights);
+  std::vector<Choice> all = every_token(tokens.hidden_states.rows);
+  for (Choice& row : all) {
+    const Count first_slot = row.token * tokens.topk_weights.columns;
+    row.weight = static_cast<double>(weights[static_cast<std::size_t>(first_slot)]);
+  }
+  return all;
+}
+
+double largest_of_rows(const std::vector<double>& rows) {
+  double most = 0;
+  for (const double value : rows) most = std::max(most, std::abs(value));
+  return most;
+}
+
+// Of a tensor with that largest magnitude.
+float scale_of_tensor(float most) {
+  const QuantisedBytes made =
+      quantise("fp8_dynamic_tensor", std::span(&most, 1), {.rows = 1, .columns = 1});
+  float scale = 0;
+  std::memcpy(&scale, made.scales.data(), sizeof(scale));
+  return scale;
 }
 
 // Sums of one cell while its experts are gone through, [tokens, hidden].
@@ -194,7 +222,18 @@ Oracle::Oracle(const OracleModel& model)
 
 Oracle::~Oracle() = default;
 
-Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
+namespace {
+
+// The scale of an expert's rank, where scales are of whole tensors.
+std::optional<TensorScale> scale_of(std::span<const TensorScale> scales, int expert) {
+  if (scales.empty() || expert < 0) return std::nullopt;
+  return scales[static_cast<std::size_t>(expert)];
+}
+
+}  // namespace
+
+Expected Oracle::expected(int layer, const OracleTokens& tokens,
+                          std::span<const TensorScale> scales) const {
   check_shapes(model_, layer, tokens);
   const bool is_real = model_.kernel == ExpertKernel::real;
   const auto size = static_cast<std::size_t>(tokens.hidden_states.rows * model_.hidden_size);
@@ -206,8 +245,9 @@ Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
       return add_exact(model_, experts_->columns(layer, expert), std::move(rows), chosen, sums);
     }
     const Parts parts = model_.is_sharded ? Parts::sharded : Parts::whole;
-    add_real(expert_output(experts_->real(layer, expert), model_.activation, parts, rows), chosen,
-             sums);
+    add_real(expert_output(experts_->real(layer, expert), model_.activation, parts,
+                           {rows, scale_of(scales, expert)}),
+             chosen, sums);
   };
   auto choices = choices_by_expert(tokens, model_.num_experts);
   for (int expert = 0; expert < model_.num_experts; ++expert) {
@@ -236,7 +276,39 @@ Expected Oracle::expected(int layer, const OracleTokens& tokens) const {
           .is_sharded = model_.is_sharded};
 }
 
-std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows) const {
+std::vector<TensorScale> Oracle::tensor_scales(int layer, const OracleTokens& all,
+                                               const ExpertHomes& homes) const {
+  if (!has_tensor_scale(model_.quantisation)) return {};
+  check_shapes(model_, layer, all);
+  MOE_CHECK(std::ssize(homes.rank_of) == model_.num_experts,
+            text(homes.rank_of.size(), " homes of ", model_.num_experts, " experts"));
+  const std::vector<std::vector<Choice>> choices = choices_by_expert(all, model_.num_experts);
+  std::vector<std::vector<double>> rows;
+  for (const std::vector<Choice>& chosen : choices) {
+    rows.push_back(inputs_of(model_, all, chosen));
+  }
+  const double every_row =
+      homes.has_every_row ? largest_of_rows(inputs_of(model_, all, every_row_of(all))) : 0;
+  std::map<int, TensorScale> ranks;
+  for (std::size_t expert = 0; expert < rows.size(); ++expert) {
+    float& most = ranks[homes.rank_of[expert]].rows;
+    most = std::max(most, static_cast<float>(std::max(every_row, largest_of_rows(rows[expert]))));
+  }
+  for (auto& [rank, scale] : ranks) scale.rows = scale_of_tensor(scale.rows);
+  for (std::size_t expert = 0; expert < rows.size(); ++expert) {
+    if (rows[expert].empty()) continue;
+    TensorScale& scale = ranks[homes.rank_of[expert]];
+    const double most = largest_activated(experts_->real(layer, static_cast<int>(expert)),
+                                          model_.activation, {rows[expert], scale});
+    scale.between = std::max(scale.between, most / 448 * (1 + 0x1p-20));  // rounded in fp32
+  }
+  std::vector<TensorScale> scales;
+  for (const int rank : homes.rank_of) scales.push_back(ranks[rank]);
+  return scales;
+}
+
+std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows,
+                                    std::span<const TensorScale> scales) const {
   MOE_CHECK(expert < model_.num_experts && rows.columns == model_.hidden_size,
             text("expert ", expert, " for rows ", shape_text(rows)));
   const std::vector<Choice> all = every_token(rows.rows);
@@ -244,12 +316,21 @@ std::vector<double> Oracle::outputs(int layer, int expert, const Tensor& rows) c
   plain.router_weight_on_input = false;
   std::vector<double> inputs = inputs_of(plain, {rows, {}, {}}, all);
   if (model_.kernel == ExpertKernel::real) {
-    return expert_output(experts_->real(layer, expert), model_.activation, Parts::whole, inputs)
+    return expert_output(experts_->real(layer, expert), model_.activation, Parts::whole,
+                         {inputs, scale_of(scales, expert)})
         .values;
   }
   Sums sums{std::vector<double>(inputs.size()), {}, {}};
   add_exact(model_, experts_->columns(layer, expert), std::move(inputs), all, sums);
   return std::move(sums.values);
+}
+
+std::vector<double> Oracle::activated(int layer, int expert, const std::vector<double>& rows,
+                                      std::span<const TensorScale> scales) const {
+  MOE_CHECK(model_.kernel == ExpertKernel::real && expert >= 0 && expert < model_.num_experts,
+            text("expert ", expert, " of a world that is not real, or has not so many"));
+  return activated_rows(experts_->real(layer, expert), model_.activation,
+                        {rows, scale_of(scales, expert)});
 }
 
 // The experts' own errors, then a rounding of at most the sum of magnitudes for each sum on the way

@@ -57,6 +57,22 @@ struct OracleTokens {
   Tensor topk_weights;   // [tokens, top_k] f32
 };
 
+// Where all rows that a rank has share one scale (fp8_dynamic_tensor): which ranks hold experts,
+// and which rows come to a rank: all of a step, or those that chose one of its experts.
+struct ExpertHomes {
+  std::vector<int> rank_of;  // of each expert
+  bool has_every_row = false;
+
+  bool operator==(const ExpertHomes&) const = default;
+};
+
+// Of the rank that holds an expert: the scale of the rows that come to it, and the largest scale
+// that what stands between its products may get.
+struct TensorScale {
+  float rows = 0;
+  double between = 0;
+};
+
 // What a cell's rows must be, row-major [tokens, hidden_size]. In exact worlds there are values
 // only, and they must be met.
 struct Expected {
@@ -79,13 +95,26 @@ class Oracle {
   explicit Oracle(const OracleModel& model);
   ~Oracle();
 
-  // layer: the trace's own number, since experts count over layers. Throws ContractError where
-  // shapes, types or ids are not as above. THREAD: safe; experts are made once and shared.
-  Expected expected(int layer, const OracleTokens& tokens) const;
+  // layer: the trace's own number, since experts count over layers. scales: as tensor_scales says,
+  // where a recipe needs them. Throws ContractError where shapes, types or ids are not as above.
+  // THREAD: safe; experts are made once and shared.
+  Expected expected(int layer, const OracleTokens& tokens,
+                    std::span<const TensorScale> scales = {}) const;
+
+  // Of each expert's rank, from all tokens of a step; empty where no recipe has a scale of a whole
+  // tensor.
+  std::vector<TensorScale> tensor_scales(int layer, const OracleTokens& all,
+                                         const ExpertHomes& homes) const;
 
   // One expert's outputs for rows [n, hidden_size], neither weighted nor scaled; expert -1 is the
   // layer's shared one.
-  std::vector<double> outputs(int layer, int expert, const Tensor& rows) const;
+  std::vector<double> outputs(int layer, int expert, const Tensor& rows,
+                              std::span<const TensorScale> scales = {}) const;
+
+  // What stands between a routed expert's products for rows [n, hidden_size], before it is
+  // quantised or rounded. REQUIRES a real world.
+  std::vector<double> activated(int layer, int expert, const std::vector<double>& rows,
+                                std::span<const TensorScale> scales = {}) const;
 
  private:
   class Experts;

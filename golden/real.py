@@ -8,6 +8,7 @@ rounding to model.dtype (u) and for every sum in float32 (gamma). Called by make
 
 import functools
 import math
+import typing
 
 import numpy
 import oracle
@@ -120,6 +121,13 @@ def quantised(experts, weights, parts):
     return held(numbers, experts.dtype) if is_rounded else numbers
 
 
+def of_weights(experts):
+    """What decides weights: given scales of activations do not."""
+    if not experts.quantisation:
+        return experts
+    return experts._replace(quantisation=experts.quantisation._replace(a1_given=0, a2_given=0))
+
+
 @functools.lru_cache(maxsize=64)
 def quantised_second_weights(experts, e):
     w2 = matrix(experts, oracle.W2, e, range(experts.hidden_size), experts.intermediate_size)
@@ -141,22 +149,29 @@ def first_weights(experts, e, shared):
     return w13, bias(experts, oracle.W13_BIAS, e, range(rows)) if has_bias else numpy.zeros(rows)
 
 
-def expert_output(experts, e, inputs, columns, shared=False):
-    """Near [tokens, columns]: an expert's outputs at those columns."""
+def between_products(experts, e, inputs, shared=False):
+    """Near [tokens, intermediate]: what stands between an expert's products, not quantised yet."""
     how = None if shared else experts.quantisation
     lost_in = (lambda n: gamma(4 * n + 8)) if how else (lambda n: gamma(n + 1))
-    w13, b13 = first_weights(experts, e, shared)
+    w13, b13 = first_weights(of_weights(experts), e, shared)
     if how and how.a1:
         inputs = requantise.row_numbers(how.a1, how.a1_given, inputs)
     norms = numpy.linalg.norm(inputs, axis=1)[:, None] * numpy.linalg.norm(w13, axis=1)
     inner = Near(inputs @ w13.T + b13, lost_in(w13.shape[1]) * (norms + abs(b13)))
-    a = activated(experts, inner.rounded(experts.dtype))
+    return activated(experts, inner.rounded(experts.dtype))
+
+
+def expert_output(experts, e, inputs, columns, shared=False):
+    """Near [tokens, columns]: an expert's outputs at those columns."""
+    how = None if shared else experts.quantisation
+    lost_in = (lambda n: gamma(4 * n + 8)) if how else (lambda n: gamma(n + 1))
+    a = between_products(experts, e, inputs, shared)
     if how and how.a2:
         a = Near(a.value, requantise.added(how.a2, how.a2_given, a.value, a.error))
     intermediate = a.value.shape[1]
     lost = lost_in(intermediate)
     if how:
-        w2 = quantised_second_weights(experts, e)[columns]
+        w2 = quantised_second_weights(of_weights(experts), e)[columns]
     else:
         stream = oracle.SHARED_W2 if shared else oracle.W2
         w2 = matrix(experts, stream, e, columns, intermediate)
@@ -174,19 +189,60 @@ class Choices:
         self.topk_ids, self.weights = topk_ids, weights.astype(numpy.float64)
 
 
-def expected(experts, layer, tokens, choices, columns):
-    """(values, bounds) [tokens, columns] of a layer's output rows at some columns."""
+def dispatched(experts, layer, tokens, choices):
+    """[tokens, hidden] as rows come to the experts, not quantised yet."""
+    rows = hidden_states(experts, layer, tokens)
+    if not experts.weight_on_input:
+        return rows
+    return held(rows * held(choices.weights[:, :1], experts.dtype), experts.dtype)
+
+
+class Homes(typing.NamedTuple):
+    """Where experts live, and which rows come there: all, or those that chose one of them."""
+    rank_of: tuple
+    has_every_row: bool
+
+
+def has_tensor_scale(experts):
+    return experts.quantisation is not None and experts.quantisation.a1 == requantise.OF_TENSOR
+
+
+def with_tensor_scales(experts, layer, tokens, choices, homes):
+    """For each expert of a layer these experts with the scales of its rank's tensors as what is
+    given: a1's own, and the largest that a2's may be. tokens: all of a step."""
+    rows = dispatched(experts, layer, tokens, choices)
+    made = {}
+    for rank in set(homes.rank_of):
+        local = [e for e, home in enumerate(homes.rank_of) if home == rank]
+        chose = {e: (choices.topk_ids == e).any(axis=1) for e in local}
+        here = numpy.any(list(chose.values()), axis=0) | homes.has_every_row
+        scale = requantise.tensor_scale(abs(rows[here]).max(initial=0))
+        one = experts._replace(quantisation=experts.quantisation._replace(a1_given=scale))
+        most = 0.0
+        for e in local:
+            if chose[e].any():
+                a = between_products(one, layer * experts.num_experts + e, rows[chose[e]])
+                most = max(most, (abs(a.value) + a.error).max())
+        scale = one.quantisation._replace(a2_given=most / 448 * (1 + 2.0 ** -20))
+        made |= {e: experts._replace(quantisation=scale) for e in local}
+    return made
+
+
+def expected(experts, layer, tokens, choices, columns, of_expert=None):
+    """(values, bounds) [tokens, columns] of a layer's output rows at some columns. of_expert: as
+    with_tensor_scales says, where recipes have scales of whole tensors."""
     dtype = experts.dtype
     inputs = hidden_states(experts, layer, tokens)
+    given = dispatched(experts, layer, tokens, choices)
     total = numpy.zeros((3, len(tokens), len(columns)))  # values, errors, magnitudes
     for row in range(len(tokens)):
         for expert, weight in zip(choices.topk_ids[row].tolist(), choices.weights[row].tolist()):
             if expert < 0:
                 continue
-            given = inputs[row:row + 1]
-            if experts.weight_on_input:
-                given, weight = held(given * held(weight, dtype), dtype), 1.0
-            out = expert_output(experts, layer * experts.num_experts + expert, given, columns)
+            weight = 1.0 if experts.weight_on_input else weight
+            own = of_expert[expert] if of_expert else experts
+            out = expert_output(own, layer * experts.num_experts + expert, given[row:row + 1],
+                                columns)
             total[:, row] += numpy.stack([weight * out.value[0], abs(weight) * out.error[0],
                                           abs(weight * out.value[0])])
     scale, shared_scale = experts.scale, 1.0

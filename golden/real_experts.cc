@@ -1,61 +1,20 @@
-// Real experts: weights from mix, products in double, and the bound of each element. Per row of W13
-// one pass over all tokens of the expert, then the activation, then the same for W2.
+// Real experts: products in double, and the bound of each element. Per row of W13 one pass over all
+// tokens of the expert, then the activation, then the same for W2. Weights are real_weights.cc's.
 
 #include "golden/real_experts.h"
 
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 
 #include "golden/products.h"
 #include "golden/requantisation.h"
 #include "kernels/base/bits.h"
 #include "kernels/base/check.h"
-#include "kernels/base/mix.h"
 
 namespace moe::golden {
 namespace {
-
-// First indices of a mix, as in oracle.py.
-struct Streams {
-  int w13 = 3;
-  int w2 = 4;
-};
-constexpr Streams routed;
-constexpr Streams shared{.w13 = 10, .w2 = 11};
-constexpr int w13_bias_stream = 13;
-constexpr int w2_bias_stream = 14;
-
-// A row of numbers near normal ones over the divisor, rounded to float and then to the dtype.
-void write_row(std::uint64_t started, double divisor, DType dtype, std::span<std::byte> row) {
-  for_row_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    const std::span values(reinterpret_cast<T*>(row.data()), row.size() / sizeof(T));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double number = static_cast<double>(centred(mixed_with(started, i))) / divisor;
-      round_to(static_cast<float>(number), values[i]);
-    }
-  });
-}
-
-// [rows, columns] of deviation 1 / sqrt(columns); started(row) is the row's mix without the column.
-template <typename Started>
-std::vector<std::byte> matrix(Count rows, Count columns, DType dtype, Started started) {
-  const auto size = static_cast<std::size_t>(columns * size_of(dtype));
-  std::vector<std::byte> bytes(static_cast<std::size_t>(rows) * size);
-  const double divisor = centred_deviation * std::sqrt(static_cast<double>(columns));
-  for (Count row = 0; row < rows; ++row) {
-    write_row(started(row), divisor, dtype,
-              std::span(bytes).subspan(static_cast<std::size_t>(row) * size, size));
-  }
-  return bytes;
-}
-
-std::vector<std::byte> bias(std::uint64_t started, Count columns, DType dtype) {
-  std::vector<std::byte> bytes(static_cast<std::size_t>(columns * size_of(dtype)));
-  write_row(started, 2 * centred_deviation, dtype, bytes);
-  return bytes;
-}
 
 // Rows of a matrix as doubles, a few at a time.
 class Rows {
@@ -179,9 +138,25 @@ class ExpertRun {
     }
   }
 
-  ExpertOutput output() {
+  // Of what stands between the products, before it is quantised.
+  double largest_activated() {
     activate();
-    add_losses();
+    double most = 0;
+    for (std::size_t i = 0; i < activated_.size(); ++i) {
+      most = std::max(most, std::abs(activated_[i]) + errors_[i]);
+    }
+    return most;
+  }
+
+  std::vector<double> activated() {
+    activate();
+    return std::move(activated_);
+  }
+
+  // a2_given: as add_requantisation has it.
+  ExpertOutput output(double a2_given) {
+    activate();
+    add_losses(a2_given);
     for (std::size_t row = 0; row < count_ && parts_ == Parts::sharded; ++row) {
       activated_norms_.push_back(
           norm(std::span(activated_).subspan(row * intermediate_, intermediate_)));
@@ -279,11 +254,10 @@ class ExpertRun {
   }
 
   // What quantising between the products may add, then the second product's own loss.
-  void add_losses() {
-    const ExpertQuantisation& quantisation = expert_.quantisation;
-    if (!quantisation.a2.empty()) {
-      add_requantisation(quantisation.a2, quantisation.a2_given, expert_.intermediate_size,
-                         activated_, errors_);
+  void add_losses(double a2_given) {
+    const std::string_view a2 = expert_.quantisation.a2;
+    if (!a2.empty()) {
+      add_requantisation(a2, a2_given, expert_.intermediate_size, activated_, errors_);
     }
     const double lost = lost_in(expert_.intermediate_size);
     for (std::size_t i = 0; i < errors_.size(); ++i) {
@@ -313,79 +287,52 @@ class ExpertRun {
   Products multiply_ = chosen_products();
 };
 
-// The matrix [rows, columns] of the dtype as the f64 numbers that its codes stand for. Under plain
-// rows, groups with 16-bit scales are rounded to the dtype (vLLM: WNA16).
-std::vector<std::byte> quantised_matrix(const ExpertQuantisation& quantisation, DType dtype,
-                                        const std::vector<std::byte>& bytes, QuantiseOrder order) {
-  const std::vector<double> values = all_of(bytes, dtype);
-  const std::vector<float> floats(values.begin(), values.end());
-  float most = 0;
-  for (const float value : floats) most = std::max(most, std::abs(value));
-  order.given.assign(static_cast<std::size_t>(order.parts), 448.0F * 6.0F / most);
-  std::vector<double> numbers = quantised_numbers(quantisation.weights, floats, order);
-  const bool is_uint = quantisation.weights.find("uint") != std::string_view::npos ||
-                       quantisation.weights == "int4_zero_point";
-  for (double& number : numbers) {
-    if (!is_uint || !quantisation.a1.empty()) break;
-    for_row_type(dtype, [&](auto element) {
-      round_to(static_cast<float>(number), element);
-      number = static_cast<double>(to_float(element));
-    });
-  }
-  const auto held = std::as_bytes(std::span(numbers));
-  return {held.begin(), held.end()};
+constexpr std::string_view of_tensor = "fp8_dynamic_tensor";
+
+// The rows as their codes say. With the scale of the tensor that they are part of, a whole tensor's
+// codes are those of a static scale (experts-and-oracles.md, 8.2: "same").
+std::vector<double> rows_as_codes(const RealExpert& expert, const ExpertRows& rows) {
+  const ExpertQuantisation& quantisation = expert.quantisation;
+  if (quantisation.a1.empty()) return rows.values;
+  QuantiseOrder order{.rows = std::ssize(rows.values) / expert.hidden_size,
+                      .columns = expert.hidden_size};
+  const bool is_of_tensor = quantisation.a1 == of_tensor;
+  order.given = {is_of_tensor ? rows.scale->rows : quantisation.a1_given};
+  const std::vector<float> floats(rows.values.begin(), rows.values.end());
+  return quantised_numbers(is_of_tensor ? "fp8_static_tensor" : quantisation.a1, floats, order);
 }
 
-void quantise_weights(const OracleModel& model, RealExpert& expert) {
-  const bool has_halves = activation_row(model.activation).gate == GateLayout::halves;
-  const bool has_blocks = model.quantisation.weights == "fp8_block128x128";
-  expert.quantisation = model.quantisation;
-  expert.weight_dtype = DType::f64;
-  const Count w13_rows = expert.intermediate_size * w13_rows_each(model.activation);
-  expert.w13 = quantised_matrix(
-      model.quantisation, model.dtype, expert.w13,
-      {.rows = w13_rows, .columns = expert.hidden_size, .parts = has_halves && has_blocks ? 2 : 1});
-  expert.w2 = quantised_matrix(model.quantisation, model.dtype, expert.w2,
-                               {.rows = expert.hidden_size, .columns = expert.intermediate_size});
+void check_scale(const RealExpert& expert, const ExpertRows& rows) {
+  MOE_CHECK(rows.scale.has_value() || !has_tensor_scale(expert.quantisation),
+            "a scale of a whole tensor depends on rows that one expert does not see");
 }
 
 }  // namespace
 
-RealExpert real_expert(const OracleModel& model, int layer, int expert) {
-  const bool is_shared = expert < 0;
-  const Count e = is_shared ? layer : static_cast<Count>(layer) * model.num_experts + expert;
-  const Streams streams = is_shared ? shared : routed;
-  RealExpert made{
-      .hidden_size = model.hidden_size,
-      .intermediate_size = model.intermediate_size * (is_shared ? model.num_shared_experts : 1),
-      .dtype = model.dtype,
-      .weight_dtype = model.dtype};
-  const Count w13_rows = made.intermediate_size * w13_rows_each(model.activation);
-  made.w13 = matrix(w13_rows, model.hidden_size, model.dtype,
-                    [&](Count row) { return mix(model.seed, streams.w13, e, row); });
-  made.w2 = matrix(model.hidden_size, made.intermediate_size, model.dtype,
-                   [&](Count row) { return mix(model.seed, streams.w2, e, row); });
-  if (!is_shared && !model.quantisation.weights.empty()) quantise_weights(model, made);
-  if (!model.has_bias || is_shared) return made;
-  made.w13_bias = bias(mix(model.seed, w13_bias_stream, e), w13_rows, model.dtype);
-  made.w2_bias = bias(mix(model.seed, w2_bias_stream, e), model.hidden_size, model.dtype);
-  return made;
+bool has_tensor_scale(const ExpertQuantisation& quantisation) {
+  return quantisation.a1 == of_tensor || quantisation.a2 == of_tensor;
 }
 
 ExpertOutput expert_output(const RealExpert& expert, Activation activation, Parts parts,
-                           const std::vector<double>& rows) {
+                           const ExpertRows& rows) {
+  check_scale(expert, rows);
   const ExpertQuantisation& quantisation = expert.quantisation;
-  if (!quantisation.a1.empty()) {
-    const Count count = std::ssize(rows) / expert.hidden_size;
-    MOE_CHECK(quantisation.a1 != "fp8_dynamic_tensor",
-              "a scale of a whole tensor depends on rows that one expert does not see");
-    QuantiseOrder order{.rows = count, .columns = expert.hidden_size};
-    order.given = {quantisation.a1_given};
-    const std::vector<float> floats(rows.begin(), rows.end());
-    const auto numbers = quantised_numbers(quantisation.a1, floats, order);
-    return ExpertRun(expert, activation, parts, numbers).output();
-  }
-  return ExpertRun(expert, activation, parts, rows).output();
+  const std::vector<double> numbers = rows_as_codes(expert, rows);
+  return ExpertRun(expert, activation, parts, numbers)
+      .output(quantisation.a2 == of_tensor ? rows.scale->between : double{quantisation.a2_given});
+}
+
+std::vector<double> activated_rows(const RealExpert& expert, Activation activation,
+                                   const ExpertRows& rows) {
+  check_scale(expert, rows);
+  const std::vector<double> numbers = rows_as_codes(expert, rows);
+  return ExpertRun(expert, activation, Parts::whole, numbers).activated();
+}
+
+double largest_activated(const RealExpert& expert, Activation activation, const ExpertRows& rows) {
+  check_scale(expert, rows);
+  const std::vector<double> numbers = rows_as_codes(expert, rows);
+  return ExpertRun(expert, activation, Parts::whole, numbers).largest_activated();
 }
 
 }  // namespace moe::golden

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "golden/oracle.h"
@@ -36,9 +37,26 @@ struct ExpertOutput {
 // Whether an expert is computed by one rank, or in parts that are rounded and then summed.
 enum class Parts { whole, sharded };
 
-// RETURNS the outputs of an expert for rows of doubles [n, hidden], and how far one that computes
-// in the dtype, with fp32 sums and a rounding after each step, may be from each.
+// Rows as they come to an expert, doubles [n, hidden]. scale: where its recipes have one of a whole
+// tensor, which these rows do not show.
+struct ExpertRows {
+  const std::vector<double>& values;
+  std::optional<TensorScale> scale = {};
+};
+
+// RETURNS the outputs of an expert, and how far one that computes in the dtype, with fp32 sums and
+// a rounding after each step, may be from each. Throws ContractError where a scale is missing.
 ExpertOutput expert_output(const RealExpert& expert, Activation activation, Parts parts,
-                           const std::vector<double>& rows);
+                           const ExpertRows& rows);
+
+// The largest magnitude that what stands between an expert's products may have for these rows.
+double largest_activated(const RealExpert& expert, Activation activation, const ExpertRows& rows);
+
+// What stands between them, [n, intermediate], neither quantised nor rounded.
+std::vector<double> activated_rows(const RealExpert& expert, Activation activation,
+                                   const ExpertRows& rows);
+
+// Whether a scale of a whole tensor is among an expert's recipes.
+bool has_tensor_scale(const ExpertQuantisation& quantisation);
 
 }  // namespace moe::golden

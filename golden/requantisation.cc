@@ -40,8 +40,9 @@ double nvfp4_scale(double most, double given) {
   return std::min(most / 6 * (1 + 0x1p-4) + 0x1p-10 / given, 448 / given);
 }
 
-const std::array<Loss, 15> losses = {{
+const std::array<Loss, 16> losses = {{
     {"fp8_static_tensor", 0, 0x1p-4, 0x1p-10, e4m3_limit, [](double, double s) { return s; }},
+    {"fp8_dynamic_tensor", 0, 0x1p-4, 0x1p-10, 0, [](double, double s) { return s; }},
     {"fp8_dynamic_token", 0, 0x1p-4, 0x1p-10, 0,
      [](double a, double) { return std::max(a / 448, 1.0 / (448 * 512)); }},
     {"fp8_block128", 128, 0x1p-4, 0x1p-10, 0,
@@ -154,7 +155,7 @@ std::vector<double> quantised_numbers(std::string_view recipe, std::span<const f
   return numbers_of(recipe, quantise(recipe, values, order), order);
 }
 
-void add_requantisation(std::string_view recipe, float given, Count columns,
+void add_requantisation(std::string_view recipe, double given, Count columns,
                         std::span<const double> values, std::span<double> errors) {
   const auto found = std::ranges::find(losses, recipe, &Loss::recipe);
   MOE_CHECK(found != losses.end(),
@@ -170,7 +171,7 @@ void add_requantisation(std::string_view recipe, float given, Count columns,
     double most = 0;
     for (Count i = begin; i < end; ++i) most = std::max(most, reach(i));
     for (Count i = begin; i < end; ++i) {
-      errors[static_cast<std::size_t>(i)] += lost(*found, reach(i), most, double{given});
+      errors[static_cast<std::size_t>(i)] += lost(*found, reach(i), most, given);
     }
   }
 }

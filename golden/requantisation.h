@@ -22,9 +22,9 @@ std::vector<double> quantised_numbers(std::string_view recipe, std::span<const f
                                       const QuantiseOrder& order);
 
 // Adds to errors [rows, columns] what quantising may add. values and errors: numbers and how far
-// what is quantised may be from them. Throws ContractError for a recipe whose scale depends on rows
-// that the judge does not see (one of a whole tensor), or that is for weights.
-void add_requantisation(std::string_view recipe, float given, Count columns,
+// what is quantised may be from them. given: the recipe's own, or the largest scale that a whole
+// tensor may get of which these are some rows. Throws ContractError for a recipe of weights.
+void add_requantisation(std::string_view recipe, double given, Count columns,
                         std::span<const double> values, std::span<double> errors);
 
 }  // namespace moe::golden

@@ -41,6 +41,7 @@ def _power_scale(most, _):
 
 LOSSES = {  # columns that share a scale (0: a row), relative, absolute in scales, largest scale
     "fp8_static_tensor": (0, *E4M3, lambda most, given: given + 0 * most),
+    "fp8_dynamic_tensor": (0, *E4M3, lambda most, given: given + 0 * most),
     "fp8_dynamic_token": (0, *E4M3, lambda most, _: numpy.maximum(most / 448, 1 / (448 * 512))),
     "fp8_block128": (128, *E4M3, _group_scale),
     "fp8_block128_triton": (128, *E4M3, _group_scale),
@@ -97,8 +98,19 @@ def _scale_numbers(recipe, scales, order):
     return (quantise.power(scales) if is_exponent else scales).astype(numpy.float64)
 
 
+OF_TENSOR = "fp8_dynamic_tensor"
+
+
+def tensor_scale(most):
+    """Of a tensor with that largest magnitude, as its codes are made."""
+    blocks = quantise.Blocks(numpy.full((1, 1), most, numpy.float32), 1, 1, quantise.Order())
+    with numpy.errstate(all="ignore"):  # of nothing it is 0
+        return quantise.fp8_dynamic_tensor(blocks)[0][0, 0]
+
+
 def added(recipe, given, values, errors):
-    """The errors of numbers [rows, columns] once quantised, which are off by up to `errors`."""
+    """The errors of numbers [rows, columns] once quantised, which are off by up to `errors`.
+    given: the recipe's own, or the largest scale that a whole tensor may get."""
     columns, relative, absolute, largest_scale = LOSSES[recipe]
     reach = abs(values) + errors
     starts = numpy.arange(0, values.shape[1], columns or values.shape[1])
@@ -127,4 +139,6 @@ def weight_numbers(quantisation, matrix, parts):
 
 
 def row_numbers(recipe, given, rows):
+    """given: the recipe's own, or the scale of the tensor that the rows are part of."""
+    recipe = "fp8_static_tensor" if recipe == OF_TENSOR else recipe
     return numbers(recipe, rows, quantise.Order(given=(given,)))

@@ -6,11 +6,15 @@ in exact worlds is surviving.py. Called by world.py.
 """
 
 import numpy
+import oracle
 import real
 import requantise
+import surviving
+from routing_trace import ScenarioError
 
 # Of each scheme with real worlds the recipes of weights and of activations.
 SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_tensor"),
+           "fp8_dynamic": ("fp8_dynamic_tensor", "fp8_dynamic_tensor"),
            "fp8_per_token": ("fp8_channel", "fp8_dynamic_token"),
            "fp8_block128": ("fp8_block128x128", "fp8_block128"),
            "fp8_block128_deepep": ("fp8_block128x128", "fp8_block128_deepep"),
@@ -19,6 +23,15 @@ SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_te
            "fp8_w8a16": ("fp8_channel", ""), "int8_w8a16": ("int8_uint8b128", ""),
            "int4_w4a16": ("int4_uint4b8", ""), "mxfp4_w4a16": ("mxfp4_ocp", ""),
            "nvfp4_w4a16": ("nvfp4", "")}
+
+
+def take(section, is_real):
+    """The value of model.quantization, which a section of world.py has."""
+    scheme = section.take("quantization", "none", SCHEMES.__contains__, ", ".join(SCHEMES))
+    if not is_real and scheme not in ("none", *surviving.SCHEMES):
+        raise ScenarioError(f"{section.where}: quantization: {scheme} needs values: real; possible "
+                            f"with integers: none, {', '.join(surviving.SCHEMES)}")
+    return scheme
 
 
 def quantisation_of(scheme):
@@ -31,3 +44,14 @@ def quantisation_of(scheme):
         return requantise.Quantisation(weights, activations, activations, first, first / 2)
     first = largest / numpy.float32(448) if activations == "fp8_static_tensor" else 1
     return requantise.Quantisation(weights, activations, activations, first, first * 2)
+
+
+def homes_of(ranks, num_experts, dp, runs):
+    """Goldens are of rows that come to the owners of their choices, experts placed linearly; of all
+    rows where nobody owns an expert alone, or where the runner of a run line gathers them."""
+    size = dp * ranks.others
+    if not ranks.ep or size == 1:
+        return real.Homes((0,) * num_experts, True)
+    counts = [oracle.experts_of_rank(num_experts, size, rank)[1] for rank in range(size)]
+    is_gathered = any(line.get("dispatch_site") == "runner" for line in runs or ())
+    return real.Homes(tuple(r for r, count in enumerate(counts) for _ in range(count)), is_gathered)

@@ -15,8 +15,8 @@ WHOLE = tuple(range(8))
 FOUR_BITS = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
 # Of each value of model.quantization that has exact worlds: magnitudes, columns of a group.
 SCHEMES = {"fp8_static": (WHOLE, 128), "fp8_dynamic": (WHOLE, 128), "fp8_per_token": (WHOLE, 128),
-           "fp8_block128": (WHOLE, 128), "mxfp8": (WHOLE, 32), "nvfp4": (FOUR_BITS, 16),
-           "mxfp4": (FOUR_BITS, 32)}
+           "fp8_block128": (WHOLE, 128), "fp8_block128_deepep": (WHOLE, 128),
+           "mxfp8": (WHOLE, 32), "nvfp4": (FOUR_BITS, 16), "mxfp4": (FOUR_BITS, 32)}
 
 
 def values(u, scheme, tokens):

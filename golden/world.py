@@ -14,7 +14,6 @@ import engine as engines
 import numpy
 import oracle
 import schemes
-import surviving
 import yaml
 from routing_trace import ScenarioError, read_trace, told_by
 
@@ -35,6 +34,7 @@ class World(NamedTuple):
     routing: Callable         # (layer, tokens) -> topk_ids [tokens, top_k]
     traced: bool
     weights: Callable | None = None  # (layer, tokens) -> topk_weights, of real worlds with a trace
+    homes: tuple = ()  # real.Homes: where a tensor's scale is made of the rows that come there
 
 
 class Section:
@@ -170,12 +170,11 @@ def read_model(section, seed, told, is_real=False):
              "weight_on_input": flag("router_weight_on_input"), "bias": flag("bias"),
              "activation": section.take("activation", "silu", ACTIVATIONS.__contains__,
                                         ", ".join(ACTIVATIONS)), "widths": widths, "dtype": dtype}
-    known = schemes.SCHEMES if is_real else ("none", *surviving.SCHEMES)
-    scheme = section.take("quantization", "none", known.__contains__, ", ".join(known))
+    scheme = schemes.take(section, is_real)
     forms["quantization"] = scheme
     if is_real and scheme != "none":
         forms["quantisation"] = schemes.quantisation_of(scheme)
-    if kernel == "exact_gemm" and forms["quantization"] in ("nvfp4", "mxfp4"):
+    if kernel == "exact_gemm" and scheme in ("nvfp4", "mxfp4"):
         raise ScenarioError(f"{section.where}: exact_gemm does not survive four bits")
     if forms["weight_on_input"] and top_k != 1:
         raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")
@@ -395,4 +394,5 @@ def read_world(path, scenarios):
         if is_real:
             world = world._replace(weights=lambda layer, tokens: trace.topk_weights[tokens, layer])
     top.done()
-    return world
+    homes = schemes.homes_of(ranks, world.experts.num_experts, world.tokens.shape[1], said[0])
+    return world._replace(homes=homes)

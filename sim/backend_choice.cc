@@ -5,7 +5,10 @@
 
 #include <algorithm>
 
+#include "backends/config/backend_traits.h"
 #include "backends/config/capacity_rules.h"
+#include "backends/oracle/kernel_pair.h"
+#include "backends/oracle/quant_keys.h"
 #include "kernels/base/text.h"
 #include "sim/placement_choice.h"
 #include "sim/registry.h"
@@ -46,6 +49,23 @@ void leave_layers_without_all2all(const Scenario& scenario, BackendChoice& choic
   choice.backend = find_backend(instead);
 }
 
+// A transport is emulated as it is last, a profile may be of a vLLM whose factory refused rows that
+// it carries now (FlashInfer one-sided, kernel_pair.cc): then the run says what `moebius oracle`
+// says, and goes on.
+void warn_of_rows(const Scenario& scenario, const Profile& profile, BackendChoice& choice) {
+  if (choice.backend == nullptr ||
+      choice.backend->capabilities.dispatch_reach != DispatchReach::owner_ranks) {
+    return;
+  }
+  const Transport transport = traits_of(choice.decision.backend).transport;
+  const auto* moves = prepare_finalize_class_of(profile, transport);
+  const auto key = activation_key_of(scenario.model.quantization.activations);
+  const std::string refusal = moves == nullptr || !key ? "" : rows_refusal(*moves, *key);
+  if (refusal.empty()) return;
+  choice.decision.warnings.push_back(
+      text("vLLM under ", profile.name, " would raise ", refusal, "; run as later vLLM does"));
+}
+
 }  // namespace
 
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
@@ -56,6 +76,7 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   choice.naive_form = naive_form_of(profile, defects_of(scenario, profile));
   choice.backend = find_backend(emulation_of(choice.decision.backend));
   leave_layers_without_all2all(scenario, choice);
+  warn_of_rows(scenario, profile, choice);
   if (choice.backend == nullptr && choice.decision.error.empty()) {
     choice.absence = text(choice.decision.backend, ": vLLM has it under profile ", profile.name,
                           ", it is not emulated yet");
@@ -65,6 +86,13 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
     if (!placement.warning.empty()) choice.decision.warnings.push_back(placement.warning);
   }
   return choice;
+}
+
+CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line) {
+  const std::vector<std::string> defects = defects_of(scenario, profile_named(line.profile));
+  const bool has_defect = platform_named(line.platform) == Platform::xpu &&
+                          std::ranges::count(defects, "xpu-world-group") > 0;
+  return has_defect ? CollectivesRun::on_the_world : CollectivesRun::on_the_group;
 }
 
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
@@ -83,9 +111,11 @@ Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
 }
 
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
-                            const Profile& profile) {
+                            const Profile& profile, DispatchSite site) {
   const WorldSpec& world = scenario.world;
   const QuantRecipe quantization = scenario.model.quantization.activations;
+  const bool is_made_of_gathered =
+      quantization == QuantRecipe::fp8_dynamic_tensor && site == DispatchSite::runner;
   if (capabilities.dispatch_reach != DispatchReach::owner_ranks && world.masked_ranks.empty() &&
       quantization == QuantRecipe::none && scenario.model.quantization.weights == quantization) {
     return "";
@@ -99,7 +129,7 @@ std::string backend_refusal(const Scenario& scenario, const Capabilities& capabi
       .weight_on_input = scenario.model.router_weight_on_input,
       .max_num_tokens = max_num_tokens(scenario, capabilities, profile),
       .num_masked_ranks = static_cast<int>(world.masked_ranks.size()),
-      .quantization = quantization,
+      .quantization = is_made_of_gathered ? QuantRecipe::none : quantization,
       .weights_alone = quantization == QuantRecipe::none ? scenario.model.quantization.weights
                                                          : QuantRecipe::none};
   for (int layer = 0; layer < scenario.model.num_layers; ++layer) {

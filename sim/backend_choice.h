@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "comm/first_xpu_collectives.h"
 #include "sim/scenario.h"
 
 namespace moe::sim {
@@ -19,15 +20,20 @@ struct BackendChoice {
 // REQUIRES a line whose words are known: check_backend_name, the key table.
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 
+// Where the line's groups run their collectives: on the world with the defect xpu-world-group of
+// the profile or the scenario, on platform xpu alone.
+CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line);
+
 // Rows that one rank may hand to a backend with fixed capacity; 0 for others. Where the profile has
 // DP chunks the size of a chunk, else the scenario's max_num_batched_tokens, else that of the
 // server that was recorded, else the backend's default.
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile);
 
-// Why a backend that sends to owners cannot take the scenario; empty: it can.
+// Why a backend cannot take the scenario; empty: it can. Rows that the runner gathers are quantised
+// where they come to, so that one scale of all of them is everybody's.
 std::string backend_refusal(const Scenario& scenario, const Capabilities& capabilities,
-                            const Profile& profile);
+                            const Profile& profile, DispatchSite site = DispatchSite::kernel);
 
 // Throws ScenarioError with the names there are and the nearest, for a name that no profile has
 // and that is not in the registry.

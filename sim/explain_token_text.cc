@@ -15,15 +15,6 @@ constexpr std::size_t label_width = 44;
 constexpr std::size_t number_width = 11;
 constexpr std::size_t score_width = 13;
 
-// A label and the first columns of a row of numbers.
-std::string row_text(const std::string& label, const std::vector<double>& values) {
-  std::string line = text("   ", padded(label, label_width));
-  for (std::size_t i = 0; i < std::min(columns_shown_max, values.size()); ++i) {
-    line += right_aligned(brief(values[i]), number_width);
-  }
-  return line + "\n";
-}
-
 std::string column_heads(std::size_t columns) {
   std::string line = text("   ", padded("", label_width));
   for (std::size_t i = 0; i < std::min(columns_shown_max, columns); ++i) {
@@ -69,7 +60,8 @@ std::string at_home(const ExplainedWorld& world, const TokenExplanation& token) 
               ordinal(token.token + 1), ".\n", told_sender(world, token),
               "   The layer's input for it is one row, its hidden state x. Only its first "
               "columns are shown here,\n   and all that is done to them.\n",
-              column_heads(token.hidden_state.size()), row_text("x", token.hidden_state), "\n");
+              column_heads(token.hidden_state.size()), explained_row_text("x", token.hidden_state),
+              "\n");
 }
 
 std::string choice_text(const ExplainedChoice& choice, const std::vector<int>& homes) {
@@ -190,12 +182,17 @@ std::string expert_words(golden::ExpertKernel kernel) {
 }
 
 std::string experts(const ExplainedWorld& world, const TokenExplanation& token) {
-  std::string out = text(
-      "4. The experts compute, each on its own rank\n", expert_words(world.scenario.model.kernel),
-      column_heads(token.hidden_state.size()), row_text("x", token.hidden_state));
+  std::string out =
+      text("4. The experts compute, each on its own rank\n",
+           expert_words(world.scenario.model.kernel), column_heads(token.hidden_state.size()));
+  const std::string codes = quantising_text(world, token.quantising);
+  if (token.quantising.row.recipe == QuantRecipe::none) {
+    out += explained_row_text("x", token.hidden_state);
+  }
+  out += codes;
   for (const ExplainedChoice& choice : token.choices) {
     if (choice.expert < 0) continue;
-    out += row_text(
+    out += explained_row_text(
         text("E", choice.expert, "(x), by expert ", choice.expert, " on rank ", choice.rank),
         choice.output);
   }
@@ -259,18 +256,18 @@ std::string sum_text(const TokenExplanation& token, const ExplainedStage& stage,
     const std::string who = &addend == sum.addends.data() && stage.sums.size() > 1
                                 ? text("rank ", sum.rank)
                                 : std::string();
-    out += row_text(
+    out += explained_row_text(
         text(padded(who, stage.sums.size() > 1 ? 10 : 0), addend_label(token, stage.stage, addend)),
         weighted(token, stage.stage, addend));
   }
-  if (sum.addends.empty() && stage.sums.size() == 1) return row_text(result, sum.result);
+  if (sum.addends.empty() && stage.sums.size() == 1) return explained_row_text(result, sum.result);
   if (sum.addends.empty()) {
-    out += row_text(text(padded(text("rank ", sum.rank), 10), "none of its experts was chosen"),
-                    sum.result);
+    out += explained_row_text(
+        text(padded(text("rank ", sum.rank), 10), "none of its experts was chosen"), sum.result);
     return out;
   }
   if (sum.addends.size() > 1) out += rule(token.hidden_state.size());
-  return out + row_text(result, sum.result);
+  return out + explained_row_text(result, sum.result);
 }
 
 std::string stage_text(const ExplainedWorld& world, const TokenExplanation& token,
@@ -312,12 +309,12 @@ std::string runner_text(const ExplainedWorld& world, const TokenExplanation& tok
       "   (each result is stored as ", name_of(world.scenario.model.dtype), ")\n",
       column_heads(token.output.size()));
   if (runner.factor != 1) {
-    out += row_text(has_shared ? text(brief(runner.factor), " x routed sum") : "output",
-                    runner.scaled);
+    out += explained_row_text(has_shared ? text(brief(runner.factor), " x routed sum") : "output",
+                              runner.scaled);
   }
   if (!has_shared) return out + "\n";
-  return text(out, row_text("S(x), by the shared expert", runner.shared), rule(token.output.size()),
-              row_text("output", token.output), "\n");
+  return text(out, explained_row_text("S(x), by the shared expert", runner.shared),
+              rule(token.output.size()), explained_row_text("output", token.output), "\n");
 }
 
 std::string judgement(const TokenExplanation& token) {
@@ -331,6 +328,20 @@ std::string judgement(const TokenExplanation& token) {
 }
 
 }  // namespace
+
+std::string explained_words_text(const std::string& label, const std::vector<std::string>& words) {
+  std::string line = text("   ", padded(label, label_width));
+  for (std::size_t i = 0; i < std::min(columns_shown_max, words.size()); ++i) {
+    line += right_aligned(words[i], number_width);
+  }
+  return line + "\n";
+}
+
+std::string explained_row_text(const std::string& label, const std::vector<double>& values) {
+  std::vector<std::string> words;
+  for (const double value : values) words.push_back(brief(value));
+  return explained_words_text(label, words);
+}
 
 std::string token_explanation_text(const ExplainedWorld& world, const TokenExplanation& token) {
   std::string out = text(

@@ -29,7 +29,8 @@ double stored(double value, DType dtype) {
 // One expert's row for one token, as the oracle says and the row's type holds it.
 std::vector<double> expert_row(const ExplainedWorld& world, golden::Cell cell,
                                const Tensor& hidden_state, int expert) {
-  std::vector<double> row = world.inputs.expert_outputs(cell.layer, expert, hidden_state);
+  std::vector<double> row =
+      world.inputs.expert_outputs(cell, expert, hidden_state, rows_come(world));
   for (double& value : row) value = stored(value, world.scenario.model.dtype);
   return row;
 }
@@ -272,6 +273,7 @@ TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, C
   explained.homes = token_homes(world, cell.step, cell.rank, token);
   explained.reached = reached_ranks(world, explained.homes,
                                     world.inputs.topk_ids(cell.step, cell.layer, cell.rank, token));
+  explained.quantising = explained_quantising(world, explained);
   const DType dtype = world.scenario.model.dtype;
   for (const ReductionStage& stage : world.capabilities.recipe) {
     explained.stages.push_back(explained_stage(stage, explained, dtype));

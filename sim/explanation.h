@@ -81,6 +81,25 @@ struct ExplainedRunner {
   std::vector<double> shared = {};  // empty: none
 };
 
+// The first columns of a row that becomes codes: what they were, their codes and scales, and the
+// numbers that these stand for together. recipe none: nothing is told.
+struct ExplainedCodes {
+  QuantRecipe recipe = QuantRecipe::none;
+  std::vector<double> values = {};
+  std::vector<int> codes = {};
+  std::vector<double> scales = {};
+  std::vector<double> numbers = {};
+};
+
+// What becomes codes on the row's way through the first expert that it chose: the row, the expert's
+// weights (W2's first row), and what stands between its products.
+struct ExplainedQuantising {
+  int expert = -1;
+  ExplainedCodes row = {};
+  ExplainedCodes weights = {};
+  ExplainedCodes between = {};
+};
+
 struct TokenExplanation {
   golden::Cell cell;
   Count token = 0;
@@ -91,6 +110,7 @@ struct TokenExplanation {
   std::vector<int> holders;                 // ranks that hold the row: one, or those of a TP group
   std::vector<int> homes;                   // of these, whose sending is told (token_homes)
   std::vector<int> reached;                 // ranks that receive the row, its own included
+  ExplainedQuantising quantising = {};
   std::vector<ExplainedStage> stages;
   ExplainedRunner runner = {};
   std::vector<double> output;    // what comes home
@@ -103,6 +123,12 @@ int source_of(const TokenExplanation& token, int rank);
 // REQUIRES that the cell has the token; cell.rank is its DP rank. Throws ScenarioError for a recipe
 // that nobody can replay, and for experts that are cut over ranks.
 TokenExplanation explain_token(const ExplainedWorld& world, golden::Cell cell, Count token);
+
+// How rows come to the experts of a layer whose backend moves them; of one that does not take the
+// scheme as if they were quantised where they come to.
+RowsAtExperts rows_come(const ExplainedWorld& world);
+ExplainedQuantising explained_quantising(const ExplainedWorld& world,
+                                         const TokenExplanation& token);
 
 // Ranks that hold a token of a DP rank, and of these the ones whose sending is told: all, where
 // each sends to the ranks of its column; one, where it sends to the owners of the choices, alone or
@@ -161,6 +187,11 @@ StepExplanation explain_step(const ExplainedWorld& world, int step, int layer);
 // What both texts begin with, and how the backend's dispatch works.
 std::string explanation_header(const ExplainedWorld& world, const std::string& what);
 std::string reach_text(const ExplainedWorld& world, int layer);
+
+// A label and the first columns of a row of numbers, or of words.
+std::string explained_row_text(const std::string& label, const std::vector<double>& values);
+std::string explained_words_text(const std::string& label, const std::vector<std::string>& words);
+std::string quantising_text(const ExplainedWorld& world, const ExplainedQuantising& told);
 
 // As text for people, at most 100 columns.
 std::string token_explanation_text(const ExplainedWorld& world, const TokenExplanation& explained);

@@ -12,6 +12,7 @@
 #include "backends/faulty_prepare_finalize.h"
 #include "backends/faulty_shared_experts.h"
 #include "backends/faulty_weights.h"
+#include "backends/oracle/faulty_oracle.h"
 #include "comm/faulty_communicator.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
@@ -77,6 +78,12 @@ const FaultSpec* find_fault(const std::vector<FaultSpec>& faults, std::string_vi
 }
 
 const FaultRow& fault_row(const std::string& name) {
+  const auto of_oracles = std::ranges::find(all_oracle_faults(), name, &OracleFaultRow::name);
+  if (of_oracles != all_oracle_faults().end()) {
+    throw ScenarioError(text("fault ", name,
+                             " is of the oracles, which no run asks: moebius oracle ", "--fault ",
+                             of_oracles->example));
+  }
   return row_named("fault", all_faults(), name);
 }
 

@@ -30,7 +30,11 @@ std::unique_ptr<WeightQuantizer> weight_quantizer(const LayerSite& at, int layer
   if (find_fault(at.job.faults, "MF-66", at.rank)) {
     quantizer = with_first_experts_scales(std::move(quantizer), at.kernels);
   }
-  return watched(std::move(quantizer), {layer, at.rank}, at.memory, at.watch.ledger);
+  const TensorShard shard{at.parallel.tp_rank, at.parallel.tp_size};
+  if (shard.size > 1) quantizer = with_shard_of_codes(std::move(quantizer), shard, at.kernels);
+  const Count intermediate = at.job.scenario.model.layer(layer).intermediate_size;
+  return watched(std::move(quantizer), {layer, at.rank, intermediate, shard}, at.memory,
+                 at.watch.ledger);
 }
 
 }  // namespace
@@ -100,6 +104,9 @@ std::unique_ptr<Experts> LayerMaker::experts_of(int layer, const LayerContract& 
     auto id_map =
         watched(with_faults(make_expert_id_map(at.kernels, contract.local_of), site, at.job.faults),
                 at.watch, contract, at.memory);
+    if (at.job.line.dispatch_site == DispatchSite::runner_batched) {
+      return make_local_batched_experts(config, std::move(weights), std::move(id_map));
+    }
     return make_standard_experts(config, std::move(weights), std::move(id_map));
   };
   auto experts = at_.balance == nullptr ? make(weights_of(layer))

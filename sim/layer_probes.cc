@@ -142,8 +142,7 @@ std::vector<OutputSample> LayerProbes::samples_of(golden::Cell cell, const CellI
                                                   const Tensor& output, Count token) const {
   std::vector<double> bounds;
   if (world_.scenario.values == Values::real) {
-    const golden::Expected expected =
-        world_.inputs.expected_row(cell.layer, inputs, token, world_.a1);
+    const golden::Expected expected = world_.inputs.expected_row(cell, inputs, token, world_.how);
     for (std::size_t i = 0; i < expected.values.size(); ++i) {
       bounds.push_back(expected.bound(i, world_.num_roundings));
     }
@@ -189,7 +188,7 @@ CellInputs LayerProbes::inputs_with(golden::Cell cell, float weight) const {
 }
 
 golden::Expected LayerProbes::expected_with(golden::Cell cell, float weight) const {
-  return world_.inputs.expected(cell.layer, inputs_with(cell, weight), world_.a1);
+  return world_.inputs.expected(cell, inputs_with(cell, weight), world_.how);
 }
 
 // Weights of 0 leave what the shared experts give; doubled rows give doubled outputs where experts

@@ -22,9 +22,9 @@ struct ProbedWorld {
   const Scenario& scenario;
   const WorldInputs& inputs;
   LayerRange stage;
-  int world_rank = 0;                  // for sentences
-  QuantRecipe a1 = QuantRecipe::none;  // in whose codes rows come to the experts
-  int num_roundings = 0;               // of a sum on its way home (golden/oracle.h)
+  int world_rank = 0;  // for sentences
+  const RowsAtExperts& how;
+  int num_roundings = 0;  // of a sum on its way home (golden/oracle.h)
 };
 
 class LayerProbes {

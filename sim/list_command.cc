@@ -134,6 +134,7 @@ std::vector<Item> devices() {
   std::vector<Item> items;
   for (const DeviceMaker& maker : device_makers()) {
     std::string about(maker.has);
+    if (maker.which != nullptr && maker.absence().empty()) about += text(": ", maker.which());
     if (maker.absence().empty() && !maker.products_absence().empty()) {
       about += text("; experts with products need ", maker.products, ", which is ",
                     maker.products_absence());
@@ -217,10 +218,11 @@ std::vector<Item> faults() {
                      ""});
   }
   for (const OracleFaultRow& row : all_oracle_faults()) {
-    items.push_back({std::string(row.name),
-                     text(row.lie, "; of moebius oracle; caught by ORACLE; as in ", row.upstream,
-                          "; parameters: ", row.parameters),
-                     ""});
+    items.push_back(
+        {std::string(row.name),
+         text(row.lie, "; not of a run: moebius oracle --fault ", row.example,
+              "; caught by ORACLE; as in ", row.upstream, "; parameters: ", row.parameters),
+         ""});
   }
   return items;
 }

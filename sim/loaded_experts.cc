@@ -7,6 +7,7 @@
 #include "backends/placement/tensor_shard.h"
 #include "sim/map_check.h"
 #include "sim/placement_faults.h"
+#include "sim/quantization_choice.h"
 
 namespace moe::sim {
 namespace {
@@ -38,6 +39,8 @@ ExpertWeights loaded_experts(const ExpertLoader& loader, int layer, CheckLedger&
   const SlotsLookedAt which =
       model.kernel == ExpertKernel::probe ? SlotsLookedAt::all : SlotsLookedAt::ends;
   check_slots({layer, loader.world_rank, routed_to, weights}, which, digests, at, ledger);
+  // Codes are made of whole experts, and then cut (layer_maker.cc).
+  if (expert_quantization(loader.scenario).weights != QuantRecipe::none) return weights;
   return shard_of(std::move(weights), {loader.parallel.tp_rank, loader.parallel.tp_size},
                   loader.memory);
 }

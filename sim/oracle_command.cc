@@ -24,6 +24,47 @@ struct Answer {
   std::vector<std::string> notes = {};
 };
 
+bool has_platform_rules(OraclePlatform platform) {
+  return platform != OraclePlatform::tpu && platform != OraclePlatform::out_of_tree;
+}
+
+// What vLLM's configuration says of the deployment, but for the words that it rewrites.
+std::vector<std::string> config_notes(const OracleQuery& query) {
+  const ExpertsDeployment& deployment = query.deployment;
+  const OracleEnvironment& environment = deployment.environment;
+  DeploymentConfig config{.all2all_backend = deployment.all2all_backend,
+                          .sizes = deployment.sizes,
+                          .enable_expert_parallel = deployment.enable_expert_parallel,
+                          .enable_eplb = deployment.enable_eplb,
+                          .enable_lora = deployment.enable_lora};
+  if (!has_platform_rules(deployment.platform)) return {};
+  config.platform = platform_named(name_of(deployment.platform));
+  config.aiter_fused_moe = deployment.platform == OraclePlatform::rocm &&
+                           environment.is_on("VLLM_ROCM_USE_AITER") &&
+                           environment.is_on("VLLM_ROCM_USE_AITER_MOE");
+  config.num_experts = query.num_experts.value_or(0);
+  std::vector<std::string> notes;
+  for (const ConfigFinding& finding : validate(profile_named(query.profile), config)) {
+    if (finding.kind == FindingKind::info || finding.rule == "V1") continue;
+    notes.push_back(text("configuration ", name_of(finding.kind), " ", finding.text));
+  }
+  return notes;
+}
+
+// What the platform's communicator does with the backend where rows move between ranks.
+std::vector<std::string> platform_notes(const OracleQuery& query, std::string_view configured) {
+  const Profile& profile = profile_named(query.profile);
+  const ParallelTraits parallel = parallel_traits_of(profile, query.deployment);
+  const OraclePlatform platform = query.deployment.platform;
+  const bool moves_rows = parallel.use_all2all_kernels || parallel.dp_size > 1;
+  if (!moves_rows || !has_platform_rules(platform)) return {};
+  const BackendDecision decision =
+      resolve_backend(profile, {configured, platform_named(name_of(platform))});
+  std::vector<std::string> notes = decision.warnings;
+  if (!decision.error.empty()) notes.push_back("rows do not move: " + decision.error);
+  return notes;
+}
+
 Answer answer_to(const OracleQuery& query) {
   const Profile& profile = profile_named(query.profile);
   Answer answer{profile, query.deployment, select_experts_backend(profile, query.deployment)};
@@ -34,13 +75,17 @@ Answer answer_to(const OracleQuery& query) {
   if (configured != asked) {
     answer.notes.push_back(text("all2all_backend ", asked, " is rewritten to ", configured));
   }
+  for (const auto& more : {config_notes(query), platform_notes(query, configured)}) {
+    answer.notes.insert(answer.notes.end(), more.begin(), more.end());
+  }
   if (decision.experts == nullptr) return answer;
   const ExpertsClass& experts = *decision.experts;
   const ParallelTraits parallel = parallel_traits_of(profile, query.deployment);
   KernelOptions options = right_options(experts);
   options.activation =
       question_of(profile, query.deployment, decision, *decision.backend).activation;
-  options.ep_size = options.num_experts = parallel.ep_size;
+  options.ep_size = parallel.ep_size;
+  options.num_experts = query.num_experts.value_or(parallel.ep_size);
   options.dp_size = parallel.dp_size;
   options.enable_eplb = parallel.enable_eplb;
   answer.prepare_finalize =
@@ -125,6 +170,14 @@ void print_line(std::string_view label, std::string_view words) {
   std::cout << label << std::string(12 - label.size(), ' ') << words << "\n";
 }
 
+void print_why_not(const Answer& answer, const OracleQuery& query) {
+  for (const std::string& name : query.why_not) {
+    for (const std::string& why : why_not(answer.profile, answer.deployment, name)) {
+      print_line("why not", why);
+    }
+  }
+}
+
 void print_answer(const Answer& answer, const OracleQuery& query) {
   const ExpertsDecision& decision = answer.decision;
   print_line("oracle", text(name_of(decision.family), ", profile ", answer.profile.name));
@@ -149,11 +202,7 @@ void print_answer(const Answer& answer, const OracleQuery& query) {
     print_line("kernel", text(with, !with.empty() && !why.empty() ? ", " : "", why));
   }
   for (const std::string& note : answer.notes) print_line("note", note);
-  for (const std::string& name : query.why_not) {
-    for (const std::string& why : why_not(answer.profile, answer.deployment, name)) {
-      print_line("why not", why);
-    }
-  }
+  print_why_not(answer, query);
 }
 
 JsonValue name_or_null(const auto* row) {
@@ -276,6 +325,7 @@ int oracle_command(const OracleCommand& command) {
     if (!json.is_on_standard_output()) {
       if (command.report.quiet) {
         std::cout << answer_text(answer.decision) << "\n";
+        print_why_not(answer, query);
       } else {
         print_answer(answer, query);
       }

@@ -9,6 +9,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/commands.h"
+#include "sim/faults.h"
 #include "sim/report.h"
 #include "sim/row_named.h"
 
@@ -61,6 +62,11 @@ AnswerMaker lying_answers(const Profile& profile, const OracleFault& fault) {
 OracleFault parsed_oracle_fault(const std::string& words, const std::string& profile) {
   const std::size_t colon = words.find(':');
   OracleFault fault{words.substr(0, colon)};
+  if (std::ranges::count(all_faults(), fault.name, &FaultRow::name) > 0) {
+    throw ScenarioError(text("--fault ", fault.name,
+                             " is of runs, not of the oracles: moebius run PACK ", "--fault ",
+                             fault.name));
+  }
   const std::string name(row_named("fault of the oracles", all_oracle_faults(), fault.name).name);
   std::size_t at = colon == std::string::npos ? words.size() : colon + 1;
   while (at < words.size()) {

@@ -9,6 +9,7 @@
 #include "backends/config/backend_traits.h"
 #include "backends/config/validation.h"
 #include "backends/oracle/experts_oracle.h"
+#include "backends/oracle/quant_keys.h"
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/command_options.h"
@@ -36,13 +37,14 @@ OptionTable deployment_table() {
       {"capability", word, "X.Y", "of cuda (9.0) or rocm (9.4: gfx942, 9.5: gfx950)"},
       {"libraries", words, "A,B",
        "what is installed beside vLLM: usual (default), none, or names of flashinfer_cutlass, …"},
-      {"quant", word, "NAME", "none (default), fp8_block128, mxfp4, …"},
+      {"quant", word, "NAME", "none (default), fp8_block128, mxfp4 (gpt-oss), …"},
       {"dp", number, "N", "data parallel ranks (1)", "1 to 4096"},
       {"tp", number, "N", "tensor parallel ranks (1)", "1 to 4096"},
       {"pcp", number, "N", "prefill context parallel ranks (1)", "1 to 4096"},
       {"ep", flag, "", "expert parallel"},
       {"sequence-parallel", flag, "", "the layer splits tokens over TP ranks"},
       {"all2all", word, "NAME", "all2all backend (allgather_reducescatter)"},
+      {"experts", number, "N", "physical experts of a layer (as many on every rank)", "1 to 65536"},
       {"eplb", flag, "", "with the expert load balancer"},
       {"activation", word, "NAME", "silu (default), gelu, swigluoai, relu2_no_mul, …"},
       {"router", word, "KIND",
@@ -59,7 +61,7 @@ OptionTable deployment_table() {
       {"batch-invariant", flag, "", "VLLM_BATCH_INVARIANT"},
       {"moe-backend", word, "NAME", "an explicit choice (auto)"},
       {"env", words, "K=V", "a variable that is set; 0 is another thing than not set"},
-      {"why-not", words, "NAME", "why that backend or class was not taken"},
+      {"why-not", words, "NAME", "why that backend or class was not taken, in any case"},
   };
 }
 
@@ -160,6 +162,19 @@ void set_layout(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   }
 }
 
+// REQUIRES that the layout is set.
+std::optional<int> experts_in(const GivenOptions& given, const Profile& profile,
+                              const ExpertsDeployment& deployment) {
+  const auto experts = given.number("experts");
+  if (!experts) return {};
+  const int ranks = parallel_traits_of(profile, deployment).ep_size;
+  if (*experts < ranks || *experts > 65536) {
+    throw ScenarioError(
+        text("--experts: ", *experts, " is no number from ", ranks, " (EP ranks) to 65536"));
+  }
+  return experts;
+}
+
 Count size_in(const GivenOptions& given, const std::string& option, Count usual) {
   const Count size = given.count(option).value_or(usual);
   if (size < 1 || size > 1048576) {
@@ -188,11 +203,27 @@ void set_router(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   }
 }
 
-void set_model(const GivenOptions& given, ExpertsDeployment& deployment) {
-  const auto schemes = all_quant_schemes();
-  if (const auto place = given.place("quant", names_in(schemes))) {
-    deployment.quant = schemes[*place];
+// A word that other profiles know, or scenarios, gets the answer that helps.
+QuantScheme quant_in(const std::string& word, const Profile& profile) {
+  const std::vector<QuantScheme> schemes = quant_schemes_in(profile);
+  for (const QuantScheme& scheme : all_quant_schemes()) {
+    if (scheme.name != word) continue;
+    if (scheme.eras.covers(profile)) return scheme;
+    throw ScenarioError(text("--quant ", word, ": no oracle of ", profile.name,
+                             " is asked about it, late-2026 has one; here are ",
+                             joined(names_in(schemes))));
   }
+  for (const QuantizationScheme& scheme : quant_schemes) {
+    if (scheme.name != word) continue;
+    throw ScenarioError(text("--quant ", word, ": that is a scenario's word, the oracles call it ",
+                             oracle_scheme_of(scheme)->name));
+  }
+  chosen("--quant", word, names_in(schemes));
+  throw ContractError("a quantisation that was found among the names: " + word);
+}
+
+void set_model(const GivenOptions& given, const Profile& profile, ExpertsDeployment& deployment) {
+  if (const auto word = given.word("quant")) deployment.quant = quant_in(*word, profile);
   const auto activations = all_moe_activations();
   if (const auto place = given.place("activation", names_in(activations))) {
     deployment.activation = activations[*place];
@@ -206,13 +237,18 @@ void set_model(const GivenOptions& given, ExpertsDeployment& deployment) {
   deployment.batch_invariant = given.has("batch-invariant");
 }
 
-// vLLM's normalisation of the word: lower case, _ for -.
-std::string moe_backend_word(const GivenOptions& given, const Profile& profile) {
-  std::string word = given.word("moe-backend").value_or("auto");
+// Lower case, _ for -.
+std::string folded(std::string word) {
   for (char& letter : word) {
     if (letter == '-') letter = '_';
     if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
   }
+  return word;
+}
+
+// vLLM's normalisation of the word too.
+std::string moe_backend_word(const GivenOptions& given, const Profile& profile) {
+  const std::string word = folded(given.word("moe-backend").value_or("auto"));
   const auto valid = moe_backend_words(profile);
   return chosen("--moe-backend", word, {valid.begin(), valid.end()});
 }
@@ -224,6 +260,9 @@ void set_environment(const GivenOptions& given, ExpertsDeployment& deployment) {
       throw ScenarioError(text("--env: '", setting, "' sets nothing; as in VLLM_USE_DEEP_GEMM=0"));
     }
     const std::string name = setting.substr(0, equals);
+    if (name == "VLLM_BATCH_INVARIANT") {
+      throw ScenarioError("--env VLLM_BATCH_INVARIANT: it is the option --batch-invariant here");
+    }
     const auto& variable = row_named("variable of --env", all_oracle_variables(), name);
     const auto value = variable_value(variable, setting.substr(equals + 1));
     if (!value) {
@@ -235,6 +274,17 @@ void set_environment(const GivenOptions& given, ExpertsDeployment& deployment) {
     }
     deployment.environment.set(name, *value);
   }
+}
+
+// In any case, as nobody remembers whether it is TRITON or TritonExperts.
+std::string backend_or_class(const std::string& word, const Profile& profile,
+                             const OracleFamily& family) {
+  const std::vector<std::string> names = names_of_family(profile, family);
+  for (const std::string& name : names) {
+    if (folded(name) == folded(word)) return name;
+  }
+  return chosen(text("--why-not, of the ", name_of(family.name), " oracle under ", profile.name),
+                word, names);
 }
 
 // What describes a deployment, or asks about one, means nothing to the cross product.
@@ -291,15 +341,14 @@ OracleQuery query_of(const GivenOptions& given) {
   const Profile& profile = described_profile("--profile", query.profile);
   set_device(given, query.deployment);
   set_layout(given, profile, query.deployment);
-  set_model(given, query.deployment);
+  query.num_experts = experts_in(given, profile, query.deployment);
+  set_model(given, profile, query.deployment);
   set_router(given, profile, query.deployment);
   query.deployment.moe_backend = moe_backend_word(given, profile);
   set_environment(given, query.deployment);
   const OracleFamily& family = oracle_family(query.deployment.quant.family);
-  for (const std::string& name : given.words("why-not")) {
-    chosen(text("--why-not, of the ", name_of(family.name), " oracle"), name,
-           names_of_family(profile, family));
-    query.why_not.push_back(name);
+  for (const std::string& word : given.words("why-not")) {
+    query.why_not.push_back(backend_or_class(word, profile, family));
   }
   return query;
 }

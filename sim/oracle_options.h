@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct OracleQuery {
   std::string profile;
   ExpertsDeployment deployment;
   std::vector<std::string> why_not;
+  std::optional<int> num_experts = {};  // physical, of a layer; none: as many on each rank
   bool all = false;
   std::string diff_from = {};
   std::string diff_to = {};

@@ -7,6 +7,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/mix.h"
+#include "sim/placement_choice.h"
 
 namespace moe::sim {
 namespace {
@@ -67,8 +68,38 @@ golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRe
           .a2_given = between_scale(scenario)};
 }
 
-bool golden_knows(const Scenario& scenario, QuantRecipe a1) {
-  return scenario.values == Values::integers || a1 == scenario.model.quantization.activations;
+namespace {
+
+golden::ExpertHomes expert_homes(const Scenario& scenario, Placement placement,
+                                 bool has_every_row) {
+  const ModelSpec& model = scenario.model;
+  const WorldSpec& world = scenario.world;
+  if (!world.expert_parallel || world.expert_ranks() == 1) {
+    return {std::vector<int>(static_cast<std::size_t>(model.num_experts)), true};
+  }
+  return {determine_expert_map(model.num_experts, world.expert_ranks(), placement).rank_of,
+          has_every_row};
+}
+
+}  // namespace
+
+RowsAtExperts rows_arriving(const Scenario& scenario, const Capabilities& capabilities,
+                            bool layer_moves_rows) {
+  RowsAtExperts how{row_quantization(scenario, capabilities, layer_moves_rows).recipe, {}};
+  if (how.a1 != QuantRecipe::fp8_dynamic_tensor) return how;
+  const bool to_owners =
+      layer_moves_rows && capabilities.dispatch_reach == DispatchReach::owner_ranks;
+  how.homes = expert_homes(scenario, placement_in(scenario, capabilities).placement, !to_owners);
+  return how;
+}
+
+bool golden_knows(const Scenario& scenario, const RowsAtExperts& how) {
+  if (scenario.values == Values::integers) return true;
+  if (how.a1 != scenario.model.quantization.activations) return false;
+  const bool is_gathered =
+      std::ranges::count(scenario.runs, DispatchSite::runner, &RunLine::dispatch_site) > 0;
+  return how.a1 != QuantRecipe::fp8_dynamic_tensor ||
+         how.homes == expert_homes(scenario, Placement::linear, is_gathered);
 }
 
 RowQuantization quantization_done(RowQuantization contract, const std::vector<FaultSpec>& faults) {

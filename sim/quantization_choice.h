@@ -5,8 +5,7 @@
 
 #include "backends/quantized_weights.h"
 #include "backends/row_quantization.h"
-#include "golden/oracle.h"
-#include "sim/scenario.h"
+#include "sim/world_inputs.h"
 
 namespace moe::sim {
 
@@ -24,9 +23,15 @@ ExpertQuantization expert_quantization(const Scenario& scenario);
 // The same for the judge, with rows in a1's codes: the scheme's own, or a backend's.
 golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1);
 
-// Whether a scenario's golden is of rows in a1's codes: it has the scheme's own quantiser. Where a
-// dispatch has another one the oracle judges.
-bool golden_knows(const Scenario& scenario, QuantRecipe a1);
+// How a line's rows come to its experts, for the judge.
+RowsAtExperts rows_arriving(const Scenario& scenario, const Capabilities& capabilities,
+                            bool layer_moves_rows);
+
+// Whether a scenario's golden is of rows that come to experts like that: it has the scheme's own
+// quantiser, and where a scale is made of all rows of a rank, linear placement and rows that come
+// to the owners of their choices alone, or to everybody where a line's runner gathers them
+// (golden/schemes.py). Else the oracle judges.
+bool golden_knows(const Scenario& scenario, const RowsAtExperts& how);
 
 // The static scale, or nvfp4's global one, of a scenario's activations; 1 where there is none.
 float activation_scale(const Scenario& scenario);

@@ -58,7 +58,7 @@ std::string uneven_scales(const FaultRoom& room) {
 
 std::string travelling_codes(const FaultRoom& room) {
   const QuantRecipe recipe = room.scenario.model.quantization.activations;
-  if (room.line.dispatch_site == DispatchSite::runner) {
+  if (room.line.dispatch_site != DispatchSite::kernel) {
     return "a runner gathers rows as they are (dispatch_site: runner)";
   }
   const auto way = recipe_on_wire(room.capabilities.quantization, recipe);
@@ -71,6 +71,10 @@ std::string scale_of_all_rows(const FaultRoom& room) {
   if (room.scenario.model.quantization.activations != QuantRecipe::fp8_dynamic_tensor) {
     return "no scale is made of all rows (model.quantization: fp8_dynamic)";
   }
+  if (room.line.dispatch_site == DispatchSite::runner) {
+    return "a runner gathers all rows before they get a scale (dispatch_site: runner)";
+  }
+  if (room.scenario.values == Values::real) return peer(room);
   for (int step = 0; step < room.inputs.num_steps(); ++step) {
     const RowCounts tokens = room.inputs.tokens(step);
     for (int rank = 0; rank < std::ssize(tokens) && total_rows(tokens) > 0; ++rank) {

@@ -53,7 +53,8 @@ class RankProgram {
         expert_map_(
             with_faults(expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size),
                         rank_, job.faults)),
-        ranks_(std::move(wires), deployment_.sizes, job.faults),
+        ranks_(std::move(wires), deployment_.sizes, job.faults,
+               collectives_of(job.scenario, job.line)),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
     const LayerMaker maker({job_, rank_, memory_, parallel_, expert_map_, *kernels_, groups_,
@@ -276,8 +277,7 @@ class RankProgram {
     return owners;
   }
 
-  // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's
-  // recipe promises.
+  // Whether the combine is the sum over the dispatch group's ranks that the recipe promises.
   bool sums_over_dispatch_group() const {
     return has_ordered_sum(job_.backend.capabilities.recipe) &&
            job_.backend.capabilities.dispatch_reach == DispatchReach::every_rank && moves_rows() &&
@@ -285,17 +285,16 @@ class RankProgram {
   }
 
   void note_nearest(golden::Cell cell, const std::optional<golden::Mismatch>& nearest) {
-    if (!nearest) return;
-    if (report_.nearest && nearest->share() <= report_.nearest->mismatch.share()) return;
+    const std::optional<LocatedElement>& so_far = report_.nearest;
+    if (!nearest || (so_far && nearest->share() <= so_far->mismatch.share())) return;
     report_.nearest = LocatedElement{cell, *nearest};
   }
 
   void judge_cell(golden::Cell cell, const CellInputs& inputs, const Tensor& output) {
     const auto begin = std::chrono::steady_clock::now();
-    const QuantRecipe a1 = facts_.quantization.recipe;
     const golden::CellJudgement judgement = golden::judge(
-        golden_knows(job_.scenario, a1) ? job_.golden : nullptr, cell, output,
-        [&] { return job_.inputs.expected(cell.layer, inputs, a1); },
+        golden_knows(job_.scenario, how_) ? job_.golden : nullptr, cell, output,
+        [&] { return job_.inputs.expected(cell, inputs, how_); },
         num_roundings(job_.scenario, job_.backend.capabilities));
     note_nearest(cell, judgement.comparison.nearest);
     report_.rows += output.rows;
@@ -303,8 +302,8 @@ class RankProgram {
     if (judgement.finding != golden::Finding::agrees) {
       report_.mismatches += judgement.comparison.mismatches;
       ++report_.differing_cells;
+      const bool is_copy = deployment_.sizes.num_ranks() > deployment_.sizes.dp;
       if (report_.findings.size() < findings_kept) {
-        const bool is_copy = deployment_.sizes.num_ranks() > deployment_.sizes.dp;
         report_.findings.push_back(
             {cell, judgement.finding, judgement.comparison.first,
              text(is_copy ? text("on rank ", rank_, " of the world: ") : "", judgement.sentence)});
@@ -339,13 +338,14 @@ class RankProgram {
                            balance_.get(),
                            row_quantization(job_.scenario, job_.backend.capabilities, moves_rows()),
                            &watch_.part};
+  const RowsAtExperts how_ = rows_arriving(job_.scenario, job_.backend.capabilities, moves_rows());
   const std::optional<DpChunking> chunks_ = dp_chunks_of(job_.scenario, job_.line);
   std::vector<MoeRunner> layers_;
   LayerProbes probes_{{.scenario = job_.scenario,
                        .inputs = job_.inputs,
                        .stage = stage_,
                        .world_rank = rank_,
-                       .a1 = facts_.quantization.recipe,
+                       .how = how_,
                        .num_roundings = num_roundings(job_.scenario, job_.backend.capabilities)},
                       watch_.ledger};
   bool is_measured_ = false;  // traffic and times are in the report

@@ -76,6 +76,7 @@ std::string_view name_of(Selection selection) {
 }
 
 std::string_view name_of(DispatchSite site) {
+  if (site == DispatchSite::runner_batched) return "runner_batched";
   return site == DispatchSite::kernel ? "kernel" : "runner";
 }
 
@@ -84,6 +85,7 @@ Selection selection_named(std::string_view word) {
 }
 
 DispatchSite dispatch_site_named(std::string_view word) {
+  if (word == "runner_batched") return DispatchSite::runner_batched;
   return word == "kernel" ? DispatchSite::kernel : DispatchSite::runner;
 }
 
@@ -189,19 +191,16 @@ void check_exact_world(const Scenario& scenario) {
   }
 }
 
-void check_real_quantization(const Scenario& scenario) {
-  const QuantizationScheme& scheme = scenario.model.quantization;
-  if (scheme.activations == QuantRecipe::fp8_dynamic_tensor) {
-    refuse(scenario, "model.quantization",
-           text(scheme.name,
-                " has no bound: its scale is of all rows of a rank, and choices decide "
-                "which those are; it needs values: integers"));
-  }
-  if (scheme.weights != QuantRecipe::none && !scenario.world.expert_parallel &&
-      scenario.world.expert_ranks() > 1) {
-    refuse(scenario, "model.quantization",
-           text("experts that are cut over ranks have no bound with ", scheme.name,
-                ": it needs ep: true"));
+// One scale for all rows that a rank has in a call: whatever cuts a step into other calls, or moves
+// experts to other ranks, changes scales and with them outputs.
+void check_scale_of_tensors(const Scenario& scenario) {
+  if (scenario.model.quantization.activations != QuantRecipe::fp8_dynamic_tensor) return;
+  for (const char* key : {"engine", "dp_chunking", "eplb"}) {
+    if (!scenario.says(key)) continue;
+    refuse(scenario, key,
+           text(scenario.model.quantization.name,
+                " has one scale for all rows that a rank has at once, which this changes: it needs "
+                "values: integers"));
   }
 }
 
@@ -209,7 +208,7 @@ void check_real_world(const Scenario& scenario) {
   if (scenario.model.kernel != ExpertKernel::real) {
     refuse(scenario, "model.kernel", "probe and exact_gemm belong to values: integers");
   }
-  check_real_quantization(scenario);
+  check_scale_of_tensors(scenario);
   if (scenario.expect == Expectation::same_bytes && scenario.says("expect")) {
     refuse(scenario, "expect", "real worlds are judged by derived bounds: say derived");
   }

@@ -222,7 +222,12 @@ void WorldInputs::dispatched_row(golden::Cell cell, Count token, std::span<std::
 }
 
 CellInputs WorldInputs::cell(golden::Cell cell, Memory& memory) const {
-  const Count rows = tokens(cell.step)[static_cast<std::size_t>(cell.rank)];
+  return inputs_of_ranks(cell, cell.rank + 1, memory);
+}
+
+CellInputs WorldInputs::inputs_of_ranks(golden::Cell cell, int last_rank, Memory& memory) const {
+  const RowCounts counts = tokens(cell.step);
+  const Count rows = rows_before(counts, last_rank) - rows_before(counts, cell.rank);
   const ModelSpec& model = scenario_.model;
   const Count hidden_size = model.layer(cell.layer).hidden_size;
   CellInputs inputs{Buffer(memory, {rows, hidden_size, model.dtype}),
@@ -232,12 +237,15 @@ CellInputs WorldInputs::cell(golden::Cell cell, Memory& memory) const {
   const auto ids = elements_of<std::int32_t>(inputs.topk_ids.tensor());
   const auto weights = elements_of<float>(inputs.topk_weights.tensor());
   const auto top_k = static_cast<std::size_t>(model.top_k);
-  for (Count token = 0; token < rows; ++token) {
-    hidden_row(cell, token, {row_at(hidden, token), static_cast<std::size_t>(row_bytes(hidden))});
-    const Count global = global_token(cell.step, cell.rank, token);
-    const std::size_t at = static_cast<std::size_t>(token) * top_k;
-    std::ranges::copy(ids_of(global, cell.layer), ids.subspan(at).begin());
-    write_weights(global, cell.layer, weights.subspan(at, top_k));
+  Count row = 0;
+  for (; cell.rank < last_rank; ++cell.rank) {
+    for (Count token = 0; token < counts[static_cast<std::size_t>(cell.rank)]; ++token, ++row) {
+      hidden_row(cell, token, {row_at(hidden, row), static_cast<std::size_t>(row_bytes(hidden))});
+      const Count global = global_token(cell.step, cell.rank, token);
+      const std::size_t at = static_cast<std::size_t>(row) * top_k;
+      std::ranges::copy(ids_of(global, cell.layer), ids.subspan(at).begin());
+      write_weights(global, cell.layer, weights.subspan(at, top_k));
+    }
   }
   return inputs;
 }
@@ -291,9 +299,17 @@ golden::OracleModel WorldInputs::oracle_model(int layer, QuantRecipe a1) const {
           .quantisation = judged_quantisation(scenario_, a1)};
 }
 
-std::vector<double> WorldInputs::expert_outputs(int layer, int expert, const Tensor& rows) const {
-  return oracle(layer, scenario_.model.quantization.activations)
-      .outputs(first_layer_ + layer, expert, rows);
+std::vector<double> WorldInputs::expert_outputs(golden::Cell cell, int expert, const Tensor& rows,
+                                                const RowsAtExperts& how) const {
+  return oracle(cell.layer, how.a1)
+      .outputs(first_layer_ + cell.layer, expert, rows, tensor_scales(cell, how));
+}
+
+std::vector<double> WorldInputs::activated(golden::Cell cell, int expert,
+                                           const std::vector<double>& row,
+                                           const RowsAtExperts& how) const {
+  return oracle(cell.layer, how.a1)
+      .activated(first_layer_ + cell.layer, expert, row, tensor_scales(cell, how));
 }
 
 bool WorldInputs::is_masked(int ep_rank) const {
@@ -311,29 +327,54 @@ Buffer WorldInputs::answered_ids(const Tensor& topk_ids, Memory& memory) const {
   return ids;
 }
 
-golden::Expected WorldInputs::expected(int layer, const CellInputs& inputs, QuantRecipe a1) const {
+golden::Expected WorldInputs::expected(golden::Cell cell, const CellInputs& inputs,
+                                       const RowsAtExperts& how) const {
   return expected_of(
-      layer,
-      {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()}, a1);
+      cell, {inputs.hidden_states.tensor(), inputs.topk_ids.tensor(), inputs.topk_weights.tensor()},
+      how);
 }
 
-golden::Expected WorldInputs::expected_row(int layer, const CellInputs& inputs, Count token,
-                                           QuantRecipe a1) const {
-  return expected_of(layer,
+golden::Expected WorldInputs::expected_row(golden::Cell cell, const CellInputs& inputs, Count token,
+                                           const RowsAtExperts& how) const {
+  return expected_of(cell,
                      {rows_of(inputs.hidden_states.tensor(), token, 1),
                       rows_of(inputs.topk_ids.tensor(), token, 1),
                       rows_of(inputs.topk_weights.tensor(), token, 1)},
-                     a1);
+                     how);
 }
 
-golden::Expected WorldInputs::expected_of(int layer, golden::OracleTokens tokens,
-                                          QuantRecipe a1) const {
-  const golden::Oracle& judge = oracle(layer, a1);
-  if (scenario_.world.masked_ranks.empty()) return judge.expected(first_layer_ + layer, tokens);
+golden::Expected WorldInputs::expected_of(golden::Cell cell, golden::OracleTokens tokens,
+                                          const RowsAtExperts& how) const {
   const auto host = make_host_memory(Poison::off);
-  const Buffer answered = answered_ids(tokens.topk_ids, *host);
-  tokens.topk_ids = answered.tensor();
-  return judge.expected(first_layer_ + layer, tokens);
+  Buffer answered;
+  if (!scenario_.world.masked_ranks.empty()) {
+    answered = answered_ids(tokens.topk_ids, *host);
+    tokens.topk_ids = answered.tensor();
+  }
+  return oracle(cell.layer, how.a1)
+      .expected(first_layer_ + cell.layer, tokens, tensor_scales(cell, how));
+}
+
+std::span<const golden::TensorScale> WorldInputs::tensor_scales(golden::Cell cell,
+                                                                const RowsAtExperts& how) const {
+  if (scenario_.values != Values::real || how.a1 != QuantRecipe::fp8_dynamic_tensor) return {};
+  MadeScales* made = nullptr;
+  {
+    const std::lock_guard lock(scales_mutex_);
+    made = &scales_[{cell.step, cell.layer, how.homes.has_every_row, how.homes.rank_of}];
+  }
+  std::call_once(made->once, [&] {
+    const auto host = make_host_memory(Poison::off);
+    const auto num_ranks = static_cast<int>(std::ssize(tokens(cell.step)));
+    const CellInputs all = inputs_of_ranks({cell.step, cell.layer, 0}, num_ranks, *host);
+    const Buffer answered = answered_ids(all.topk_ids.tensor(), *host);
+    made->scales = oracle(cell.layer, how.a1)
+                       .tensor_scales(first_layer_ + cell.layer,
+                                      {all.hidden_states.tensor(), answered.tensor(),
+                                       all.topk_weights.tensor()},
+                                      how.homes);
+  });
+  return made->scales;
 }
 
 std::uint64_t WorldInputs::routing_digest(int step) const {

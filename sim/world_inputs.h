@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -24,6 +26,13 @@ struct CellInputs {
   Buffer hidden_states;  // [tokens, hidden_size]
   Buffer topk_ids;       // [tokens, top_k] i32
   Buffer topk_weights;   // [tokens, top_k] f32
+};
+
+// How a line's rows come to its experts: in whose codes, and, where one scale is made of all rows
+// that a rank has, where experts live and which rows come there.
+struct RowsAtExperts {
+  QuantRecipe a1 = QuantRecipe::none;
+  golden::ExpertHomes homes = {};
 };
 
 // THREAD: safe to read from all ranks.
@@ -60,15 +69,28 @@ class WorldInputs {
   // The layer's shared experts as one, all of it. REQUIRES a model that has some.
   ExpertWeights shared_expert_weights(int layer, Memory& memory) const;
 
-  // One expert's outputs for rows of hidden states, as the C++ oracle says; -1 is the shared one.
-  std::vector<double> expert_outputs(int layer, int expert, const Tensor& rows) const;
+  // One expert's outputs for rows of a cell's hidden states, as the C++ oracle says; -1 is the
+  // shared one.
+  std::vector<double> expert_outputs(golden::Cell cell, int expert, const Tensor& rows,
+                                     const RowsAtExperts& how) const;
 
-  // What the C++ oracle says of a cell's rows (oracle.h), which came to the experts in a1's codes.
-  golden::Expected expected(int layer, const CellInputs& inputs, QuantRecipe a1) const;
+  // What stands between a routed expert's products for one row, before it is quantised or rounded.
+  // REQUIRES a real world.
+  std::vector<double> activated(golden::Cell cell, int expert, const std::vector<double>& row,
+                                const RowsAtExperts& how) const;
+
+  // What the C++ oracle says of a cell's rows (oracle.h).
+  golden::Expected expected(golden::Cell cell, const CellInputs& inputs,
+                            const RowsAtExperts& how) const;
 
   // The same of one token's row alone.
-  golden::Expected expected_row(int layer, const CellInputs& inputs, Count token,
-                                QuantRecipe a1) const;
+  golden::Expected expected_row(golden::Cell cell, const CellInputs& inputs, Count token,
+                                const RowsAtExperts& how) const;
+
+  // The scales of tensors that follow from all rows of a cell's step, by expert; none where each
+  // row has its own. Made once for each step and layer.
+  std::span<const golden::TensorScale> tensor_scales(golden::Cell cell,
+                                                     const RowsAtExperts& how) const;
 
   // xxh64 of a step's topk_ids over all selected layers, as goldens record it.
   std::uint64_t routing_digest(int step) const;
@@ -90,7 +112,10 @@ class WorldInputs {
   std::uint64_t hidden_seed(int layer, Count global) const;
   // topk_ids as the oracle takes them: -1 for experts of masked ranks.
   Buffer answered_ids(const Tensor& topk_ids, Memory& memory) const;
-  golden::Expected expected_of(int layer, golden::OracleTokens tokens, QuantRecipe a1) const;
+  golden::Expected expected_of(golden::Cell cell, golden::OracleTokens tokens,
+                               const RowsAtExperts& how) const;
+  // Of ranks [first, last) of a step, one after the other.
+  CellInputs inputs_of_ranks(golden::Cell cell, int last_rank, Memory& memory) const;
 
   const Scenario& scenario_;
   bool recorded_ = false;
@@ -104,6 +129,14 @@ class WorldInputs {
   std::vector<float> weights_;  // recorded ones, of real worlds
   // One a layer, for each recipe in whose codes rows may come.
   std::map<QuantRecipe, std::vector<std::unique_ptr<golden::Oracle>>> oracles_;
+
+  struct MadeScales {
+    std::once_flag once;
+    std::vector<golden::TensorScale> scales;
+  };
+  using StepHomes = std::tuple<int, int, bool, std::vector<int>>;  // step, layer, ExpertHomes
+  mutable std::mutex scales_mutex_;
+  mutable std::map<StepHomes, MadeScales> scales_;
 };
 
 }  // namespace moe::sim

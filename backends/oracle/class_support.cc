@@ -96,7 +96,8 @@ bool holds(Predicate predicate, const ExpertsClass& experts, const SupportQuesti
       return deployment.router_logits_dtype != DType::f32 || !experts.float32_logits ||
              experts.float32_logits->has(question.routing_method);
     case Predicate::shape:
-      return deployment.hidden_size % experts.hidden_multiple == 0;
+      return deployment.hidden_size % experts.hidden_multiple == 0 &&
+             deployment.intermediate_size % experts.intermediate_multiple == 0;
     case Predicate::activation_format:
       return experts.format == question.format;
     case Predicate::batch_invariance:
@@ -232,7 +233,9 @@ std::string reason_text(const Refusal& refusal, const SupportQuestion& question)
       case Predicate::router_logits_dtype:
         return text("router logits dtype ", name_of(deployment.router_logits_dtype));
       case Predicate::shape:
-        return text("hidden dim ", deployment.hidden_size);
+        return deployment.hidden_size % refusal.part->hidden_multiple != 0
+                   ? text("hidden dim ", deployment.hidden_size)
+                   : text("intermediate size ", deployment.intermediate_size);
       case Predicate::activation_format:
         return text(name_of(question.format), " activation format");
       case Predicate::batch_invariance:
@@ -263,7 +266,9 @@ std::string taken_text(const Refusal& refusal, const SupportQuestion& question) 
     case Predicate::router_logits_dtype:
       return text("takes f32 with ", names_in(*row.float32_logits, all_routing_methods()), " only");
     case Predicate::shape:
-      return text("takes multiples of ", row.hidden_multiple);
+      return text("takes multiples of ", question.deployment.hidden_size % row.hidden_multiple != 0
+                                             ? row.hidden_multiple
+                                             : row.intermediate_multiple);
     case Predicate::activation_format:
       return text("is of the ", name_of(row.format), " format");
     case Predicate::batch_invariance:
@@ -289,6 +294,9 @@ std::string capabilities_text(const ExpertsClass& experts) {
   }
   if (experts.hidden_multiple > 1) {
     words.push_back(text("hidden sizes in multiples of ", experts.hidden_multiple));
+  }
+  if (experts.intermediate_multiple > 1) {
+    words.push_back(text("intermediate sizes in multiples of ", experts.intermediate_multiple));
   }
   if (experts.no_act_and_mul) words.emplace_back("also not gated");
   if (experts.expert_map) words.emplace_back("takes an expert map");

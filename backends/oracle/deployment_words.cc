@@ -31,7 +31,7 @@ constexpr std::array<std::string_view, 10> library_names = {"flashinfer_cutlass"
                                                             "flashinfer_b12x"};
 constexpr auto libraries = first_values<Library, library_names.size()>();
 
-constexpr std::array<std::string_view, 17> key_names = {"None",
+constexpr std::array<std::string_view, 18> key_names = {"None",
                                                         "kFp8StaticTensorSym",
                                                         "kFp8DynamicTensorSym",
                                                         "kFp8StaticChannelSym",
@@ -47,7 +47,8 @@ constexpr std::array<std::string_view, 17> key_names = {"None",
                                                         "kInt4Static",
                                                         "kInt8Static",
                                                         "kInt8StaticChannelSym",
-                                                        "kInt8DynamicTokenSym"};
+                                                        "kInt8DynamicTokenSym",
+                                                        "kInt4W4A8StaticGroupSym"};
 
 constexpr std::array<std::string_view, 8> activation_names = {
     "silu",  "gelu",        "swigluoai",   "swiglustep",
@@ -82,8 +83,10 @@ constexpr std::array routers = {
 };
 constexpr auto router_kinds = first_values<RouterKind, routers.size()>();
 
-constexpr std::array<std::string_view, 7> family_names = {"unquantized", "fp8",  "mxfp8", "nvfp4",
-                                                          "mxfp4",       "int8", "wna16"};
+constexpr std::array<std::string_view, 10> family_names = {
+    "unquantized", "fp8",   "mxfp8",         "nvfp4", "mxfp4",
+    "int8",        "wna16", "mxfp4_generic", "w4a8",  "w4a8_int8"};
+constexpr EraSpan late{Era::late_2026, Era::late_2026};
 
 // mxfp4's activation key is each backend's until [H], where the deployment's filters them.
 constexpr std::array schemes = {
@@ -99,6 +102,7 @@ constexpr std::array schemes = {
     QuantScheme{"fp8_tensor_dynamic", OracleFamilyName::fp8, QuantKey::fp8_static_tensor,
                 QuantKey::fp8_dynamic_tensor},
     QuantScheme{"fp8_block128_a16", OracleFamilyName::fp8, QuantKey::fp8_static_128_block},
+    QuantScheme{"fp8_channel_a16", OracleFamilyName::fp8, QuantKey::fp8_static_channel},
     QuantScheme{"fp8_tensor_a16", OracleFamilyName::fp8, QuantKey::fp8_static_tensor},
     QuantScheme{"mxfp8", OracleFamilyName::mxfp8, QuantKey::mxfp8_static, QuantKey::mxfp8_dynamic},
     QuantScheme{"nvfp4", OracleFamilyName::nvfp4, QuantKey::nvfp4_static, QuantKey::nvfp4_dynamic},
@@ -106,10 +110,20 @@ constexpr std::array schemes = {
     QuantScheme{"mxfp4", OracleFamilyName::mxfp4, QuantKey::mxfp4_static},
     QuantScheme{"mxfp4_mxfp8", OracleFamilyName::mxfp4, QuantKey::mxfp4_static,
                 QuantKey::mxfp8_dynamic},
+    QuantScheme{"mxfp4_fp8", OracleFamilyName::mxfp4, QuantKey::mxfp4_static,
+                QuantKey::fp8_static_tensor, late},
+    QuantScheme{"mxfp4_mxfp4", OracleFamilyName::mxfp4, QuantKey::mxfp4_static,
+                QuantKey::mxfp4_dynamic, late},
+    QuantScheme{"mxfp4_generic", OracleFamilyName::mxfp4_generic, QuantKey::mxfp4_static,
+                QuantKey::none, late},
     QuantScheme{"int8", OracleFamilyName::int8, QuantKey::int8_static_channel,
                 QuantKey::int8_dynamic_token},
     QuantScheme{"int4_a16", OracleFamilyName::wna16, QuantKey::int4_static},
     QuantScheme{"int8_a16", OracleFamilyName::wna16, QuantKey::int8_static},
+    QuantScheme{"w4a8", OracleFamilyName::w4a8, QuantKey::int4_static, QuantKey::fp8_dynamic_token,
+                late},
+    QuantScheme{"w4a8_int8", OracleFamilyName::w4a8_int8, QuantKey::int4_w4a8_static,
+                QuantKey::none, late},
 };
 
 template <typename Names, typename Enum>
@@ -149,5 +163,13 @@ RoutingMethod routing_method_of(const Profile& profile, RouterKind router) {
 std::string_view name_of(OracleFamilyName family) { return name_in(family_names, family); }
 
 std::span<const QuantScheme> all_quant_schemes() { return schemes; }
+
+std::vector<QuantScheme> quant_schemes_in(const Profile& profile) {
+  std::vector<QuantScheme> there;
+  for (const QuantScheme& scheme : schemes) {
+    if (scheme.eras.covers(profile)) there.push_back(scheme);
+  }
+  return there;
+}
 
 }  // namespace moe

@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "backends/config/era.h"
 #include "backends/oracle/enum_set.h"
@@ -61,7 +62,8 @@ enum class QuantKey {
   int4_static,
   int8_static,
   int8_static_channel,
-  int8_dynamic_token
+  int8_dynamic_token,
+  int4_w4a8_static  // late 2026: 4-bit weights under rows that the kernel makes int8
 };
 std::string_view name_of(QuantKey key);  // vLLM's: "kFp8Static128BlockSym", "None"
 
@@ -120,8 +122,19 @@ std::span<const RouterKind> all_router_kinds();
 // #43223 and #44347 changed the answers.
 RoutingMethod routing_method_of(const Profile& profile, RouterKind router);
 
-// Which oracle is asked.
-enum class OracleFamilyName { unquantized, fp8, mxfp8, nvfp4, mxfp4, int8, wna16 };
+// Which oracle is asked. mxfp4 is gpt-oss's, mxfp4_generic everybody else's (late 2026).
+enum class OracleFamilyName {
+  unquantized,
+  fp8,
+  mxfp8,
+  nvfp4,
+  mxfp4,
+  int8,
+  wna16,
+  mxfp4_generic,
+  w4a8,
+  w4a8_int8
+};
 std::string_view name_of(OracleFamilyName family);
 
 // A quantisation as a deployment says it: which oracle, with which keys.
@@ -130,7 +143,9 @@ struct QuantScheme {
   OracleFamilyName family = OracleFamilyName::unquantized;
   QuantKey weight = QuantKey::none;
   QuantKey activation = QuantKey::none;
+  EraSpan eras = {};  // in which an oracle is asked about it
 };
 std::span<const QuantScheme> all_quant_schemes();
+std::vector<QuantScheme> quant_schemes_in(const Profile& profile);
 
 }  // namespace moe

@@ -1,6 +1,6 @@
 // ExpertsClass: one of vLLM's experts classes as a row of capabilities (experts-and-oracles.md,
 // 6.2). The one table of them is experts_classes.cc and experts_classes_late.cc; what asks it is
-// support.h, and nobody asks for a name.
+// class_support.h, and nobody asks for a name.
 
 #pragma once
 
@@ -65,6 +65,7 @@ struct ExpertsClass {
   ParallelLimits parallel = {};
   std::optional<RoutingSet> float32_logits = {};  // none: with any routing method
   Count hidden_multiple = 1;
+  Count intermediate_multiple = 1;  // of one rank's share
   bool batch_invariant = false;
   bool takes_bias = true;
   bool expert_map = false;  // takes a map of non-local experts; else even, linear placement

@@ -39,10 +39,6 @@ constexpr std::array marlin_schemes = {
 
 constexpr std::array deep_gemm_schemes = {fp8_block};
 
-// UNVERIFIED: that vLLM's grouped GEMM is built for Hopper and SM100 only.
-constexpr std::array majors_9_10 = {9, 10};
-constexpr std::array grouped_gemm_devices = {
-    DeviceRule{.platforms = cuda, .majors = majors_9_10, .needs = {Library::cutlass_grouped_gemm}}};
 constexpr std::array cutlass_fp8_schemes = {fp8_channel_token, fp8_tensor_dynamic, fp8_tensor};
 
 constexpr std::array cutlass_fp4_devices = {
@@ -232,6 +228,7 @@ constexpr std::array rows = {
                  .hidden_multiple = 512,
                  .reduce = in_kernel},
     ExpertsClass{.name = "TrtLlmMxfp4ExpertsModular",
+                 .eras = baseline,
                  .devices = blackwell_trtllm,
                  .schemes = mxfp4_bf16_mxfp8,
                  .activations = oai_only,

@@ -33,10 +33,15 @@ inline constexpr std::array sm100_on = {DeviceRule{cuda, {10, 0}}};
 inline constexpr std::array blackwell_trtllm = {
     DeviceRule{.platforms = cuda, .majors = family_100, .needs = {Library::flashinfer_trtllm}}};
 
-// Where the platform has fp8 at all: Ada and later; MI300 and later.
-inline constexpr std::array fp8_devices = {DeviceRule{cuda, {8, 9}},
-                                           DeviceRule{{OraclePlatform::rocm}, {9, 4}},
-                                           DeviceRule{{OraclePlatform::xpu}}};
+// UNVERIFIED: that vLLM's grouped GEMM is built for Hopper and SM100 only.
+inline constexpr std::array majors_9_10 = {9, 10};
+inline constexpr std::array grouped_gemm_devices = {
+    DeviceRule{.platforms = cuda, .majors = majors_9_10, .needs = {Library::cutlass_grouped_gemm}}};
+
+// Where the platform has fp8 at all: Ada and later; MI300 and later, of RDNA gfx12.
+inline constexpr std::array fp8_devices = {
+    DeviceRule{cuda, {8, 9}}, DeviceRule{{OraclePlatform::rocm}, {9, 4}, {10, 0}},
+    DeviceRule{{OraclePlatform::rocm}, {12, 0}, {13, 0}}, DeviceRule{{OraclePlatform::xpu}}};
 
 inline constexpr ActivationSet silu_only = {MoEActivation::silu};
 inline constexpr ActivationSet silu_relu2 = {MoEActivation::silu, MoEActivation::relu2_no_mul};

@@ -38,6 +38,14 @@ constexpr std::array nvfp4_schemes = {
 constexpr std::array mxfp4_schemes = {
     with_routing(SchemeRule{QuantKey::mxfp4_static}, late_mxfp4_routing),
     with_routing({QuantKey::mxfp4_static, QuantKey::mxfp8_dynamic}, late_mxfp4_routing)};
+// DeepSeek-V4 has silu with a limit of its own, and its oracle asks TRTLLM first.
+constexpr ActivationSet late_mxfp4_activations = {MoEActivation::silu, MoEActivation::swigluoai};
+constexpr std::array deep_gemm_mxfp4_schemes = {
+    SchemeRule{QuantKey::mxfp4_static, QuantKey::fp8_dynamic_128}};
+constexpr std::array w4a8_schemes = {
+    SchemeRule{QuantKey::int4_static, QuantKey::fp8_dynamic_token}};
+constexpr std::array w4a8_int8_schemes = {with_routing(
+    SchemeRule{QuantKey::int4_w4a8_static}, renormalizing.with({RoutingMethod::softmax_over_all}))};
 constexpr std::array oai_schemes = {
     with_routing(SchemeRule{QuantKey::mxfp4_static}, renormalizing)};
 constexpr std::array mxint4_schemes = {
@@ -45,6 +53,8 @@ constexpr std::array mxint4_schemes = {
 
 constexpr std::array deep_gemm_mxfp8_devices = {
     DeviceRule{.platforms = cuda, .majors = family_100}};
+constexpr std::array deep_gemm_mxfp4_devices = {
+    DeviceRule{.platforms = cuda, .majors = family_100, .needs = {Library::deep_gemm}}};
 constexpr std::array deep_gemm_schemes = {fp8_block, on(mxfp8, deep_gemm_mxfp8_devices)};
 
 constexpr std::array late_aiter_schemes = {
@@ -186,9 +196,43 @@ constexpr std::array rows = {
                  .is_monolithic = true,
                  .devices = blackwell_trtllm,
                  .schemes = mxfp4_schemes,
-                 .activations = oai_only,
+                 .activations = late_mxfp4_activations,
                  .parallel = alone,
                  .reduce = in_kernel},
+    ExpertsClass{.name = "TrtLlmMxfp4ExpertsModular",
+                 .eras = late,
+                 .devices = blackwell_trtllm,
+                 .schemes = mxfp4_bf16_mxfp8,
+                 .activations = late_mxfp4_activations,
+                 .expert_map = true},
+    // deep_gemm_moe.py. UNVERIFIED: that SM120, which it takes later, is not there yet.
+    ExpertsClass{.name = "DeepGemmFP4Experts",
+                 .eras = late,
+                 .devices = deep_gemm_mxfp4_devices,
+                 .schemes = deep_gemm_mxfp4_schemes,
+                 .activations = {MoEActivation::silu, MoEActivation::swiglustep},
+                 .parallel = no_flashinfer,
+                 .expert_map = true},
+    // cutlass_moe.py; it asks for the sizes after all else.
+    ExpertsClass{.name = "CutlassExpertsW4A8Fp8",
+                 .eras = late,
+                 .devices = grouped_gemm_devices,
+                 .schemes = w4a8_schemes,
+                 .activations = silu_gelu_oai,
+                 .hidden_multiple = 256,
+                 .intermediate_multiple = 256,
+                 .expert_map = true},
+    // CPUExpertsInt4 of cpu_int4_moe.py, a name that vLLM has twice. It wants an Arm CPU, which a
+    // deployment here does not say.
+    ExpertsClass{
+        .name = "CPUExpertsInt4W4A8",
+        .eras = late,
+        .is_monolithic = true,
+        .devices = cpu_devices,
+        .schemes = w4a8_int8_schemes,
+        .activations = {MoEActivation::silu, MoEActivation::swigluoai, MoEActivation::swiglustep},
+        .parallel = {ParallelLimit::ep_size_1},
+        .reduce = in_kernel},
     ExpertsClass{.name = "OAITritonMxfp4ExpertsMonolithic",
                  .eras = late,
                  .is_monolithic = true,

@@ -51,7 +51,8 @@ struct ExpertsDecision {
   bool is_monolithic() const { return experts != nullptr && experts->is_monolithic; }
 };
 
-// The one that the deployment's quantisation asks. REQUIRES a profile that has_oracles.
+// The one that the deployment's quantisation asks. REQUIRES a profile that has_oracles and a
+// quantisation that it knows (quant_schemes_in).
 ExpertsDecision select_experts_backend(const Profile& profile, const ExpertsDeployment& deployment,
                                        const OracleSources& sources = {});
 
@@ -63,6 +64,9 @@ ExpertsDecision select_nvfp4(const Profile& profile, const ExpertsDeployment& de
 ExpertsDecision select_mxfp4(const Profile& profile, const ExpertsDeployment& deployment);
 ExpertsDecision select_int8(const Profile& profile, const ExpertsDeployment& deployment);
 ExpertsDecision select_wna16(const Profile& profile, const ExpertsDeployment& deployment);
+ExpertsDecision select_mxfp4_generic(const Profile& profile, const ExpertsDeployment& deployment);
+ExpertsDecision select_w4a8(const Profile& profile, const ExpertsDeployment& deployment);
+ExpertsDecision select_w4a8_int8(const Profile& profile, const ExpertsDeployment& deployment);
 
 // What a decision asked a backend's classes. LIFETIME: as the arguments'.
 SupportQuestion question_of(const Profile& profile, const ExpertsDeployment& deployment,

@@ -1,5 +1,5 @@
 // What can be asked of a decision beside it: why not another one, and what follows from it. And the
-// seven oracles by name.
+// oracles by name.
 // Pure, as experts_oracle.cc.
 
 #include <algorithm>
@@ -88,6 +88,16 @@ std::vector<std::string> unread_variables(const Profile& profile,
     });
     const bool switches_aiter =
         variable == "VLLM_ROCM_USE_AITER" || variable == "VLLM_ROCM_USE_AITER_MOE";
+    const bool is_idle_choice = variable == "VLLM_FLASHINFER_MOE_BACKEND" &&
+                                std::ranges::any_of(family.variables, [&](const auto& rule) {
+                                  return rule.effect == VariableEffect::flashinfer_choice &&
+                                         rule.eras.covers(profile) &&
+                                         !deployment.environment.is_on(rule.variables.front());
+                                });
+    if (is_idle_choice) {
+      unread.push_back(text(variable, " chooses nothing where FlashInfer's switch is not 1"));
+      continue;
+    }
     if (in_drops || switches_aiter || std::ranges::any_of(family.variables, reads)) continue;
     unread.push_back(text(variable, " is not read by the ", name_of(family.name), " oracle under ",
                           profile.name));
@@ -117,6 +127,16 @@ ExpertsDecision select_int8(const Profile& profile, const ExpertsDeployment& dep
 }
 ExpertsDecision select_wna16(const Profile& profile, const ExpertsDeployment& deployment) {
   return select_of(OracleFamilyName::wna16, profile, deployment);
+}
+
+ExpertsDecision select_mxfp4_generic(const Profile& profile, const ExpertsDeployment& deployment) {
+  return select_of(OracleFamilyName::mxfp4_generic, profile, deployment);
+}
+ExpertsDecision select_w4a8(const Profile& profile, const ExpertsDeployment& deployment) {
+  return select_of(OracleFamilyName::w4a8, profile, deployment);
+}
+ExpertsDecision select_w4a8_int8(const Profile& profile, const ExpertsDeployment& deployment) {
+  return select_of(OracleFamilyName::w4a8_int8, profile, deployment);
 }
 
 SupportQuestion question_of(const Profile& profile, const ExpertsDeployment& deployment,
@@ -183,8 +203,9 @@ std::vector<std::string> notes_on(const Profile& profile, const ExpertsDeploymen
                         ? "experts of all ranks may share one activation scale"
                         : "activation scales are those of this rank's experts");
   }
-  if (backend != nullptr && decision.family == OracleFamilyName::mxfp4 &&
-      decision.experts != nullptr) {
+  const bool is_mxfp4 = decision.family == OracleFamilyName::mxfp4 ||
+                        decision.family == OracleFamilyName::mxfp4_generic;
+  if (backend != nullptr && is_mxfp4 && decision.experts != nullptr) {
     const ExpertsSizes sizes = mxfp4_sizes(*backend, deployment);
     notes.push_back(text("weights are made for hidden ", sizes.hidden_size, ", intermediate ",
                          sizes.intermediate_size));

@@ -15,10 +15,12 @@ namespace {
 constexpr std::array rows = {
     OracleFaultRow{"MF-29", "an experts class claims what it cannot, or hides what it can",
                    "vllm#53472, vllm#33738, vllm#37931",
-                   "experts=NAME (the class), bit=NAME (of its row)"},
-    OracleFaultRow{"MF-30", "an explicit moe_backend is ignored", "vllm#55232", "none"},
+                   "experts=NAME (the class), bit=NAME (of its row)",
+                   "MF-29:experts=TritonExperts,bit=format"},
+    OracleFaultRow{"MF-30", "an explicit moe_backend is ignored", "vllm#55232", "none", "MF-30"},
     OracleFaultRow{"MF-31", "a predicate of the parallel configuration is answered wrongly",
-                   "vllm#47070, vllm#48656, vllm#40412", "bit=NAME (of the predicate)"},
+                   "vllm#47070, vllm#48656, vllm#40412", "bit=NAME (of the predicate)",
+                   "MF-31:bit=use_batched_activation_format"},
 };
 
 template <typename Enum>
@@ -61,6 +63,9 @@ std::vector<ClassBit> class_bits(const ExpertsClass& row) {
   }
   if (row.hidden_multiple > 1) {
     bits.push_back({"hidden", [](ExpertsClass& one, int) { one.hidden_multiple = 1; }});
+  }
+  if (row.intermediate_multiple > 1) {
+    bits.push_back({"intermediate", [](ExpertsClass& one, int) { one.intermediate_multiple = 1; }});
   }
   if (row.float32_logits) {
     bits.push_back({"float32_logits", [](ExpertsClass& one, int) { one.float32_logits = {}; }});

@@ -18,6 +18,7 @@ struct OracleFaultRow {
   std::string_view lie;
   std::string_view upstream;
   std::string_view parameters;  // as --fault takes them
+  std::string_view example;     // what to give --fault
 };
 std::span<const OracleFaultRow> all_oracle_faults();
 

@@ -18,7 +18,17 @@ namespace {
 using enum ActivationFormat;
 using enum Transport;
 
+constexpr EraSpan until_late{Era::v0_9, Era::post_40412};
 constexpr EraSpan late{Era::late_2026, Era::late_2026};
+// FlashInfer one-sided: the two pages differ, and each is right in its time. experts-and-oracles.md
+// (5) was read in April 2026: nvfp4 rows or ValueError (#39717). distribution-layer.md (9.7, 10)
+// has what came later: bf16 and mxfp8 with #40960, three days after #40412, and blocks of 128 with
+// #51924, whose author says as much. So the span of eras decides. UNVERIFIED: that #51924, of
+// August 2026, is in late-2026's commit; and before #39717 other rows were taken and went wrong,
+// which no profile tells apart.
+constexpr std::array nvfp4_alone = {QuantKey::nvfp4_dynamic};
+constexpr std::array one_sided_late = {QuantKey::none, QuantKey::nvfp4_dynamic,
+                                       QuantKey::mxfp8_dynamic, QuantKey::fp8_dynamic_128};
 
 constexpr std::array rows = {
     PrepareFinalizeClass{.name = "MoEPrepareAndFinalizeNoDPEPModular"},
@@ -42,14 +52,24 @@ constexpr std::array rows = {
                          .supports_async = true,
                          .needs_even_experts = true,
                          .eras = late},
-    PrepareFinalizeClass{
-        .name = "MoriPrepareAndFinalize", .transport = mori, .needs_even_experts = true},
+    // distribution-layer.md, 9.6. vLLM's layer.py asserts that AITER's fused MoE is switched on.
+    PrepareFinalizeClass{.name = "MoriPrepareAndFinalize",
+                         .transport = mori,
+                         .needs_even_experts = true,
+                         .needs_aiter_experts = true},
     PrepareFinalizeClass{.name = "FlashInferNVLinkTwoSidedPrepareAndFinalize",
                          .transport = flashinfer_two_sided},
-    // #39717: other rows were taken and went wrong before.
     PrepareFinalizeClass{.name = "FlashInferNVLinkOneSidedPrepareAndFinalize",
                          .transport = flashinfer_one_sided,
-                         .only_activation = QuantKey::nvfp4_dynamic},
+                         .carries = nvfp4_alone,
+                         .carries_since = "#39717",
+                         .eras = until_late},
+    PrepareFinalizeClass{.name = "FlashInferNVLinkOneSidedPrepareAndFinalize",
+                         .transport = flashinfer_one_sided,
+                         .carries = one_sided_late,
+                         .carries_error = OracleError::not_implemented_error,
+                         .carries_since = "#40960, #51924",
+                         .eras = late},
     PrepareFinalizeClass{.name = "NixlEPPrepareAndFinalize",
                          .transport = nixl,
                          .format = batched_experts,
@@ -103,10 +123,17 @@ std::string sizes_text(const ExpertsClass& experts, const KernelOptions& options
   return "";
 }
 
-std::string rows_text(const PrepareFinalizeClass& moves, const KernelOptions& options) {
-  if (!moves.only_activation || *moves.only_activation == options.activation) return "";
-  return text("ValueError: ", moves.name, " carries ", name_of(*moves.only_activation),
-              " rows only, not ", name_of(options.activation), " (#39717)");
+// Whether every device that it takes is one with AITER.
+bool is_of_aiter(const ExpertsClass& experts) {
+  return !experts.devices.empty() &&
+         std::ranges::all_of(experts.devices,
+                             [](const DeviceRule& rule) { return rule.needs.has(Library::aiter); });
+}
+
+std::string aiter_text(const PrepareFinalizeClass& moves, const ExpertsClass& experts) {
+  if (!moves.needs_aiter_experts || is_of_aiter(experts)) return "";
+  return text("AssertionError: ", moves.name, " goes with AITER's experts only ",
+              "(VLLM_ROCM_USE_AITER=1), not with ", experts.name);
 }
 
 std::string even_text(const PrepareFinalizeClass& moves, const ExpertsClass& experts,
@@ -164,7 +191,9 @@ std::string broken_text(PairRule rule, const PrepareFinalizeClass& moves,
     case PairRule::sizes_of_format:
       return sizes_text(experts, options);
     case PairRule::rows_carried:
-      return rows_text(moves, options);
+      return rows_refusal(moves, options.activation);
+    case PairRule::aiter_experts:
+      return aiter_text(moves, experts);
     case PairRule::even_experts:
       return even_text(moves, experts, options);
     case PairRule::linear_experts:
@@ -191,20 +220,36 @@ Transport transport_of(const Profile& profile, const ExpertsDeployment& deployme
   return traits_of(configured_backend(profile, deployment.all2all_backend)).transport;
 }
 
-}  // namespace
-
-std::span<const PrepareFinalizeClass> all_prepare_finalize_classes() { return rows; }
-
-const PrepareFinalizeClass* prepare_finalize_class_of(const Profile& profile,
-                                                      const ExpertsDeployment& deployment,
-                                                      bool is_monolithic) {
-  const Transport transport =
-      transport_of(profile, deployment, parallel_traits_of(profile, deployment));
+const PrepareFinalizeClass* row_of(const Profile& profile, Transport transport,
+                                   bool is_monolithic) {
   const auto* row = std::ranges::find_if(rows, [&](const PrepareFinalizeClass& one) {
     return one.transport == transport && one.is_monolithic == is_monolithic &&
            one.eras.covers(profile);
   });
   return row == rows.end() ? nullptr : row;
+}
+
+}  // namespace
+
+std::span<const PrepareFinalizeClass> all_prepare_finalize_classes() { return rows; }
+
+std::string rows_refusal(const PrepareFinalizeClass& moves, QuantKey activation) {
+  if (moves.carries.empty() || std::ranges::count(moves.carries, activation) > 0) return "";
+  std::vector<std::string_view> carried;
+  for (const QuantKey key : moves.carries) carried.push_back(name_of(key));
+  return text(name_of(moves.carries_error), ": ", moves.name, " carries ", joined(carried),
+              " rows only, not ", name_of(activation), " (", moves.carries_since, ")");
+}
+
+const PrepareFinalizeClass* prepare_finalize_class_of(const Profile& profile, Transport transport) {
+  return row_of(profile, transport, false);
+}
+
+const PrepareFinalizeClass* prepare_finalize_class_of(const Profile& profile,
+                                                      const ExpertsDeployment& deployment,
+                                                      bool is_monolithic) {
+  return row_of(profile, transport_of(profile, deployment, parallel_traits_of(profile, deployment)),
+                is_monolithic);
 }
 
 KernelOptions right_options(const ExpertsClass& experts) {
@@ -213,10 +258,10 @@ KernelOptions right_options(const ExpertsClass& experts) {
 }
 
 std::string_view name_of(PairRule rule) {
-  constexpr std::array<std::string_view, 10> words = {
-      "no_prepare_finalize", "same_interface", "same_format",  "parallel_config",
-      "sizes_of_format",     "rows_carried",   "even_experts", "linear_experts",
-      "shared_experts",      "in_place"};
+  constexpr std::array<std::string_view, 11> words = {
+      "no_prepare_finalize", "same_interface", "same_format",   "parallel_config",
+      "sizes_of_format",     "rows_carried",   "aiter_experts", "even_experts",
+      "linear_experts",      "shared_experts", "in_place"};
   return words[static_cast<std::size_t>(rule)];
 }
 

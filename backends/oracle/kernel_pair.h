@@ -22,11 +22,19 @@ struct PrepareFinalizeClass {
   bool is_monolithic = false;   // router logits go through it
   bool supports_async = false;  // shared experts may run inside the kernel
   bool needs_even_experts = false;
-  std::optional<QuantKey> only_activation = {};  // the rows that it can carry
+  bool needs_aiter_experts = false;
+  std::span<const QuantKey> carries = {};                // the rows that it can; empty: any
+  OracleError carries_error = OracleError::value_error;  // for others
+  std::string_view carries_since = {};
   EraSpan eras = {};
 };
 // ORDER: as vLLM's factory asks.
 std::span<const PrepareFinalizeClass> all_prepare_finalize_classes();
+
+// The sentence with which the factory refuses rows; empty: it carries them.
+std::string rows_refusal(const PrepareFinalizeClass& moves, QuantKey activation);
+// The modular one that moves rows of a backend's; null: none does in that profile.
+const PrepareFinalizeClass* prepare_finalize_class_of(const Profile& profile, Transport transport);
 
 // The one that the factory makes for a deployment. Null: it has none for such experts (a transport
 // that router logits cannot travel with).
@@ -58,6 +66,7 @@ enum class PairRule {
   parallel_config,
   sizes_of_format,
   rows_carried,
+  aiter_experts,
   even_experts,
   linear_experts,
   shared_experts,

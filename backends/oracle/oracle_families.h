@@ -1,4 +1,4 @@
-// The two files of rows behind all_oracle_families, and conditions that both use.
+// The files of rows behind all_oracle_families, and what more than one of them uses.
 // Included by them alone.
 
 #pragma once
@@ -41,5 +41,12 @@ OracleFamily nvfp4_family();
 OracleFamily mxfp4_family();
 OracleFamily int8_family();
 OracleFamily wna16_family();
+OracleFamily mxfp4_generic_family();
+OracleFamily w4a8_family();
+OracleFamily w4a8_int8_family();
+
+// Both mxfp4 oracles have one enum and one mapping of words.
+std::vector<OracleBackend> mxfp4_backends();
+std::vector<RequestWord> mxfp4_requests();
 
 }  // namespace moe::oracle_rows

@@ -1,6 +1,7 @@
-// OracleFamily: one of vLLM's seven backend oracles as data: its backends with their classes, the
-// orders in which they are tried, and the rules around them (experts-and-oracles.md, 7). The rows
-// are oracle_families.cc and oracle_families_fp4.cc; experts_oracle.cc walks them.
+// OracleFamily: one of vLLM's backend oracles as data (seven, and three more in late 2026): its
+// backends with their classes, the orders in which they are tried, and the rules around them
+// (experts-and-oracles.md, 7). The rows are oracle_families.cc, oracle_families_fp4.cc and
+// oracle_families_late.cc; experts_oracle.cc walks them.
 
 #pragma once
 
@@ -35,6 +36,7 @@ struct OracleBackend {
   std::string_view value = {};  // as messages have it; empty: the name
   std::string_view quant_config = {};
   bool clamps_swiglu = true;
+  bool takes_any_key = false;  // no filter by the deployment's activation key drops it
 
   std::string_view shown() const { return value.empty() ? name : value; }
 };
@@ -47,10 +49,11 @@ struct OracleQuestion {
 };
 using OracleCondition = bool (*)(const OracleQuestion& question);
 
-// The platform answers, nothing is tried.
+// The platform answers, nothing is tried. Without a backend: NotImplementedError(error).
 struct PlatformAnswer {
   PlatformSet platforms;
   std::string_view backend;
+  std::string_view error = {};
 };
 
 // LoRA answers. backend: with its first class, which nobody asks. Empty:
@@ -76,12 +79,14 @@ struct MoveRule {
   std::string_view why = {};
 };
 
-// A word of moe_backend. is_batched: the word alone makes the format batched.
+// A word of moe_backend. is_batched: the word alone makes the format batched. also: what the word
+// stands for beside, tried after the backend.
 struct RequestWord {
   std::string_view word;
   std::string_view backend;
   EraSpan eras = {};
   bool is_batched = false;
+  std::vector<std::string_view> also = {};
 };
 
 // What a variable does when it is set.
@@ -116,6 +121,7 @@ struct OracleEnd {
   std::string_view text;
   PlatformSet none_on = {};
   std::optional<PlatformAnswer> last_resort = {};  // there: that backend or ValueError
+  bool says_last_reason = false;
 };
 
 struct OracleFamily {
@@ -131,6 +137,9 @@ struct OracleFamily {
   std::string_view vllm_cutlass_disabled = {};  // the error where the caller must allow it
   std::optional<EraSpan> ignores_requests = {};
   std::optional<EraSpan> goes_on_without_device = {};  // a request whose device is missing
+  // A deployment's activation key, where it has one, leaves the backends with that key alone, of
+  // the list and of what a word of moe_backend stands for.
+  std::optional<EraSpan> filters_by_activation = {};
   std::vector<VariableRule> variables = {};
   std::vector<DropRule> drops = {};
   OracleEnd end = {};

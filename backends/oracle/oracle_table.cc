@@ -167,12 +167,17 @@ class TreeMaker {
 
 }  // namespace
 
+std::string_view absence_of(const Profile& profile, const ExpertsDeployment& deployment) {
+  if (!deployment.quant.eras.covers(profile)) return "no such oracle";
+  const std::string_view all2all = configured_backend(profile, deployment.all2all_backend);
+  if (std::ranges::count(backends_in(profile), all2all) == 0) return "no such all2all backend";
+  const auto words = moe_backend_words(profile);
+  return std::ranges::count(words, deployment.moe_backend) == 0 ? "no such moe_backend" : "";
+}
+
 OracleAnswer answer_of(const Profile& profile, const ExpertsDeployment& deployment,
                        const OracleSources& sources) {
-  const std::string_view all2all = configured_backend(profile, deployment.all2all_backend);
-  if (std::ranges::count(backends_in(profile), all2all) == 0) return {};
-  const auto words = moe_backend_words(profile);
-  if (std::ranges::count(words, deployment.moe_backend) == 0) return {};
+  if (!absence_of(profile, deployment).empty()) return {};
   const ExpertsDecision decision = select_experts_backend(profile, deployment, sources);
   OracleAnswer answer;
   if (decision.error != OracleError::none) {
@@ -230,15 +235,19 @@ OracleTree disagreement(const OracleAxes& axes, const AnswerMaker& before,
 
 OracleTree oracle_difference(const Profile& from, const Profile& to, const OracleAxes& axes) {
   const auto decided = [](const Profile& profile, const ExpertsDeployment& deployment) {
-    const std::string words = answer_of(profile, deployment).decided;
-    return words.empty() ? std::string("no such all2all backend") : words;
+    return answer_of(profile, deployment).decided;
+  };
+  const auto shown = [](const std::string& decision, const Profile& profile,
+                        const ExpertsDeployment& deployment) {
+    return decision.empty() ? std::string(absence_of(profile, deployment)) : decision;
   };
   return oracle_tree(
       axes,
       [&](const ExpertsDeployment& deployment) -> OracleAnswer {
         const std::string before = decided(from, deployment);
         const std::string after = decided(to, deployment);
-        return {before == after ? "" : text(before, " => ", after)};
+        if (before == after) return {""};  // also where both are absent, for whatever reason
+        return {text(shown(before, from, deployment), " => ", shown(after, to, deployment))};
       },
       SilentCell::has_no_line);
 }

@@ -29,8 +29,12 @@ const OracleAxes& choice_axes();
 using OracleCell = std::vector<int>;
 ExpertsDeployment deployment_of(const OracleAxes& axes, const OracleCell& cell);
 
-// What a cell is answered. decided: "TRITON TritonExperts", or the error's name; empty where the
-// profile has no such all2all backend or word. refused: who was refused before, by which predicate:
+// What a profile has nothing to say about: a quantisation that it has no oracle for, an all2all
+// backend, a word of moe_backend; empty: it answers.
+std::string_view absence_of(const Profile& profile, const ExpertsDeployment& deployment);
+
+// What a cell is answered. decided: "TRITON TritonExperts", or the error's name; empty where
+// something is absent. refused: who was refused before, by which predicate:
 // "FlashInferExperts device".
 struct OracleAnswer {
   std::string decided;

@@ -20,6 +20,16 @@ struct TensorShard {
 // zeros elsewhere. REQUIRES that the shards divide the inner width.
 ExpertWeights shard_of(ExpertWeights weights, TensorShard shard, Memory& memory);
 
+// The part of codes that were made of whole experts by that recipe: scales are cut as the codes are
+// whose they are, and stay what they were (vLLM: weight loaders cut a checkpoint's codes and
+// scales). REQUIRES parts that cut no group of values that share a scale (cut_group_of).
+QuantizedGemmWeights shard_of(QuantizedGemmWeights whole, QuantRecipe recipe, TensorShard shard,
+                              Memory& memory);
+
+// The group of weights, in rows of W13 or columns of W2, that parts of an inner width would cut;
+// 0: none.
+Count cut_group_of(QuantRecipe recipe, Count part_width);
+
 // Rows [s * n / S, (s + 1) * n / S) of each of num_blocks blocks of n rows.
 Buffer row_shard(const Tensor& rows, Count num_blocks, TensorShard shard, Memory& memory);
 

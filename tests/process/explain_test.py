@@ -9,7 +9,15 @@ import re
 import sys
 import unittest
 
-from program import Program, TRACE
+import numpy
+from program import ROOT, Program, TRACE
+
+sys.path.insert(0, str(ROOT / "golden"))
+import oracle  # noqa: E402
+import quantise  # noqa: E402
+import real  # noqa: E402
+import requantise  # noqa: E402
+import schemes  # noqa: E402
 
 LABEL = slice(3, 47)
 NUMBERS = slice(47, None)
@@ -43,6 +51,50 @@ class Explain(Program):
                                      for term in terms]), output[0])
         self.assertIn("says the same in all 64 columns", out)
         self.assertIn("token 3 of rank 0 in step 0, layer 0", out)
+
+    def test_codes_and_scales_are_the_judge_s(self):
+        out = self.explained("quantized/fp8-block128-real", "--token", "1", "--step", "1",
+                             "--layer", "0", "--rank", "1")
+        experts = oracle.Experts("real", 1, 8, 200, 144, quantisation=schemes.quantisation_of(
+            "fp8_block128"))
+        tokens = real.hidden_states(experts, 0, numpy.array([16 + 1 + 1]))
+        expert = int(re.search(r"comes to expert (\d+) as codes", out)[1])
+        w2 = real.matrix(experts, oracle.W2, expert, range(200), 144)
+        a = real.held(real.between_products(experts, expert, tokens).value, "bf16")
+        tables = [("fp8_block128", tokens, "x"), ("fp8_block128x128", w2, "w"),
+                  ("fp8_block128", a, "a")]
+        codes = [line[NUMBERS].split() for line in out.splitlines()
+                 if line[LABEL].startswith("  codes")]
+        self.assertEqual(len(codes), 3)
+        for i, (recipe, values, name) in enumerate(tables):
+            rows, columns, _, function = quantise.RECIPES[recipe]
+            scales, due, _ = function(quantise.Blocks(values.astype("f4"), rows, columns,
+                                                      quantise.Order()))
+            numbers = requantise.numbers(recipe, values, quantise.Order())
+            self.assertEqual([int(word, 16) for word in codes[i]], due[0, :4].tolist())
+            for label, expected in ((name, values), ("  their scales", scales[:, [0] * 4]),
+                                    (f"  number x scale: {name}", numbers)):
+                found = [line[NUMBERS].split() for line in out.splitlines()
+                         if line[LABEL].rstrip() == label or line[LABEL].startswith(label + " f")]
+                last = {"x": 0}.get(label, -1)  # x stands at home, too
+                row = [float(word) for word in found[i if label == "  their scales" else last]]
+                numpy.testing.assert_allclose(row, expected[0, :4], rtol=1e-3)
+
+    def test_four_bits_weights_alone_and_one_scale_for_all(self):
+        out = self.explained("quantized/nvfp4-real", "--token", "0")
+        self.assertIn("(nvfp4: e2m1, a scale per 16 columns)", out)
+        for codes in re.findall(r"  codes +(.*)", out):
+            for word in codes.split():
+                self.assertRegex(word, "^0x[0-9a-f]$")
+        out = self.explained("quantized/weights-alone-fp8", "--token", "0")
+        self.assertRegex(out, r"Expert \d's weights are codes, here of W2 \(fp8_channel")
+        self.assertNotIn("comes to expert", out)
+        self.assertNotIn("once more", out)
+        out = self.explained("quantized/fp8-dynamic-real", "--token", "0")
+        self.assertIn("one scale for all of them", out)
+        out = self.explained("quantized/fp8-block128", "--token", "0")
+        self.assertIn("this exact world's numbers survive their codes", out)
+        self.assertNotIn("So are its weights", out)
 
     def test_a_backend_that_moves_nothing(self):
         out = self.explained("smoke/one-rank", "--token", "0")

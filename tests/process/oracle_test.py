@@ -48,6 +48,54 @@ class Oracle(Program):
                       said["why_not"][0]["answers"][0])
         self.assertIn("not tried", said["why_not"][1]["answers"][0])
 
+    def test_why_not_takes_a_name_in_any_case_and_an_unknown_one_gets_all(self):
+        for word in ("triton", "Triton", "TRITONEXPERTS", "tritonexperts"):
+            said = self.answer(*LOW_LATENCY, "--why-not", word)["why_not"][0]
+            self.assertIn(said["name"], ("TRITON", "TritonExperts"))
+            self.assertIn("batched_experts activation format", said["answers"][0])
+        code, quiet, _ = self.run_it("oracle", *LOW_LATENCY, "--quiet", "--why-not", "triton")
+        self.assertEqual(code, 0)
+        self.assertIn("\nwhy not     TRITON (TritonExperts): refused", quiet)
+        said = self.answer("--quant", "nvfp4", "--why-not", "flashinfer-cutedsl-batched")
+        self.assertEqual(said["why_not"][0]["name"], "FLASHINFER_CUTEDSL_BATCHED")
+        refusal = self.refused("--quant", "int4_a16", "--why-not", "Tritom")
+        self.assertIn("of the wna16 oracle under post-40412: 'Tritom' is not one of MARLIN, "
+                      "MarlinExperts, BATCHED_MARLIN, BatchedMarlinExperts", refusal)
+
+    def test_late_2026_has_oracles_of_its_own(self):
+        late = ("--profile", "late-2026")
+        for words, backend in ((("--quant", "w4a8"), "CUTLASS"),
+                               (("--quant", "w4a8_int8", "--platform", "cpu"), "CPU_INT4"),
+                               (("--quant", "mxfp4_generic"), "MARLIN"),
+                               (("--quant", "mxfp4_generic", "--capability", "10.0"),
+                                "FLASHINFER_TRTLLM_MXFP4_MXFP8")):
+            self.assertEqual(self.answer(*late, *words)["backend"], backend, words)
+            self.assertIn("no oracle of post-40412 is asked about it", self.refused(*words))
+        said = self.answer(*late, "--quant", "w4a8", "--moe-backend", "marlin")
+        self.assertIn("moe_backend marlin is ignored by this oracle", said["notes"])
+
+    def test_what_moves_the_rows_is_asked_too(self):
+        rocm = ("--platform", "rocm", "--dp", "4", "--ep", "--all2all", "mori")
+        said = self.answer(*rocm)
+        self.assertEqual((said["backend"], said["prepare_finalize"]),
+                         ("TRITON", "MoriPrepareAndFinalize"))
+        self.assertIn("AITER's experts only", said["pair_refusal"])
+        said = self.answer(*rocm, "--env", "VLLM_ROCM_USE_AITER=1")
+        self.assertEqual((said["backend"], said["pair_refusal"]), ("AITER", None))
+        said = self.answer(*LOW_LATENCY, "--platform", "rocm")
+        self.assertIn("DeepEP is there on cuda only", " ".join(said["notes"]))
+        said = self.answer("--platform", "xpu", *LOW_LATENCY)
+        self.assertIn("falling back to allgather_reducescatter", " ".join(said["notes"]))
+        one_sided = ("--dp", "4", "--ep", "--all2all", "flashinfer_nvlink_one_sided",
+                     "--capability", "10.0")
+        self.assertIn("nvfp4", self.answer(*one_sided)["pair_refusal"].lower())
+        self.assertIsNone(self.answer(*one_sided, "--profile", "late-2026")["pair_refusal"])
+        uneven = ("--dp", "4", "--ep", "--experts", "10")
+        said = self.answer(*uneven, "--moe-backend", "flashinfer_cutlass")
+        self.assertIn("10 experts on 4 ranks are uneven", said["pair_refusal"])
+        self.assertIsNone(self.answer(*uneven)["pair_refusal"])
+        self.assertIn("from 4 (EP ranks)", self.refused("--dp", "4", "--ep", "--experts", "3"))
+
     def test_an_error_of_vllm_is_an_answer(self):
         said = self.answer("--moe-backend", "marlin")
         self.assertEqual(said["error"], "ValueError")
@@ -101,7 +149,9 @@ class Oracle(Program):
 
     def test_what_names_nothing_is_refused_with_what_does(self):
         for words, valid in (
-                (("--quant", "fp9"), "fp8_block128"), (("--platform", "vulkan"), "out_of_tree"),
+                (("--quant", "fp9"), "fp8_block128"),
+                (("--quant", "int4_w4a16"), "the oracles call it int4_a16"),
+                (("--platform", "vulkan"), "out_of_tree"),
                 (("--capability", "nine"), "as in 9.0"), (("--capability", "9.0x"), "as in 9.0"),
                 (("--platform", "cpu", "--capability", "9.0"), "cuda and rocm have"),
                 (("--libraries", "cutlass"), "cutlass_grouped_gemm"),
@@ -127,7 +177,7 @@ class Oracle(Program):
         code, out, _ = self.run_it("oracle", "--all", "--json", "-")
         self.assertEqual(code, 0)
         table, choices = map(json.loads, out.splitlines())
-        self.assertEqual((table["axes"], table["cells"]), ("deployments", 1267200))
+        self.assertEqual((table["axes"], table["cells"]), ("deployments", 1346400))
         self.assertEqual(choices["axes"], "choices")
         code, out, _ = self.run_it("oracle", "--diff", "post-36294", "post-36286", "--json", "-")
         flips = json.loads(out.splitlines()[0])
@@ -148,8 +198,21 @@ class Oracle(Program):
                              ("MF-31", "use_ag_rs_all2all_kernels"), ("MF-30:bit=x", "none")):
             self.assertIn(valid, self.refused("--fault", words))
         self.assertIn("describes one", self.refused("--fault", "MF-30", "--quant", "none"))
-        code, out, _ = self.run_it("list", "faults")
-        self.assertIn("MF-31: ", out)
+        self.assertIn("moebius run PACK --fault MF-42", self.refused("--fault", "MF-42"))
+
+    def test_a_run_says_where_the_oracles_faults_are_seeded(self):
+        _, listed, _ = self.run_it("list", "faults")
+        for name in ("MF-29", "MF-30", "MF-31"):
+            code, out, err = self.run_it("run", "smoke", "--fault", name)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn(f"fault {name} is of the oracles, which no run asks", err)
+            example = err.split("moebius oracle --fault ")[1].split()[0]
+            self.assertTrue(example.startswith(name), err)
+            line = next(line for line in listed.splitlines() if line.startswith(name + ": "))
+            self.assertIn(f"moebius oracle --fault {example}", line)
+            code, out, err = self.run_it("oracle", "--quiet", "--fault", example)
+            self.assertEqual(code, 1, err)
+            self.assertIn("ORACLE caught " + name, out)
 
     def test_list_experts(self):
         code, out, err = self.run_it("list", "experts", "--json", "-")

@@ -3,8 +3,10 @@
 same values and the same bounds for quantised experts of real worlds, in every scheme.
 """
 
+import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -16,10 +18,13 @@ sys.path.insert(0, str(ROOT / "golden"))
 import oracle  # noqa: E402
 import real  # noqa: E402
 import requantise  # noqa: E402
+import schemes  # noqa: E402
+import world  # noqa: E402
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "build/cpu/tests/process/moe_quantised_outputs"
 SCHEMES = [
     ("fp8_dynamic_tensor", "fp8_static_tensor", 0.0137, 0.0061),
+    ("fp8_dynamic_tensor", "fp8_dynamic_tensor", 0.0137, 0.0061),
     ("fp8_channel", "fp8_dynamic_token"), ("fp8_block128x128", "fp8_block128"),
     ("fp8_block128x128", "fp8_block128_triton"), ("fp8_block128x128", "fp8_block128_ue8m0"),
     ("fp8_block128x128", "fp8_block128_ue8m0_packed"), ("fp8_block128x128", ""),
@@ -58,6 +63,35 @@ class QuantisedOracles(unittest.TestCase):
             for activation in ("silu", "swigluoai", "relu2_no_mul"):
                 with self.subTest(scheme=scheme, activation=activation):
                     self.compare(scheme, activation)
+
+
+class Schemes(unittest.TestCase):
+    """What model.quantization may say to golden/make_golden.py."""
+
+    def refusal(self, scheme):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scenarios/one.yaml"
+            path.parent.mkdir()
+            path.write_text("name: one\nsteps: [[1]]\nmodel: {experts: 2, top_k: 1, hidden: 2, "
+                            f"quantization: {scheme}}}\n")
+            with self.assertRaises(world.ScenarioError) as refused:
+                world.read_world(path, path.parent)
+            return str(refused.exception)
+
+    def test_the_table_is_the_layers(self):
+        source = (ROOT / "backends/quant_schemes.h").read_text(encoding="utf-8")
+        rows = re.findall(r'{"(\w+)"(?:, Q::(\w+), Q::(\w+))?}', source)
+        layers = {name: (weights.replace("none", ""), activations.replace("none", ""))
+                  for name, activations, weights in rows}
+        self.assertEqual(schemes.SCHEMES, layers)
+
+    def test_refusals_name_every_scheme(self):
+        said = self.refusal("fp9")
+        for scheme in schemes.SCHEMES:
+            self.assertIn(scheme, said)
+        self.assertIn("int8_per_token needs values: real; possible with integers: none, fp8_static,"
+                      " fp8_dynamic, fp8_per_token, fp8_block128, fp8_block128_deepep, mxfp8, "
+                      "nvfp4, mxfp4", self.refusal("int8_per_token"))
 
 
 if __name__ == "__main__":

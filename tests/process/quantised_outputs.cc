@@ -64,8 +64,9 @@ void run(std::span<const std::string_view> words) {
       rows.push_back(static_cast<double>(to_float(to_bfloat16(static_cast<float>(near)))));
     }
   }
+  const golden::TensorScale scale{model.quantisation.a1_given, double{model.quantisation.a2_given}};
   const golden::ExpertOutput output = golden::expert_output(
-      golden::real_expert(model, 0, expert), model.activation, golden::Parts::whole, rows);
+      golden::real_expert(model, 0, expert), model.activation, golden::Parts::whole, {rows, scale});
   write_all(output.values);
   write_all(output.errors);
 }

@@ -176,7 +176,7 @@ class World {
             to_float(rows_[static_cast<std::size_t>(expert * 3 * hidden + i)])));
       }
       const auto output = golden::expert_output(golden::real_expert(model_, 0, expert),
-                                                model_.activation, golden::Parts::whole, rows);
+                                                model_.activation, golden::Parts::whole, {rows});
       all.values.insert(all.values.end(), output.values.begin(), output.values.end());
       all.errors.insert(all.errors.end(), output.errors.begin(), output.errors.end());
     }

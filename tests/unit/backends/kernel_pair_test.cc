@@ -23,9 +23,10 @@ const ExpertsClass& experts_named(std::string_view name) {
   return *row;
 }
 
-const PrepareFinalizeClass& moving(std::string_view name) {
+const PrepareFinalizeClass& moving(std::string_view name,
+                                   std::string_view profile = default_profile) {
   for (const PrepareFinalizeClass& row : all_prepare_finalize_classes()) {
-    if (row.name == name) return row;
+    if (row.name == name && row.eras.covers(profile_named(profile))) return row;
   }
   throw ContractError(text("no prepare/finalize ", name));
 }
@@ -129,7 +130,7 @@ TEST_CASE("kernel pairs: uneven or dealt experts need a map and a transport that
   CHECK(refused_for(naive, experts_named("TritonExperts"), uneven) == "");
   CHECK(refused_for(naive, experts_named("FlashInferExperts"), uneven)
             .starts_with("even_experts ValueError: 10 experts on 4 ranks"));
-  CHECK(refused_for(moving("MoriPrepareAndFinalize"), experts_named("TritonExperts"), uneven)
+  CHECK(refused_for(moving("MoriPrepareAndFinalize"), experts_named("AiterExperts"), uneven)
             .starts_with("even_experts"));
   const KernelOptions dealt{.ep_size = 4, .is_linear = false};
   CHECK(refused_for(naive, experts_named("FlashInferExperts"), dealt)
@@ -151,12 +152,41 @@ TEST_CASE("kernel pairs: what a class refuses of transports it refuses here too"
             .find("no all2all but AG/RS") != std::string::npos);
 }
 
-TEST_CASE("kernel pairs: FlashInfer's one-sided transport carries nvfp4 rows only") {
-  const auto& one_sided = moving("FlashInferNVLinkOneSidedPrepareAndFinalize");
+TEST_CASE("kernel pairs: MoRI goes with AITER's experts and with no others") {
+  const auto& mori = moving("MoriPrepareAndFinalize");
+  CHECK(refused_for(mori, experts_named("AiterExperts"), {.ep_size = 2}) == "");
+  for (const auto name : {"TritonExperts", "MarlinExperts", "FlashInferExperts", "XPUExperts"}) {
+    CHECK(refused_for(mori, experts_named(name), {.ep_size = 2}) ==
+          text("aiter_experts AssertionError: MoriPrepareAndFinalize goes with AITER's experts "
+               "only (VLLM_ROCM_USE_AITER=1), not with ",
+               name));
+  }
+}
+
+TEST_CASE("kernel pairs: FlashInfer's one-sided transport carries nvfp4 rows, later three more") {
+  const std::string name = "FlashInferNVLinkOneSidedPrepareAndFinalize";
   const auto& experts = experts_named("FlashInferExperts");
-  CHECK(refused_for(one_sided, experts, {.activation = QuantKey::nvfp4_dynamic}) == "");
-  CHECK(refused_for(one_sided, experts, {}).find("kNvfp4Dynamic rows only, not None") !=
-        std::string::npos);
+  const auto carries = [&](std::string_view profile, QuantKey key) {
+    const std::string said =
+        refused_for(moving(name, profile), experts, {.activation = key, .ep_size = 2});
+    CHECK((said.empty() || said.starts_with("rows_carried ")));
+    return said.empty();
+  };
+  using enum QuantKey;
+  for (const auto profile : {"post-36294", "post-40412", "late-2026"}) {
+    const bool is_late = profile == std::string("late-2026");
+    CHECK(carries(profile, nvfp4_dynamic));
+    for (const QuantKey key : {none, mxfp8_dynamic, fp8_dynamic_128}) {
+      CHECK(carries(profile, key) == is_late);
+    }
+    for (const QuantKey key : {fp8_static_tensor, fp8_dynamic_token, int8_dynamic_token}) {
+      CHECK_FALSE(carries(profile, key));
+    }
+  }
+  CHECK(rows_refusal(moving(name), none) ==
+        "ValueError: " + name + " carries kNvfp4Dynamic rows only, not None (#39717)");
+  CHECK(rows_refusal(moving(name, "late-2026"), fp8_static_tensor)
+            .starts_with("NotImplementedError: " + name + " carries None, kNvfp4Dynamic, "));
 }
 
 TEST_CASE("kernel pairs: the factory's class for each layout") {

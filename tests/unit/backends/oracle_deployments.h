@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backends/oracle/experts_oracle.h"
+#include "kernels/base/check.h"
 #include "kernels/base/text.h"
 
 namespace moe::oracle_tests {
@@ -40,9 +41,11 @@ inline ExpertsDeployment with_ep(ExpertsDeployment deployment, int dp, std::stri
 }
 inline ExpertsDeployment with_quant(ExpertsDeployment deployment, std::string_view name) {
   for (const QuantScheme& scheme : all_quant_schemes()) {
-    if (scheme.name == name) deployment.quant = scheme;
+    if (scheme.name != name) continue;
+    deployment.quant = scheme;
+    return deployment;
   }
-  return deployment;
+  throw ContractError(text("no quantisation is called ", name));
 }
 inline ExpertsDeployment with_backend(ExpertsDeployment deployment, std::string_view word) {
   deployment.moe_backend = word;

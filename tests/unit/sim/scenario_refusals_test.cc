@@ -63,14 +63,16 @@ TEST_CASE("scenario: the file as a whole") {
              Contains("there is no such file"));
 }
 
-TEST_CASE("scenario: quantisation that has no bound") {
+TEST_CASE("scenario: quantisation that a world's cuts do not go with") {
   check_refusals(
       {{"name: s\nworld: {tp: 2, ep: false}\nsteps: [[1]]\nvalues: real\n"
-        "model: {quantization: int4_w4a16}",
-        ":5:23: model.quantization: experts that are cut over ranks have no bound with int4_w4a16"},
-       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}"),
-        ":5:23: model.quantization: fp8_dynamic has no bound: its scale is of all rows of a "
-        "rank"}});
+        "model: {quantization: int4_w4a16, intermediate: 128}",
+        ":5:49: model.intermediate: 128 over 2 ranks is 64, which would cut groups of 128 weights "
+        "that share a scale in int4_w4a16"},
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\neplb: {}"),
+        ":6:7: eplb: fp8_dynamic has one scale for all rows that a rank has at once"},
+       {with_steps("values: real\nmodel: {quantization: fp8_dynamic}\ndp_chunking: {}"),
+        ":6:14: dp_chunking: fp8_dynamic has one scale for all rows"}});
 }
 
 TEST_CASE("scenario: top-level values") {
@@ -385,7 +387,8 @@ TEST_CASE("scenario: faults and runs") {
       {with_steps("runs: [{selection: late}]"),
        ":4:20: runs[0].selection: 'late' is not one of modular, monolithic"},
       {with_steps("runs: [{dispatch_site: running}]"),
-       ":4:24: runs[0].dispatch_site: 'running' is not one of kernel, runner"},
+       ":4:24: runs[0].dispatch_site: 'running' is not one of kernel, runner, "
+       "runner_batched"},
       {with_steps("runs: [{arrival_seed: -1}]"), ":4:23: runs[0].arrival_seed: '-1' is not"},
   });
 }

@@ -1,0 +1,40 @@
+// The layouts in which experts get quantised rows: whoever made the scales decides how they lie.
+// What a dispatch brings in them is for scenarios and their LAYOUT check.
+
+#include "backends/row_quantization.h"
+
+#include "tests/catch.h"
+
+using namespace moe;
+
+namespace {
+
+ScaleLayout scales_of(const RowQuantization& quantization, ActivationFormat format) {
+  return expert_input_layout(quantization, format, 12, 256).scales;
+}
+
+}  // namespace
+
+TEST_CASE("row quantisation: a library's own dispatch lays scales column by column in rooms") {
+  const RowQuantization own{QuantRecipe::fp8_block128_deepep, QuantizedAt::in_dispatch};
+  const ScaleLayout rooms = scales_of(own, ActivationFormat::batched_experts);
+  CHECK(rooms.orientation == ScaleOrientation::column_major);
+  CHECK(scale_offset(rooms, 7, 0) + 1 == scale_offset(rooms, 8, 0));  // token-major stride 1
+  CHECK(scale_offset(rooms, 7, 1) == 12 + 7);
+  const ScaleLayout list = scales_of(own, ActivationFormat::standard);
+  CHECK(list.orientation == ScaleOrientation::row_major);
+}
+
+TEST_CASE("row quantisation: vLLM's own quantisers lay scales row by row in rooms") {
+  for (const QuantizedAt at : {QuantizedAt::before_dispatch, QuantizedAt::after_receipt}) {
+    for (const QuantRecipe recipe : {QuantRecipe::fp8_block128, QuantRecipe::fp8_dynamic_token,
+                                     QuantRecipe::nvfp4, QuantRecipe::mxfp4_cutlass}) {
+      const ScaleLayout rooms = scales_of({recipe, at}, ActivationFormat::batched_experts);
+      CHECK(rooms.orientation == ScaleOrientation::row_major);
+      CHECK(rooms.swizzle == ScaleSwizzle::none);
+    }
+  }
+  const ScaleLayout tiles =
+      scales_of({QuantRecipe::nvfp4, QuantizedAt::after_receipt}, ActivationFormat::standard);
+  CHECK(tiles.swizzle == ScaleSwizzle::tiles_128x4);
+}
