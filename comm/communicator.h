@@ -18,11 +18,11 @@ enum class ReduceOp { sum, max, bitwise_or };
 
 std::string_view name_of(ReduceOp op);
 
-// Every collective is called by all ranks of the group in the same order. A call with a list moves
-// its tensors in one group call; tensor i of all ranks has the same columns and dtype.
-// Errors: SystemError when a peer, a wire or a deadline fails; the communicator is dead after that.
-// ContractError when shapes do not fit what is said to move.
-// THREAD: one thread at a time.
+// Every collective is called by all ranks of the group in the same order. A list moves in one group
+// call; tensor i of all ranks has the same columns and dtype. A call may return when it is queued.
+// Errors: SystemError when a peer, a wire or a deadline fails, from the call, the next one or the
+// memory's synchronize(); the communicator is dead after that. ContractError when shapes do not fit
+// what is said to move. THREAD: one thread at a time.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -67,7 +67,7 @@ class Communicator {
   void barrier();
 
   // The ranks that pass the same color form a group, ordered by (key, rank). Collective over this
-  // group. color < 0: in no group, RETURNS null. LIFETIME: as this communicator's.
+  // group. color < 0: in no group, RETURNS null. LIFETIME: shorter than this.
   std::unique_ptr<Communicator> split(int color, int key);
 
  private:

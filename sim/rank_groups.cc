@@ -43,6 +43,11 @@ RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
   for (const GroupKind kind : kinds) split(kind, faults);
 }
 
+// Groups end before the world that they are split from; a vector ends its first first.
+RankGroups::~RankGroups() {
+  while (!members_.empty()) members_.pop_back();
+}
+
 void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   const OwnGroup own = own_group(kind, sizes_, rank_);
   const auto is_it = [&own](const Member& known) { return known.ranks == own.members; };

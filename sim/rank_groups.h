@@ -26,6 +26,9 @@ class RankGroups {
   // Collective over the world.
   RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults,
              CollectivesRun collectives = CollectivesRun::on_the_group);
+  ~RankGroups();
+  RankGroups(const RankGroups&) = delete;
+  RankGroups& operator=(const RankGroups&) = delete;
 
   ParallelGroups groups();
 
