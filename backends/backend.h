@@ -45,7 +45,9 @@ struct Backend {
 
 // Where rows are dispatched: inside the kernel by its PrepareFinalize, or around it by the runner
 // (vLLM: quantisation methods without a modular kernel; distribution-layer.md, 11.1).
-enum class DispatchSite { kernel, runner };
+// runner_batched: by the runner, and the layer puts the rows that came into the batched format by
+// itself (XPU's moe_backend=batched_triton: distribution-layer.md, 2.6).
+enum class DispatchSite { kernel, runner, runner_batched };
 
 // The PrepareFinalize that the layer gets: the backend's, or one that moves nothing.
 std::unique_ptr<PrepareFinalize> make_prepare_finalize(const Backend& backend, DispatchSite site,

@@ -51,7 +51,59 @@ class BatchedExperts final : public Experts {
   GroupedExperts compute_;
 };
 
+class LocalBatchedExperts final : public Experts {
+ public:
+  LocalBatchedExperts(const ExpertsConfig& config, ExpertWeights weights,
+                      std::unique_ptr<ExpertIdMap> id_map)
+      : kernels_(config.kernels),
+        num_local_experts_(config.num_local_experts),
+        router_weight_(config.router_weight),
+        experts_(config, std::move(weights)),
+        id_map_(std::move(id_map)) {}
+
+  Tensor apply(Dispatched& dispatched) override {
+    const RoutingBuffers local = id_map_->local_ids(dispatched.routing);
+    const RowPlanBuffers plan = kernels_.plan_rows(local.topk_ids.tensor(), {}, num_local_experts_);
+    const Buffer home = through_rooms(dispatched.hidden_states, plan.view());
+    const Tensor& rows = dispatched.hidden_states;
+    const Tensor output = dispatched.handle.keep_workspace(
+        Buffer(kernels_.memory(), {rows.rows, rows.columns, rows.dtype}));
+    const bool is_weighted = router_weight_ == RouterWeight::on_input;
+    const Buffer ones =
+        is_weighted ? weights_of_one(dispatched.routing.topk_weights, kernels_.memory()) : Buffer();
+    kernels_.weight_and_reduce(home.tensor(), plan.row_of.tensor(),
+                               is_weighted ? ones.tensor() : dispatched.routing.topk_weights,
+                               output);
+    return output;
+  }
+
+ private:
+  // RETURNS the experts' outputs of the grouped rows.
+  Buffer through_rooms(const Tensor& rows, const RowPlan& plan) {
+    const Buffer grouped = kernels_.permute(rows, plan);
+    const BatchedRowsBuffers rooms =
+        kernels_.to_batched_experts(grouped.tensor(), plan.first_row, rows.rows);
+    Dispatched batched;
+    batched.hidden_states = rooms.hidden_states.tensor();
+    batched.expert_num_tokens = rooms.expert_num_tokens.tensor();
+    const Tensor computed = experts_.apply(batched);
+    return kernels_.from_batched_experts({computed, batched.expert_num_tokens}, plan.first_row);
+  }
+
+  Kernels& kernels_;
+  int num_local_experts_;
+  RouterWeight router_weight_;
+  BatchedExperts experts_;
+  std::unique_ptr<ExpertIdMap> id_map_;
+};
+
 }  // namespace
+
+std::unique_ptr<Experts> make_local_batched_experts(const ExpertsConfig& config,
+                                                    ExpertWeights weights,
+                                                    std::unique_ptr<ExpertIdMap> id_map) {
+  return std::make_unique<LocalBatchedExperts>(config, std::move(weights), std::move(id_map));
+}
 
 std::unique_ptr<Experts> make_batched_experts(const ExpertsConfig& config, ExpertWeights weights) {
   return std::make_unique<BatchedExperts>(config, std::move(weights));

@@ -16,6 +16,7 @@ namespace {
 using enum Era;
 
 constexpr std::string_view naive_dp_tp = "naive-dp-tp";
+constexpr std::string_view xpu_world_group = "xpu-world-group";
 
 // Whose library moves the rows, and the one platform with dispatches of its own that has it
 // (distribution-layer.md, 9.11). It is vLLM's import or assertion that fails elsewhere, in every
@@ -193,15 +194,21 @@ std::span<const Defect> all_defects() {
              "the broadcast manager sends the slice of DP rank i from EP rank i and sums over EP "
              "before the sum over TP: with tp above 1 and no sequence parallelism later DP ranks "
              "get wrong rows, and contributions count tp times"},
+      Defect{xpu_world_group, "03fe6ec",
+             "on platform xpu gathers and reduce-scatters are called without their group: where it "
+             "is not the whole world, or all sizes are equal, torch gets a list of another length "
+             "than the world has ranks"},
   };
   return defects;
 }
 
 std::span<const Profile> all_profiles() {
   static const std::vector<std::string_view> with_defect = {naive_dp_tp};
+  // UNVERIFIED: the last profile of the first XPU communicator; #32654 of January 2026 used it.
+  static const std::vector<std::string_view> with_both = {naive_dp_tp, xpu_world_group};
   static const std::array profiles = {
       Profile{"v0.9", "P0, mid 2025", NaiveForm::dp_group, {}, false},
-      Profile{"pre-33724", "P1, late 2025 to January 2026", NaiveForm::ep_group, with_defect},
+      Profile{"pre-33724", "P1, late 2025 to January 2026", NaiveForm::ep_group, with_both},
       Profile{"post-33724", "P2, pplx removed, February 2026", NaiveForm::ep_group, with_defect},
       Profile{"post-36294", "P3, the option naive removed, March 2026", NaiveForm::ep_group,
               with_defect},

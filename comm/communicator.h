@@ -18,11 +18,11 @@ enum class ReduceOp { sum, max, bitwise_or };
 
 std::string_view name_of(ReduceOp op);
 
-// Every collective is called by all ranks of the group in the same order. A call with a list moves
-// its tensors in one group call; tensor i of all ranks has the same columns and dtype.
-// Errors: SystemError when a peer, a wire or a deadline fails; the communicator is dead after that.
-// ContractError when shapes do not fit what is said to move.
-// THREAD: one thread at a time.
+// Every collective is called by all ranks of the group in the same order. A list moves in one group
+// call; tensor i of all ranks has the same columns and dtype. A call may return when it is queued.
+// Errors: SystemError when a peer, a wire or a deadline fails, from the call, the next one or the
+// memory's synchronize(); the communicator is dead after that. ContractError when shapes do not fit
+// what is said to move. THREAD: one thread at a time.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -32,6 +32,10 @@ class Communicator {
 
   // The memory whose tensors this communicator moves.
   virtual Memory& memory() = 0;
+
+  // How many bytes this rank has copied between a device's memory and the host's so that its rows
+  // could move, in this group and in those split from it. 0: rows move from where they lie.
+  virtual Count staged_bytes() const { return 0; }
 
   // gathered[i] = the ranks' rows[i] one after the other. ORDER: ranks ascending.
   // REQUIRES rows[i].rows == rows_per_rank[rank()], gathered[i].rows == sum of rows_per_rank, and
@@ -63,7 +67,7 @@ class Communicator {
   void barrier();
 
   // The ranks that pass the same color form a group, ordered by (key, rank). Collective over this
-  // group. color < 0: in no group, RETURNS null. LIFETIME: as this communicator's.
+  // group. color < 0: in no group, RETURNS null. LIFETIME: shorter than this.
   std::unique_ptr<Communicator> split(int color, int key);
 
  private:

@@ -119,6 +119,7 @@ class LocalCommunicator final : public Communicator {
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
     exchange_and_sum(*this, rows, rows_per_rank, own);
+    memory_.synchronize();
   }
 
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,

@@ -7,6 +7,7 @@
 
 #include "comm/gloo_communicator.h"
 #include "comm/nccl_communicator.h"
+#include "comm/xpu_communicator.h"
 #include "kernels/base/check.h"
 
 namespace moe {
@@ -19,12 +20,17 @@ std::unique_ptr<Communicator> make_local(const Meeting& meeting, int rank, Memor
 
 std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "a Gloo communicator without a store to meet through");
-  return gloo_maker.make({.rank = rank,
-                          .size = meeting.size,
-                          .group = meeting.mesh,
-                          .host = meeting.host,
-                          .deadline = meeting.deadline},
-                         *meeting.store, memory);
+  const GlooSettings settings{.rank = rank,
+                              .size = meeting.size,
+                              .group = meeting.mesh,
+                              .host = meeting.host,
+                              .deadline = meeting.deadline};
+  if (memory.stream().device.kind != DeviceKind::xpu) {
+    return gloo_maker.make(settings, *meeting.store, memory);
+  }
+  std::unique_ptr<Memory> host = make_host_memory(Poison::off);
+  std::unique_ptr<Communicator> mesh = gloo_maker.make(settings, *meeting.store, *host);
+  return make_xpu_communicator(std::move(host), std::move(mesh), memory);
 }
 
 std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
@@ -43,8 +49,9 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .make = make_local,
        .make_symmetric = make_shared_addresses},
       {.name = "gloo",
-       .moves = "TCP between threads or processes",
+       .moves = "TCP between threads or processes; rows of xpu staged through host buffers",
        .device = DeviceKind::cpu,
+       .staged_device = DeviceKind::xpu,
        .needs_store = true,
        .make = gloo_maker.make == nullptr ? nullptr : make_gloo,
        .absence = gloo_maker.absence},

@@ -30,12 +30,13 @@ struct Meeting {
 
 struct CommunicatorMaker {
   std::string_view name;
-  std::string_view moves;            // how rows travel, in a few words
-  std::optional<DeviceKind> device;  // whose memory it moves; none: any device's
-  bool needs_store = false;          // else it needs a local group
-  bool one_device_each = false;      // else ranks of one machine may share its first device
-  bool compares_operations = true;   // else ranks in different calls may get each other's rows, and
-                                     // only a TracedCommunicator around it sees that
+  std::string_view moves;                   // how rows travel, in a few words
+  std::optional<DeviceKind> device;         // whose memory it moves; none: any device's
+  std::optional<DeviceKind> staged_device;  // whose rows it moves through host buffers beside that
+  bool needs_store = false;                 // else it needs a local group
+  bool one_device_each = false;             // else ranks of one machine may share its first device
+  bool compares_operations = true;  // else ranks in different calls may get each other's rows, and
+                                    // only a TracedCommunicator around it sees that
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
   // For measuring: calls between the ranks of a group that make has made, queued with nothing
   // around them. They end with the group, which outlives them. Collective. Null: make's calls are
@@ -51,7 +52,7 @@ struct CommunicatorMaker {
 std::span<const CommunicatorMaker> communicator_makers();
 
 constexpr bool moves_memory_of(const CommunicatorMaker& maker, DeviceKind device) {
-  return maker.device.value_or(device) == device;
+  return maker.device.value_or(device) == device || maker.staged_device == device;
 }
 
 }  // namespace moe

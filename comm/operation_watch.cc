@@ -31,8 +31,8 @@ void OperationWatch::resume() {
 }
 
 void OperationWatch::enter(Operation operation, int peer, LookedAfter how) {
-  check();
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  throw_if_broken(lock);
   pending_.push_back({number_++, num_collectives_, operation, peer, Clock::now(), how, false});
   if (is_collective(operation)) ++num_collectives_;
 }
@@ -49,6 +49,11 @@ void OperationWatch::leave(Queued how) {
 
 void OperationWatch::check() {
   std::unique_lock lock(mutex_);
+  throw_if_broken(lock);
+  std::erase_if(pending_, [](const Pending& pending) { return pending.is_queued; });
+}
+
+void OperationWatch::throw_if_broken(std::unique_lock<std::mutex>& lock) {
   if (state_ == State::whole && !wire_.is_cut()) return;
   if (state_ == State::whole) {
     const std::string where = pending_.empty() ? "between operations" : at(pending_.front());
@@ -75,8 +80,7 @@ void OperationWatch::fail(const std::optional<std::string>& why) {
     const std::string where = pending_.empty() ? "no operation" : at(pending_.back());
     give_up(lock, where, why);
   }
-  lock.unlock();
-  check();
+  throw_if_broken(lock);
   throw SystemError("the group is broken");
 }
 
@@ -99,13 +103,35 @@ void OperationWatch::look(std::unique_lock<std::mutex>& lock) {
   if (now - oldest.since > settings_.deadline) return give_up(lock, at(oldest), std::nullopt);
   if (now - oldest.since < settings_.patience || now - asked_ < settings_.patience) return;
   asked_ = now;
-  lock.unlock();
-  const auto absence = news_.absence(oldest.collective, oldest.peer);
-  lock.lock();
-  if (!absence || state_ != State::whole) return;
+  const auto why = absence(lock);
+  if (!why || state_ != State::whole) return;
   drop_done();  // it may have ended while peers were asked after
   if (pending_.empty() || pending_.front().number != oldest.number) return;
-  give_up(lock, at(pending_.front()), absence);
+  give_up(lock, at(pending_.front()), why);
+}
+
+// Of several operations in one mark the last collective counts: a peer that left before it ends
+// what the mark waits for, though it did its part of the first. A message may be one of those that
+// are done, so that only one that is alone says something of its peer.
+std::optional<std::string> OperationWatch::absence(std::unique_lock<std::mutex>& lock) {
+  const Pending& oldest = pending_.front();
+  const Count last = marks_.empty() || !oldest.is_queued ? oldest.number : marks_.front();
+  std::optional<Count> collective;
+  int peer = oldest.peer;
+  if (last == oldest.number) {
+    collective = oldest.collective;
+  } else {
+    peer = -1;
+    for (const Pending& pending : pending_) {
+      if (pending.number > last) break;
+      if (is_collective(pending.operation)) collective = pending.collective;
+    }
+  }
+  if (!collective) return std::nullopt;
+  lock.unlock();
+  auto why = news_.absence(*collective, peer);
+  lock.lock();
+  return why;
 }
 
 // Calls of the rank are in order: nothing behind one that is not queued yet is.

@@ -53,7 +53,8 @@ class OperationWatch final : public QueueWatch {
   enum class Queued { for_real, recorded };
   void leave(Queued how = Queued::for_real);
 
-  // Throws once the group is broken; waits where the words for it are still looked for.
+  // Throws once the group is broken; waits where the words for it are still looked for. REQUIRES
+  // that all that is queued is done: nobody looks after it any more.
   void check() override;
   void pause() override;
   void resume() override;
@@ -81,10 +82,12 @@ class OperationWatch final : public QueueWatch {
   };
   enum class State { whole, breaking, broken };
 
+  void throw_if_broken(std::unique_lock<std::mutex>& lock);
   void look_until(const std::stop_token& told);
   void look(std::unique_lock<std::mutex>& lock);
   void mark_queued();
   void drop_done();
+  std::optional<std::string> absence(std::unique_lock<std::mutex>& lock);
   std::string at(const Pending& oldest) const;
   void give_up(std::unique_lock<std::mutex>& lock, const std::string& operation,
                const std::optional<std::string>& why);

@@ -53,6 +53,12 @@ TracedCommunicator::TracedCommunicator(std::unique_ptr<Communicator> inner,
   prepare_agreement();
 }
 
+Traffic TracedCommunicator::traffic() const {
+  Traffic all = log_.traffic;
+  all.staged_bytes = staged_bytes();
+  return all;
+}
+
 void TracedCommunicator::prepare_agreement() {
   if (size() == 1) agreement_ = Agreement::trusted;
   if (agreement_ == Agreement::trusted) return;

@@ -49,6 +49,7 @@ struct Traffic {
   Count bytes = 0;
   Count rows = 0;  // the same in rows of the first tensor; of all_reduce rounded down
   Count collectives = 0;
+  Count staged_bytes = 0;  // beside these: Communicator::staged_bytes
 };
 
 // How ranks differ in one operation: which check saw it and the sentence that says it.
@@ -110,6 +111,7 @@ class TracedCommunicator final : public Communicator {
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   Memory& memory() override { return inner_->memory(); }
+  Count staged_bytes() const override { return inner_->staged_bytes(); }
 
   // Says where the program is now; later operations carry it, those of split groups too.
   void enter(Place place) { log_.place = place; }
@@ -127,7 +129,7 @@ class TracedCommunicator final : public Communicator {
   void finish();
 
   // Of this rank in all groups that share the log.
-  const Traffic& traffic() const { return log_.traffic; }
+  Traffic traffic() const;
 
   // The operation that this rank entered last in any of these groups, done or not, as a sentence
   // with its place.

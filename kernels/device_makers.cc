@@ -7,6 +7,7 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/xpu/xpu_device.h"
 
 namespace moe {
 namespace {
@@ -16,22 +17,25 @@ std::unique_ptr<Memory> host_memory(int, Poison poison) { return make_host_memor
 std::string nothing() { return {}; }
 
 int one() { return 1; }
-int none() { return 0; }
 
 std::string onednn_absence() {
   return cpu::onednn_gemm.pack == nullptr ? cpu::onednn_gemm.absence : "";
 }
 
-std::string xpu_absence() { return "not in this build (the XPU path is not written yet)"; }
-
 }  // namespace
 
 std::span<const DeviceMaker> device_makers() {
   static const std::array<DeviceMaker, 3> makers = {{
-      {DeviceKind::cpu, "host memory, oneDNN products", host_memory, make_cpu_kernels, one, nothing,
-       "onednn", onednn_absence},
+      {.kind = DeviceKind::cpu,
+       .has = "host memory, oneDNN products",
+       .make_memory = host_memory,
+       .make_kernels = make_cpu_kernels,
+       .count = one,
+       .absence = nothing,
+       .products = "onednn",
+       .products_absence = onednn_absence},
       cuda_device,
-      {DeviceKind::xpu, "OpenCL", nullptr, nullptr, none, xpu_absence, "opencl", xpu_absence},
+      xpu_device,
   }};
   return makers;
 }

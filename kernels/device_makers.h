@@ -26,7 +26,10 @@ struct DeviceMaker {
 
   // Why no rank can run there, in this build or on this machine; empty where one can.
   std::string (*absence)() = nullptr;
-  // The same for experts with products: the library that multiplies, and why it is not there.
+  // Which device that is, in its driver's words. Null where has says it. REQUIRES as make_memory.
+  std::string (*which)() = nullptr;
+  // Why experts with products cannot run there: the library that multiplies, and why it is not
+  // there.
   std::string_view products;
   std::string (*products_absence)() = nullptr;
 };

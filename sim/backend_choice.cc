@@ -88,6 +88,13 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   return choice;
 }
 
+CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line) {
+  const std::vector<std::string> defects = defects_of(scenario, profile_named(line.profile));
+  const bool has_defect = platform_named(line.platform) == Platform::xpu &&
+                          std::ranges::count(defects, "xpu-world-group") > 0;
+  return has_defect ? CollectivesRun::on_the_world : CollectivesRun::on_the_group;
+}
+
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,
                      const Profile& profile) {
   if (!capabilities.fixed_capacity) return 0;

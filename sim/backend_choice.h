@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "comm/first_xpu_collectives.h"
 #include "sim/scenario.h"
 
 namespace moe::sim {
@@ -18,6 +19,10 @@ struct BackendChoice {
 
 // REQUIRES a line whose words are known: check_backend_name, the key table.
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
+
+// Where the line's groups run their collectives: on the world with the defect xpu-world-group of
+// the profile or the scenario, on platform xpu alone.
+CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line);
 
 // Rows that one rank may hand to a backend with fixed capacity; 0 for others. Where the profile has
 // DP chunks the size of a chunk, else the scenario's max_num_batched_tokens, else that of the

@@ -133,7 +133,8 @@ std::string explained_backend(const Scenario& scenario, const RunLine& line) {
     throw ScenarioError(text(scenario.name, ": explain does not tell of masked ranks yet"));
   }
   if (std::holds_alternative<ExpectedDifference>(scenario.end) ||
-      reproduces_defect(scenario, choice)) {
+      reproduces_defect(scenario, choice) ||
+      collectives_of(scenario, line) == CollectivesRun::on_the_world) {
     throw ScenarioError(text(scenario.name,
                              ": explain tells the right way of a token, and this line "
                              "reproduces a defect: see --run for others, or defects: []"));

@@ -104,6 +104,9 @@ std::unique_ptr<Experts> LayerMaker::experts_of(int layer, const LayerContract& 
     auto id_map =
         watched(with_faults(make_expert_id_map(at.kernels, contract.local_of), site, at.job.faults),
                 at.watch, contract, at.memory);
+    if (at.job.line.dispatch_site == DispatchSite::runner_batched) {
+      return make_local_batched_experts(config, std::move(weights), std::move(id_map));
+    }
     return make_standard_experts(config, std::move(weights), std::move(id_map));
   };
   auto experts = at_.balance == nullptr ? make(weights_of(layer))

@@ -134,6 +134,7 @@ std::vector<Item> devices() {
   std::vector<Item> items;
   for (const DeviceMaker& maker : device_makers()) {
     std::string about(maker.has);
+    if (maker.which != nullptr && maker.absence().empty()) about += text(": ", maker.which());
     if (maker.absence().empty() && !maker.products_absence().empty()) {
       about += text("; experts with products need ", maker.products, ", which is ",
                     maker.products_absence());

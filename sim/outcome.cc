@@ -249,6 +249,7 @@ void read_reports(const std::vector<RankReport>& reports, Outcome& outcome) {
     outcome.traffic.bytes += report.traffic.bytes;
     outcome.traffic.rows += report.traffic.rows;
     outcome.traffic.collectives += report.traffic.collectives;
+    outcome.traffic.staged_bytes += report.traffic.staged_bytes;
     outcome.times.select = std::max(outcome.times.select, report.times.select);
     outcome.times.prepare = std::max(outcome.times.prepare, report.times.prepare);
     outcome.times.experts = std::max(outcome.times.experts, report.times.experts);

@@ -58,7 +58,7 @@ std::string uneven_scales(const FaultRoom& room) {
 
 std::string travelling_codes(const FaultRoom& room) {
   const QuantRecipe recipe = room.scenario.model.quantization.activations;
-  if (room.line.dispatch_site == DispatchSite::runner) {
+  if (room.line.dispatch_site != DispatchSite::kernel) {
     return "a runner gathers rows as they are (dispatch_site: runner)";
   }
   const auto way = recipe_on_wire(room.capabilities.quantization, recipe);

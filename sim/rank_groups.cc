@@ -27,8 +27,8 @@ void agree_on_members(TracedCommunicator& group, const std::vector<int>& ranks) 
 }  // namespace
 
 RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
-                       const std::vector<FaultSpec>& faults)
-    : sizes_(sizes), rank_(wires.wire->rank()), sharing_(sizes) {
+                       const std::vector<FaultSpec>& faults, CollectivesRun collectives)
+    : sizes_(sizes), collectives_(collectives), rank_(wires.wire->rank()), sharing_(sizes) {
   MOE_CHECK(wires.wire->size() == sizes.num_ranks(),
             text(wires.wire->size(), " ranks for a world of ", sizes.num_ranks()));
   auto traced = std::make_unique<TracedCommunicator>(
@@ -38,10 +38,14 @@ RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
   std::vector<int> all(static_cast<std::size_t>(sizes.num_ranks()));
   std::iota(all.begin(), all.end(), 0);
   agree_on_members(*traced, all);
-  members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
-                                        axes_of(GroupKind::ep, sizes), sharing_),
-                      world_trace_, all});
+  members_.push_back(
+      {dressed(std::move(traced), axes_of(GroupKind::ep, sizes), faults), world_trace_, all});
   for (const GroupKind kind : kinds) split(kind, faults);
+}
+
+// Groups end before the world that they are split from; a vector ends its first first.
+RankGroups::~RankGroups() {
+  while (!members_.empty()) members_.pop_back();
 }
 
 void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
@@ -52,9 +56,15 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
   TracedCommunicator* trace = traced.get();
   agree_on_members(*traced, own.members);
-  members_.push_back({with_sharing_tags(with_faults(std::move(traced), rank_, faults),
-                                        axes_of(kind, sizes_), sharing_),
-                      trace, own.members});
+  members_.push_back(
+      {dressed(std::move(traced), axes_of(kind, sizes_), faults), trace, own.members});
+}
+
+std::unique_ptr<Communicator> RankGroups::dressed(std::unique_ptr<TracedCommunicator> traced,
+                                                  Axes axes, const std::vector<FaultSpec>& faults) {
+  auto group = with_sharing_tags(with_faults(std::move(traced), rank_, faults), axes, sharing_);
+  if (collectives_ == CollectivesRun::on_the_group) return group;
+  return with_first_xpu_collectives(std::move(group), sizes_.num_ranks());
 }
 
 Communicator& RankGroups::add_eplb_group(const std::vector<FaultSpec>& faults) {

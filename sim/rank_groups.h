@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/parallel/parallel_config.h"
+#include "comm/first_xpu_collectives.h"
 #include "comm/traced_communicator.h"
 #include "sim/scenario.h"
 
@@ -23,7 +24,11 @@ struct RankWires {
 class RankGroups {
  public:
   // Collective over the world.
-  RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults);
+  RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults,
+             CollectivesRun collectives = CollectivesRun::on_the_group);
+  ~RankGroups();
+  RankGroups(const RankGroups&) = delete;
+  RankGroups& operator=(const RankGroups&) = delete;
 
   ParallelGroups groups();
 
@@ -49,8 +54,12 @@ class RankGroups {
 
   const Member& member(GroupKind kind) const;
   void split(GroupKind kind, const std::vector<FaultSpec>& faults);
+  // A traced group as the layer gets it.
+  std::unique_ptr<Communicator> dressed(std::unique_ptr<TracedCommunicator> traced, Axes axes,
+                                        const std::vector<FaultSpec>& faults);
 
   ParallelSizes sizes_;
+  CollectivesRun collectives_;
   int rank_ = 0;
   SharingTags sharing_;
   std::vector<Member> members_;  // the world first; later ones do not outlive it

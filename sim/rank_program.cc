@@ -53,7 +53,8 @@ class RankProgram {
         expert_map_(
             with_faults(expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size),
                         rank_, job.faults)),
-        ranks_(std::move(wires), deployment_.sizes, job.faults),
+        ranks_(std::move(wires), deployment_.sizes, job.faults,
+               collectives_of(job.scenario, job.line)),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
     const LayerMaker maker({job_, rank_, memory_, parallel_, expert_map_, *kernels_, groups_,
@@ -276,8 +277,7 @@ class RankProgram {
     return owners;
   }
 
-  // Whether the layer's combine is the sum over the ranks of its dispatch group that the backend's
-  // recipe promises.
+  // Whether the combine is the sum over the dispatch group's ranks that the recipe promises.
   bool sums_over_dispatch_group() const {
     return has_ordered_sum(job_.backend.capabilities.recipe) &&
            job_.backend.capabilities.dispatch_reach == DispatchReach::every_rank && moves_rows() &&

@@ -156,7 +156,8 @@ JsonValue to_json(const RankReport& report) {
       {"ledger", ledger_json(report.ledger)},
       {"traffic", JsonObject{{"bytes", report.traffic.bytes},
                              {"rows", report.traffic.rows},
-                             {"collectives", report.traffic.collectives}}},
+                             {"collectives", report.traffic.collectives},
+                             {"staged_bytes", report.traffic.staged_bytes}}},
       {"times", times_json(report.times)},
       {"judging", report.judging.count()},
       {"last_operation", report.last_operation},
@@ -182,7 +183,7 @@ RankReport rank_report_from(const JsonValue& value) {
   report.ledger = ledger_from(member(value, "ledger"));
   const JsonValue& traffic = member(value, "traffic");
   report.traffic = {integer_at(traffic, "bytes"), integer_at(traffic, "rows"),
-                    integer_at(traffic, "collectives")};
+                    integer_at(traffic, "collectives"), integer_at(traffic, "staged_bytes")};
   report.times = times_from(member(value, "times"));
   report.judging = std::chrono::nanoseconds(integer_at(value, "judging"));
   report.last_operation = string_at(value, "last_operation");

@@ -48,6 +48,12 @@ std::string share_text(const Outcome& outcome) {
   return text(", within ", static_cast<int>(std::ceil(percent)), " % of their bounds");
 }
 
+// What a device's rows cost beside the wire.
+std::string staging_text(const Outcome& outcome) {
+  const Count bytes = outcome.traffic.staged_bytes;
+  return bytes == 0 ? "" : text(", ", bytes, " bytes staged");
+}
+
 // The whole time, and the judge's where it matters.
 std::string time_text(const Outcome& outcome) {
   const bool matters = outcome.judging > std::chrono::milliseconds(200);
@@ -67,7 +73,7 @@ std::string verdict_text(const Outcome& outcome, Ansi ansi) {
   }
   if (reason.empty()) {
     return text(line, " ", outcome.rows, " rows as the ", name_of(outcome.judge), " says",
-                share_text(outcome), ", ", time_text(outcome));
+                share_text(outcome), staging_text(outcome), ", ", time_text(outcome));
   }
   std::string all = text(line, "\n      ", reason);
   for (const std::string& detail : outcome.details) {

@@ -69,6 +69,22 @@ std::string key_place(const Scenario& scenario, const RunLine& line, std::string
   return scenario.path.empty() ? scenario.name : scenario.path;
 }
 
+// Throws where vLLM does not put gathered rows into the batched format by itself.
+void refuse_local_batches(const Scenario& scenario, const RunLine& line) {
+  const auto& quantization = scenario.model.quantization;
+  std::string why;
+  if (platform_named(line.platform) != Platform::xpu) {
+    why = text("is XPU's form (moe_backend=batched_triton), not platform ", line.platform, "'s");
+  } else if (line.selection == Selection::monolithic) {
+    why = "goes with modular experts: the batched ones do not select";
+  } else if (quantization.activations != QuantRecipe::none ||
+             quantization.weights != QuantRecipe::none) {
+    why = "is not here for quantised rows or weights (model.quantization)";
+  }
+  if (why.empty()) return;
+  throw ScenarioError(text(key_place(scenario, line, "dispatch_site"), ": runner_batched ", why));
+}
+
 // Throws for a world that the profile does not have and a backend that it does not give.
 void refuse_decision(const Scenario& scenario, const RunLine& line, const BackendChoice& choice) {
   if (!choice.decision.error.empty()) {
@@ -132,11 +148,12 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   }
   const bool asks_backend =
       scenario.world.dp > 1 || capabilities.dispatch_reach == DispatchReach::owner_ranks;
-  if (line.dispatch_site == DispatchSite::runner && asks_backend &&
+  if (line.dispatch_site != DispatchSite::kernel && asks_backend &&
       backend.make_manager == nullptr) {
     throw ScenarioError(text(key_place(scenario, line, "dispatch_site"), ": backend ", line.backend,
                              " has no dispatch outside its kernel for the runner to call"));
   }
+  if (line.dispatch_site == DispatchSite::runner_batched) refuse_local_batches(scenario, line);
   if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
     throw ScenarioError(text(where, ": backend ", line.backend,
                              " moves nothing between DP ranks and needs world.dp 1, not ",

@@ -42,7 +42,7 @@ OptionTable run_table() {
       {"profile", word, "NAME", "a profile in the run lines' place"},
       {"platform", word, "NAME", "cuda, rocm, cpu, xpu: whose rules apply"},
       {"selection", word, "HOW", "modular or monolithic in the run lines' place"},
-      {"dispatch-site", word, "WHO", "kernel or runner in the run lines' place"},
+      {"dispatch-site", word, "WHO", "kernel, runner or runner_batched in the run lines' place"},
       {"trace", word, "FILE",
        "a recorded trace in the place of the scenarios' routing, judged by the oracle; without "
        "PATH: every backend that can take it, on local and Gloo, as threads and processes"},
@@ -80,7 +80,8 @@ RunOverrides overrides_of(const GivenOptions& given) {
   if (const auto word = given.chosen_word("selection", {"modular", "monolithic"})) {
     overrides.selection = selection_named(*word);
   }
-  if (const auto word = given.chosen_word("dispatch-site", {"kernel", "runner"})) {
+  if (const auto word =
+          given.chosen_word("dispatch-site", {"kernel", "runner", "runner_batched"})) {
     overrides.dispatch_site = dispatch_site_named(*word);
   }
   if (given.chosen_word("path", {"reference", "device"}).value_or("reference") == "device") {

@@ -76,6 +76,7 @@ std::string_view name_of(Selection selection) {
 }
 
 std::string_view name_of(DispatchSite site) {
+  if (site == DispatchSite::runner_batched) return "runner_batched";
   return site == DispatchSite::kernel ? "kernel" : "runner";
 }
 
@@ -84,6 +85,7 @@ Selection selection_named(std::string_view word) {
 }
 
 DispatchSite dispatch_site_named(std::string_view word) {
+  if (word == "runner_batched") return DispatchSite::runner_batched;
   return word == "kernel" ? DispatchSite::kernel : DispatchSite::runner;
 }
 

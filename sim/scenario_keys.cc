@@ -128,7 +128,7 @@ std::vector<ScenarioKey> run_keys() {
           {"runs", "profile", KeyState::read, profile_words()},
           {"runs", "platform", KeyState::read, {"cuda", "rocm", "cpu", "xpu"}},
           {"runs", "selection", KeyState::read, {"modular", "monolithic"}},
-          {"runs", "dispatch_site", KeyState::read, {"kernel", "runner"}},
+          {"runs", "dispatch_site", KeyState::read, {"kernel", "runner", "runner_batched"}},
           {"runs", "arrival_seed"}};
 }
 

@@ -34,7 +34,8 @@ void check_sharing(golden::Cell cell, SharingTags& tags, CheckLedger& ledger) {
 }
 
 Traffic since(const Traffic& before, const Traffic& now) {
-  return {now.bytes - before.bytes, now.rows - before.rows, now.collectives - before.collectives};
+  return {now.bytes - before.bytes, now.rows - before.rows, now.collectives - before.collectives,
+          now.staged_bytes - before.staged_bytes};
 }
 
 }  // namespace moe::sim

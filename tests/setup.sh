@@ -23,6 +23,9 @@ libfmt-dev|/usr/include/fmt/format.h|text
 libxxhash-dev|/usr/include/xxhash.h|digests of outputs
 libssl-dev|/usr/include/openssl/evp.h|digests of scenarios
 libdnnl-dev|/usr/include/oneapi/dnnl/dnnl.hpp|the experts' products
+opencl-headers|/usr/include/CL/cl.h|ranks on OpenCL devices
+ocl-icd-opencl-dev|/usr/lib/MACHINE-linux-gnu/libOpenCL.so|ranks on OpenCL devices
+pocl-opencl-icd|/etc/OpenCL/vendors/pocl.icd|an OpenCL device where there is no GPU's
 catch2|/usr/include/catch2/catch.hpp|tests
 python3|/usr/bin/python3|the second oracle and tests
 python3-numpy|/usr/lib/python3/dist-packages/numpy/__init__.py|the second oracle
@@ -60,7 +63,7 @@ install_missing() {
 state() {
   find CMakeLists.txt CMakePresets.json sim comm backends kernels golden tests \
     \( -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' \
-    -o -name '*.in' -o -name 'CMake*' \) \
+    -o -name '*.cl' -o -name '*.in' -o -name 'CMake*' \) \
     -printf '%p %s %T@\n' | LC_ALL=C sort | cksum
   echo "$what"
 }

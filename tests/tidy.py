@@ -75,7 +75,7 @@ class Tree:
         self.present = set(self.files)
         self.cpp_files = self.named(".h", ".cc", ".cu", ".cuh", ".def")
         self.cmake_files = [p for p in self.files if basename(p) == "CMakeLists.txt"]
-        self.script_files = self.named(".py", ".sh", ".cmake", ".js", ".css") + self.cmake_files
+        self.script_files = self.named(*".py .sh .cmake .js .css .cl".split()) + self.cmake_files
 
     def named(self, *endings):
         return [path for path in self.files if path.endswith(endings)]
@@ -182,11 +182,11 @@ def purpose(tree):
     for path in tree.cpp_files:
         count = tidy_cpp.purpose_lines(tree.cpp(path))
         if not 2 <= count <= 6:
-            yield path, 1, (f"the file opens with {count} '//' lines, 2 to 6 are the purpose "
-                            f"comment: {advice}")
+            yield path, 1, f"the file opens with {count} '//' lines, 2 to 6 are wanted: {advice}"
     for path in tree.script_files:
         text = re.sub(r"\A#![^\n]*\n", "", tree.text(path)).lstrip()
-        opening = {".py": r"r?(\"{1,3}|'{1,3})\s*\w", ".js": r"/[/*]\W*\w", ".css": r"/\*\W*\w"}
+        opening = {".py": r"r?(\"{1,3}|'{1,3})\s*\w", ".js": r"/[/*]\W*\w", ".css": r"/\*\W*\w",
+                   ".cl": r"//\W*\w"}
         comment = opening.get(splitext(path)[1], r"(?:#\W*\n)*#[^\n]*\w")
         if not re.match(comment, text):
             yield path, 1, f"the file has no purpose comment at its top: {advice}"
@@ -215,7 +215,7 @@ def todo(tree):
             comments = [(line + i, text) for line, comment, _ in tree.cpp(path).comments
                         for i, text in enumerate(comment.split("\n"))]
         else:
-            mark = r"(?:^|\s)/[/*].*" if path.endswith((".js", ".css")) else r"(?:^|\s)#.*"
+            mark = r"(?:^|\s)/[/*].*" if path.endswith((".js", ".css", ".cl")) else r"(?:^|\s)#.*"
             comments = [(line, "".join(re.findall(mark, text)))
                         for line, text in enumerate(tree.lines(path), 1)]
         for line, text in comments:

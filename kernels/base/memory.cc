@@ -13,6 +13,12 @@ void check_same_shape(const Tensor& from, const Tensor& to) {
             text("copy of ", shape_text(from), " to ", shape_text(to)));
 }
 
+// A device's rows read as the host's are luck at best: they may lie where the host cannot reach.
+void check_on_host(const Tensor& host) {
+  MOE_CHECK(host.device.kind == DeviceKind::cpu,
+            text("the host's side of a copy is ", shape_text(host)));
+}
+
 bool can_be_added(DType dtype) {
   return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
 }
@@ -26,11 +32,13 @@ void Memory::copy(const Tensor& from, const Tensor& to) {
 
 void Memory::copy_from_host(const Tensor& host, const Tensor& to) {
   check_same_shape(host, to);
+  check_on_host(host);
   if (bytes_of(host) > 0) do_copy_from_host(host.data, to.data, bytes_of(host));
 }
 
 void Memory::copy_to_host(const Tensor& from, const Tensor& host) {
   check_same_shape(from, host);
+  check_on_host(host);
   if (bytes_of(from) > 0) do_copy_to_host(from.data, host.data, bytes_of(from));
 }
 

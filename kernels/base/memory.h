@@ -29,7 +29,7 @@ class Memory {
   // Copies equal shapes within this memory.
   void copy(const Tensor& from, const Tensor& to);
 
-  // Copies between this memory and the host's, either way.
+  // Copies between this memory and the host's, either way. host lies on cpu.
   void copy_from_host(const Tensor& host, const Tensor& to);
   void copy_to_host(const Tensor& from, const Tensor& host);
 

@@ -348,8 +348,7 @@ class Scenarios(BadInput):
         self.refused(("run", "smoke", "--junit", "/nowhere/at/all.xml"), "/nowhere/at/all.xml")
 
     def test_what_this_build_has_not(self):
-        for words, name in ((("--device", "cuda"), "cuda"), (("--communicator", "nccl"), "nccl"),
-                            (("--device", "xpu"), "xpu")):
+        for words, name in ((("--device", "cuda"), "cuda"), (("--communicator", "nccl"), "nccl")):
             code, out, _ = self.run_it("run", "smoke/two-ranks", "--line", "0", *words)
             self.assertEqual(code, 0, out)
             self.assertRegex(out, rf"SKIP .*\n +{name}: not in this build")

@@ -111,7 +111,7 @@ class World {
       : maker_(maker),
         size_(size),
         deadline_(deadline),
-        device_(maker.device.value_or(device)),
+        device_(moves_memory_of(maker, device) ? device : *maker.device),
         group_(size, deadline) {
     if (maker.needs_store) store_ = std::make_unique<StoreServer>(StoreAddress{}, "test");
   }

@@ -387,7 +387,8 @@ TEST_CASE("scenario: faults and runs") {
       {with_steps("runs: [{selection: late}]"),
        ":4:20: runs[0].selection: 'late' is not one of modular, monolithic"},
       {with_steps("runs: [{dispatch_site: running}]"),
-       ":4:24: runs[0].dispatch_site: 'running' is not one of kernel, runner"},
+       ":4:24: runs[0].dispatch_site: 'running' is not one of kernel, runner, "
+       "runner_batched"},
       {with_steps("runs: [{arrival_seed: -1}]"), ":4:23: runs[0].arrival_seed: '-1' is not"},
   });
 }

@@ -1,0 +1,81 @@
+// OpenClDevice: one device of this machine with what all ranks of a process share on it: the
+// context, the program of this folder's kernels, and which buffer lies at which address. Included
+// by this folder only.
+
+#pragma once
+
+// Of the calls that OpenCL has had since, none is needed (OpenCL 1.2).
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <span>
+#include <string>
+
+#include "kernels/base/reserved_addresses.h"
+
+namespace moe::xpu {
+
+// Throws SystemError with what was asked for and the number that OpenCL gave.
+void check(cl_int result, std::string_view what);
+
+// Where an address lies.
+struct BufferPlace {
+  cl_mem buffer = nullptr;  // null: the place of a tensor without bytes
+  Count offset = 0;
+};
+
+// THREAD: any.
+class OpenClDevice {
+ public:
+  OpenClDevice(cl_platform_id platform, cl_device_id device);
+
+  // "DEVICE of PLATFORM", in the driver's words.
+  const std::string& name() const { return name_; }
+
+  // Why kernels of this program cannot run there; empty where they can.
+  std::string lack() const;
+
+  // Context and program, made when first asked for, with every kernel compiled to the end: a rank
+  // that compiles in the middle of a step lets its peers wait. Throws SystemError with the
+  // compiler's words.
+  void open();
+  cl_context context() const { return context_; }
+  cl_device_id id() const { return device_; }
+  cl_program program() const { return program_; }
+  std::size_t group_size() const { return group_size_; }  // of work items
+
+  // A buffer and addresses for it. REQUIRES that the device is open, as all below.
+  void* allocate(Count bytes);
+  void release(void* address) noexcept;
+
+  // Throws ContractError where no buffer of this device holds all of these bytes.
+  BufferPlace place_of(const void* address, Count bytes);
+
+ private:
+  struct Block {
+    ReservedAddresses addresses;
+    cl_mem buffer;
+    Count bytes;
+  };
+
+  void build();
+  void run_each_over_nothing();
+
+  cl_device_id device_;
+  std::string name_;
+  cl_context context_ = nullptr;  // until the end of the process, as the program
+  cl_program program_ = nullptr;
+  std::size_t group_size_ = 1;
+  std::once_flag opened_;
+  std::shared_mutex mutex_;
+  std::map<const std::byte*, Block> blocks_;  // by their first address
+};
+
+// The devices of this machine, those first that can run our kernels, and of them GPUs before CPUs.
+// Looked for once in a process, when somebody first asks.
+std::span<OpenClDevice* const> opencl_devices();
+
+}  // namespace moe::xpu

@@ -1,0 +1,48 @@
+// The maker of a rank's memory and operators on an OpenCL device, and the question whether there is
+// one. Nothing asks a driver before somebody wants a device.
+
+#include "kernels/xpu/xpu_device.h"
+
+#include <algorithm>
+
+#include "kernels/base/text.h"
+#include "kernels/xpu/xpu_memory.h"
+#include "kernels/xpu/xpu_operators.h"
+
+namespace moe {
+namespace {
+
+int count() {
+  const auto devices = xpu::opencl_devices();
+  return static_cast<int>(
+      std::ranges::count_if(devices, [](const auto* device) { return device->lack().empty(); }));
+}
+
+std::string absence() {
+  const auto devices = xpu::opencl_devices();
+  if (devices.empty()) {
+    return "no OpenCL platform with a device (PoCL brings one: Debian's pocl-opencl-icd)";
+  }
+  const std::string lack = devices[0]->lack();
+  return lack.empty() ? "" : text("no OpenCL device: ", devices[0]->name(), " ", lack);
+}
+
+std::string which() { return xpu::opencl_devices()[0]->name(); }
+
+std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
+  return std::make_unique<xpu::XpuMemory>(ordinal, poison);
+}
+
+}  // namespace
+
+const DeviceMaker xpu_device = {.kind = DeviceKind::xpu,
+                                .has = "OpenCL, its own products",
+                                .make_memory = make_memory,
+                                .make_kernels = xpu::make_xpu_kernels,
+                                .count = count,
+                                .absence = absence,
+                                .which = which,
+                                .products = "opencl",
+                                .products_absence = [] { return std::string(); }};
+
+}  // namespace moe
