@@ -45,8 +45,9 @@ class StandardExperts final : public Experts {
   // Of each grouped row.
   Buffer outputs(const Dispatched& dispatched, const RowPlanBuffers& plan) {
     if (!dispatched.is_quantized()) {
-      return compute_(kernels_.permute(dispatched.hidden_states, plan.view()),
-                      plan.first_row.tensor());
+      return compute_(
+          kernels_.permute(dispatched.hidden_states, plan.view(), compute_.grouped_rows()),
+          plan.first_row.tensor());
     }
     const RegroupedRows rows =
         regrouped(dispatched, quantization_, ActivationFormat::standard, kernels_,

@@ -43,6 +43,12 @@ class GroupedExperts {
  public:
   GroupedExperts(const ExpertsConfig& config, ExpertWeights weights);
 
+  // How rows may come: only where codes have a scale of all rows does somebody look at those behind
+  // first_row's end.
+  GroupedRows grouped_rows() const {
+    return quantized_ == nullptr ? GroupedRows::bounded : GroupedRows::counted;
+  }
+
   // first_row as in RowPlan. RETURNS the experts' outputs.
   Buffer operator()(Buffer rows, const Tensor& first_row);
 

@@ -112,10 +112,10 @@ RowPlanBuffers Kernels::plan_rows(const Tensor& topk_ids, const Tensor& expert_m
   return plan;
 }
 
-Buffer Kernels::permute(const Tensor& hidden_states, const RowPlan& plan) {
+Buffer Kernels::permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows how) {
   MOE_CHECK(plan.row_of.rows == hidden_states.rows,
             text("a plan for ", plan.row_of.rows, " rows and ", shape_text(hidden_states)));
-  return do_permute(hidden_states, plan);
+  return do_permute(hidden_states, plan, how);
 }
 
 AlignedBlocksBuffers Kernels::moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,

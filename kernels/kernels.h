@@ -30,6 +30,10 @@ struct RowPlanBuffers {
   RowPlan view() const { return {row_of.tensor(), source_of.tensor(), first_row.tensor()}; }
 };
 
+// How many grouped rows a buffer has. counted: first_row's end, for which the host may have to
+// wait. bounded: no wait; where the host does not know the end, one for each choice.
+enum class GroupedRows { counted, bounded };
+
 // The batched_experts format: the rows of local expert e are rows [e * capacity, e * capacity +
 // expert_num_tokens[e]) of hidden_states; the others hold whatever was there.
 struct BatchedRows {
@@ -62,9 +66,9 @@ class GemmExperts {
   virtual ~GemmExperts() = default;
 
   // w2[e] · activation(w13[e] · row + w13_bias[e]) + w2_bias[e] for the rows of each expert. rows
-  // [first_row's end, hidden], first_row as in RowPlan. RETURNS [rows, hidden]. Products add in
-  // fp32 in an order of the library's; roundings to the rows' type: after each product with its
-  // bias, and in the activation as activation.h says (experts-and-oracles.md, 10).
+  // [first_row's end or more, hidden], first_row as in RowPlan. RETURNS [rows, hidden]. Products
+  // add in fp32 in an order of the library's; roundings to the rows' type: after each product with
+  // its bias, and in the activation as activation.h says (experts-and-oracles.md, 10).
   virtual Buffer apply(const Tensor& rows, const Tensor& first_row) = 0;
 };
 
@@ -145,8 +149,10 @@ class Kernels {
   // (stable).
   RowPlanBuffers plan_rows(const Tensor& topk_ids, const Tensor& expert_map, int num_local_experts);
 
-  // The dispatched rows in grouped order: [first_row's end, hidden].
-  Buffer permute(const Tensor& hidden_states, const RowPlan& plan);
+  // The dispatched rows in grouped order: [first_row's end, hidden], or more rows of any content
+  // behind them where they are bounded.
+  Buffer permute(const Tensor& hidden_states, const RowPlan& plan,
+                 GroupedRows how = GroupedRows::counted);
 
   // Blocks of block_size places for each expert that topk_ids [rows, top_k] i32 chose, experts
   // ascending; a masked choice has no place. expert_map as plan_rows takes it, or without columns:
@@ -249,7 +255,7 @@ class Kernels {
                             const Tensor& local) = 0;
   virtual void do_plan_rows(const Tensor& topk_ids, const Tensor& expert_map,
                             const RowPlan& plan) = 0;
-  virtual Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) = 0;
+  virtual Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows how) = 0;
   virtual void do_moe_align_block_size(const Tensor& topk_ids, const Tensor& expert_map,
                                        const BlockAlignSettings& settings,
                                        const AlignedBlocks& blocks) = 0;

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "kernels/base/text.h"
+#include "sim/bench_operators.h"
 #include "sim/commands.h"
 
 namespace moe::sim {
@@ -118,6 +119,14 @@ std::ofstream opened(const std::string& option, const std::string& path, std::io
 
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
   std::ofstream json = opened("--json", bench.json, std::ios::out);
+  if (bench.operators) {
+    const OperatorBench result = run_operator_bench(bench.settings);
+    if (json.is_open()) json << json_text(to_json(result)) << std::endl;
+    std::cout << (bench.json == "-" ? json_text(to_json(result)) + "\n" : operators_text(result))
+              << std::flush;
+    if (!std::cout || !json) throw ScenarioError("the result cannot be written");
+    return 0;
+  }
   std::ofstream markdown = opened("--results", bench.results, std::ios::app);
   const std::vector<BenchResult> results = measured_until_stopped(bench, surroundings);
   for (const BenchResult& result : results) {

@@ -1,5 +1,6 @@
 // What a bench computes with: made-up rows and weights in a rank's memory, and the experts'
-// products without a layer around them. Used by bench_rank.cc only.
+// products without a layer around them. Used by bench_rank.cc and
+// bench_operators.cc.
 
 #pragma once
 

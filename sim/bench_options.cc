@@ -94,14 +94,16 @@ RanksAre ranks_named(const std::string& word) {
                                                                         : RanksAre::processes;
 }
 
+void set_shapes(BenchCommand& bench, const std::string& words) {
+  bench.shapes.clear();
+  for (const std::string& shape : listed(words)) bench.shapes.push_back(shape_of(shape));
+  bench.settings.shape = bench.shapes.front();
+}
+
 const std::vector<Option>& options() {
   static const std::vector<Option> all = {
       {"--shape", "A,B", "hidden x intermediate x experts x top_k as in 2048x512x32x4, or names",
-       [](BenchCommand& b, const std::string& w) {
-         b.shapes.clear();
-         for (const std::string& shape : listed(w)) b.shapes.push_back(shape_of(shape));
-         b.settings.shape = b.shapes.front();
-       }},
+       [](BenchCommand& b, const std::string& w) { set_shapes(b, w); }},
       {"--tokens", "N,M", "rows of each rank (512), each with each shape",
        [](BenchCommand& b, const std::string& w) {
          b.tokens.clear();
@@ -149,6 +151,9 @@ const std::vector<Option>& options() {
       {"--peer", "torch",
        "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
        [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},
+      {"--operators", "",
+       "time one device's operators instead, by recordings, at shapes of its own",
+       [](BenchCommand& b, const std::string&) { b.operators = true; }},
       {"--json", "FILE|-", "write JSON, an object for each result; - is standard output",
        [](BenchCommand& b, const std::string& w) { b.json = w; }},
       {"--results", "FILE", "add a table in Markdown to the file, with commit, machine and command",
@@ -195,6 +200,10 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
   const std::string kind(name_of(settings.device));
   if (!device.absence().empty())
     throw ScenarioError(text("--device ", kind, ": ", device.absence()));
+  if (bench.operators && !says_communicator) {
+    settings.communicator = "local";
+    says_communicator = true;
+  }
   if (settings.device != DeviceKind::cpu && !says_communicator) settings.communicator = "nccl";
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
   if (maker.make == nullptr || !moves_memory_of(maker, settings.device)) {

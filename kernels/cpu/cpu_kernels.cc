@@ -44,7 +44,7 @@ class CpuKernels final : public Kernels {
     cpu::plan_rows(topk_ids, expert_map, plan);
   }
 
-  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) override {
+  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows) override {
     const Count num_rows = elements_of<std::int32_t>(plan.first_row).back();
     Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
     cpu::permute(hidden_states, plan, rows.tensor());

@@ -16,7 +16,7 @@ const DeviceMaker cuda_device = {.kind = DeviceKind::cuda,
                                  .has = "NVIDIA GPUs",
                                  .count = count,
                                  .absence = absence,
-                                 .products = "cublas",
+                                 .products = "tensor cores",
                                  .products_absence = absence};
 
 }  // namespace moe

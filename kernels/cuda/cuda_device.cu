@@ -40,12 +40,12 @@ std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
 }  // namespace
 
 const DeviceMaker cuda_device = {.kind = DeviceKind::cuda,
-                                 .has = "NVIDIA GPUs, cuBLAS products",
+                                 .has = "NVIDIA GPUs, products on their tensor cores",
                                  .make_memory = make_memory,
                                  .make_kernels = cuda::make_cuda_kernels,
                                  .count = count,
                                  .absence = absence,
-                                 .products = "cublas",
+                                 .products = "tensor cores",
                                  .products_absence = [] { return std::string(); }};
 
 }  // namespace moe

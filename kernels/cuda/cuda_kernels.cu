@@ -1,7 +1,6 @@
 // CudaKernels: a GPU's operators behind the Kernels seam. Each operator lives in its own file; this
 // one only joins them.
 
-#include "kernels/cuda/cublas_handle.cuh"
 #include "kernels/cuda/cuda_operators.cuh"
 #include "kernels/cuda/row_moves.cuh"
 #include "kernels/recipe_arithmetic.h"
@@ -11,7 +10,7 @@ namespace {
 
 class CudaKernels final : public Kernels {
  public:
-  explicit CudaKernels(CudaMemory& memory) : memory_(memory), products_(memory) {}
+  explicit CudaKernels(CudaMemory& memory) : memory_(memory) {}
 
   Memory& memory() override { return memory_; }
 
@@ -45,10 +44,11 @@ class CudaKernels final : public Kernels {
     cuda::plan_rows(memory_, topk_ids, expert_map, plan);
   }
 
-  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) override {
-    const Count num_rows = num_grouped_rows(memory_, plan.first_row);
+  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows how) override {
+    const Count num_rows = how == GroupedRows::bounded ? plan.source_of.rows
+                                                       : num_grouped_rows(memory_, plan.first_row);
     Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
-    cuda::gather_rows(memory_, hidden_states, plan.source_of, rows.tensor());
+    cuda::permute(memory_, hidden_states, plan, rows.tensor());
     return rows;
   }
 
@@ -96,7 +96,7 @@ class CudaKernels final : public Kernels {
 
   std::unique_ptr<GemmExperts> do_gemm_experts(GemmWeights weights,
                                                Count num_local_experts) override {
-    return cuda::make_gemm_experts(memory_, products_, std::move(weights), num_local_experts);
+    return cuda::make_gemm_experts(memory_, std::move(weights), num_local_experts);
   }
 
   std::unique_ptr<QuantizedGemmExperts> do_quantized_experts(QuantizedGemmWeights weights,
@@ -158,7 +158,6 @@ class CudaKernels final : public Kernels {
   }
 
   CudaMemory& memory_;
-  CublasHandle products_;
 };
 
 }  // namespace

@@ -24,6 +24,9 @@ void local_ids(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_
                const Tensor& local);
 void plan_rows(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_map,
                const RowPlan& plan);
+// Rows of out from first_row's end on stay as they are.
+void permute(CudaMemory& memory, const Tensor& hidden_states, const RowPlan& plan,
+             const Tensor& out);
 void moe_align_block_size(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_map,
                           const BlockAlignSettings& settings, const AlignedBlocks& blocks);
 
@@ -74,10 +77,8 @@ void gather_rows(CudaMemory& memory, const Tensor& rows, const Tensor& places, c
 void scatter_rows(CudaMemory& memory, const Tensor& rows, const Tensor& places, const Tensor& to);
 void resize_columns(CudaMemory& memory, const Tensor& rows, const Tensor& out);
 
-class CublasHandle;
-
-std::unique_ptr<GemmExperts> make_gemm_experts(CudaMemory& memory, CublasHandle& products,
-                                               GemmWeights weights, Count num_local_experts);
+std::unique_ptr<GemmExperts> make_gemm_experts(CudaMemory& memory, GemmWeights weights,
+                                               Count num_local_experts);
 
 std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(CudaMemory& memory,
                                                              QuantizedGemmWeights weights,

@@ -7,6 +7,10 @@
 namespace moe::cuda {
 namespace {
 
+// Few tokens are many threads' work each, many tokens a warp's.
+constexpr int scoring_threads_max = 256;
+constexpr Count few_tokens = 512;
+
 struct GroupRules {
   Scoring scoring;
   bool is_cuda_op;
@@ -56,9 +60,13 @@ __device__ float scored(float logit, const GroupRules& rules) {
   return sigmoid(logit);
 }
 
+// By all threads of the block; exp and tanh in double are most of a row's work.
 __device__ void score(const Row& row, const GroupRules& rules, int experts) {
-  if (rules.scoring == Scoring::softmax) softmax(row.scores, experts);
-  for (int e = lane(); e < experts; e += warp) {
+  if (rules.scoring == Scoring::softmax) {
+    if (threadIdx.x < warp) softmax(row.scores, experts);
+    __syncthreads();
+  }
+  for (int e = static_cast<int>(threadIdx.x); e < experts; e += blockDim.x) {
     const float value =
         rules.scoring == Scoring::softmax ? row.scores[e] : scored(row.scores[e], rules);
     row.scores[e] = rounded_to(value, rules.score_type);
@@ -69,28 +77,47 @@ __device__ void score(const Row& row, const GroupRules& rules, int experts) {
   }
 }
 
-// The sum of a group's two best where there is a bias, else its best; from 0, as the host adds.
-__device__ float score_of_group(const float* biased, int count, bool counts_two) {
-  int best = 0;
-  for (int e = 1; e < count; ++e) {
-    if (nan_first_greater(biased[e], biased[best])) best = e;
+// The two best of some numbers, as keys.
+struct TwoBest {
+  unsigned best = 0;
+  unsigned second = 0;
+
+  __device__ void add(unsigned key) {
+    second = max(second, min(best, key));
+    best = max(best, key);
   }
-  const float sum = 0.0F + biased[best];
-  if (!counts_two || count < 2) return sum;
-  int second = best == 0 ? 1 : 0;
-  for (int e = 0; e < count; ++e) {
-    if (e != best && nan_first_greater(biased[e], biased[second])) second = e;
+};
+
+// The sum of each group's two best where there is a bias, else its best; from 0, as the host adds.
+// Some lanes a group, so many that all groups have some.
+__device__ void score_groups(const Row& row, const GroupRules& rules, int each) {
+  int lanes = warp;
+  while (lanes > 1 && lanes * rules.groups > warp) lanes /= 2;
+  for (int first = 0; first < rules.groups; first += warp / lanes) {
+    const int group = first + lane() / lanes;
+    const bool is_one = group < rules.groups;
+    TwoBest found;
+    for (int e = lane() % lanes; is_one && e < each; e += lanes) {
+      found.add(key_of(row.biased[group * each + e]));
+    }
+    for (int distance = lanes / 2; distance > 0; distance /= 2) {
+      const unsigned best = __shfl_xor_sync(whole_warp, found.best, distance);
+      const unsigned second = __shfl_xor_sync(whole_warp, found.second, distance);
+      found.add(best);
+      found.add(second);
+    }
+    if (!is_one || lane() % lanes != 0) continue;
+    const float sum = 0.0F + value_of_key(found.best);
+    const bool counts_two = rules.bias != nullptr && each > 1;
+    row.group_scores[group] = counts_two ? sum + value_of_key(found.second) : sum;
+    row.there[group] = true;
   }
-  return sum + biased[second];
 }
 
 // Marks the experts of the topk_group best groups. RETURNS whether the op has that many.
 __device__ bool keep_best_groups(const Row& row, const GroupRules& rules, int experts) {
   const int each = experts / rules.groups;
-  for (int g = lane(); g < rules.groups; g += warp) {
-    row.group_scores[g] = score_of_group(row.biased + g * each, each, rules.bias != nullptr);
-    row.there[g] = true;
-  }
+  score_groups(row, rules, each);
   __syncwarp();
   for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
     const int best = best_of(row.group_scores, row.there, rules.groups);
@@ -129,10 +156,13 @@ __global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
   const Count token = blockIdx.x;
   std::int32_t* ids = chosen.ids + token * chosen.top_k;
   float* weights = chosen.weights + token * chosen.top_k;
-  for (int e = lane(); e < logits.columns; e += warp) row.scores[e] = logits.at(token, e);
-  __syncwarp();
+  for (int e = static_cast<int>(threadIdx.x); e < logits.columns; e += blockDim.x) {
+    row.scores[e] = logits.at(token, e);
+  }
+  __syncthreads();
   score(row, rules, logits.columns);
-  __syncwarp();
+  __syncthreads();
+  if (threadIdx.x >= warp) return;  // the rest is one warp's
   if (!keep_best_groups(row, rules, logits.columns)) {
     for (int k = lane(); k < chosen.top_k; k += warp) {
       ids[k] = k;
@@ -162,7 +192,8 @@ void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
   const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
                     device_elements<float>(chosen.topk_weights)};
   const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
-  launch_rows(memory, {router_logits.rows, bytes}, choose_grouped, Logits(router_logits),
+  const int threads = router_logits.rows <= few_tokens ? scoring_threads_max : warp;
+  launch_rows(memory, {router_logits.rows, bytes, threads}, choose_grouped, Logits(router_logits),
               rules_of(settings, router_logits, top_k), slots);
 }
 

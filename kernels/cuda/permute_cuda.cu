@@ -1,40 +1,16 @@
-// Grouping rows by local expert on a GPU: a stable sort by expert, whose places are prefix sums, so
-// that the order never depends on who comes first; then a copy of rows.
+// Grouping rows by local expert on a GPU: counted (row_plan_cuda.cu) or, for more experts than that
+// has room for, a stable sort by expert; either way places are prefix sums, so that the order never
+// depends on who comes first. Then a copy of rows.
 
 #include <bit>
 #include <cub/device/device_radix_sort.cuh>
 
 #include "kernels/cuda/cuda_operators.cuh"
 #include "kernels/cuda/row_moves.cuh"
+#include "kernels/cuda/row_plan.cuh"
 #include "kernels/cuda/sorted_choices.cuh"
 
 namespace moe::cuda {
-namespace {
-
-// The local expert of each choice; num_local of a masked or foreign one, so that it sorts last.
-struct SlotOf {
-  const std::int32_t* map;  // null: ids are local already
-  Count num_experts;        // of the map
-  int num_local;
-  Refusal* refusal;
-
-  __device__ int operator()(std::int32_t id) const {
-    if (id < 0) return num_local;
-    if (map == nullptr) {
-      if (id < num_local) return id;
-      refuse(refusal, {Refused::local_expert, 0, id, num_local});
-      return num_local;
-    }
-    if (id >= num_experts) {
-      refuse(refusal, {Refused::expert, 0, id, num_experts});
-      return num_local;
-    }
-    return map[id] < 0 ? num_local : map[id];
-  }
-};
-
-}  // namespace
-
 SortedChoices::SortedChoices(CudaMemory& memory, Count num_choices, int num_keys)
     : memory_(memory),
       num_choices_(num_choices),
@@ -100,13 +76,22 @@ void local_ids(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_
   });
 }
 
+void permute(CudaMemory& memory, const Tensor& hidden_states, const RowPlan& plan,
+             const Tensor& out) {
+  RowMove move = whole_rows(hidden_states, out, hidden_states.rows);  // each is read once
+  move.to_place = device_elements<std::int32_t>(plan.row_of);
+  move.targets = static_cast<int>(plan.row_of.columns);
+  move_rows(memory.queue(), move);
+}
+
 void plan_rows(CudaMemory& memory, const Tensor& topk_ids, const Tensor& expert_map,
                const RowPlan& plan) {
   const auto* ids = device_elements<std::int32_t>(topk_ids);
   const bool is_local = expert_map.columns == 0;
   const auto num_local = static_cast<int>(plan.first_row.rows - 1);
-  const SlotOf slot_of{is_local ? nullptr : device_elements<std::int32_t>(expert_map),
-                       expert_map.rows, num_local, memory.refusal()};
+  const LocalSlot slot_of{is_local ? nullptr : device_elements<std::int32_t>(expert_map),
+                          expert_map.rows, num_local, memory.refusal()};
+  if (can_plan_by_counting(num_local)) return plan_by_counting(memory, topk_ids, slot_of, plan);
   const Count num_choices = topk_ids.rows * topk_ids.columns;
   const Count top_k = topk_ids.columns;
   SortedChoices choices(memory, num_choices, num_local);

@@ -1,9 +1,11 @@
-// Quantising on a GPU: the extremes of the values that share a scale, a warp for each of its rows;
-// then the scales, then the codes, a byte a thread. What is computed is recipe_arithmetic.h's, and
-// extremes are the same in any order: bytes are the host's.
+// Quantising on a GPU: in one go where a scale is of one row's values (quantized_groups_cuda.cu),
+// else the extremes of the values that share a scale, a warp for each of its rows; then the scales,
+// then the codes, a byte a thread. What is computed is recipe_arithmetic.h's, and extremes are the
+// same in any order: bytes are the host's.
 
 #include "kernels/base/bits.h"
 #include "kernels/cuda/cuda_operators.cuh"
+#include "kernels/cuda/quantized_groups.cuh"
 #include "kernels/recipe_arithmetic.h"
 
 namespace moe::cuda {
@@ -57,20 +59,6 @@ void find_extremes(CudaMemory& memory, const Tensor& rows, const QuantizedLayout
   });
 }
 
-__device__ void store_scale(void* scales, DType dtype, Count at, const GroupScale& scale) {
-  switch (dtype) {
-    case DType::bf16:
-      return round_to(scale.value, static_cast<BFloat16*>(scales)[at]);
-    case DType::f16:
-      return round_to(scale.value, static_cast<Float16*>(scales)[at]);
-    case DType::f32:
-      static_cast<float*>(scales)[at] = scale.value;
-      return;
-    default:
-      static_cast<std::uint8_t*>(scales)[at] = scale.byte;
-  }
-}
-
 void make_scales(CudaMemory& memory, const RecipeCall& call, const float* given,
                  const QuantizedRows& out, const Workspace& work) {
   const ScaleLayout scales = out.layout.scales;
@@ -113,10 +101,15 @@ void make_codes(CudaMemory& memory, const Tensor& rows, const RecipeCall& call,
 
 void quantize(CudaMemory& memory, const Tensor& rows, const RecipeCall& call, const Tensor& scale,
               const QuantizedRows& out) {
-  memory.fill(out.scales, 0);
-  memory.fill(out.zero_points, 0);
+  const ScaleLayout& layout = out.layout.scales;
+  if (layout.padded_rows != layout.rows || layout.padded_columns != layout.columns) {
+    memory.fill(out.scales, 0);
+    memory.fill(out.zero_points, 0);
+  }
   if (out.layout.has_global_scale) memory.copy(scale, out.global_scale);
-  const Count count = out.layout.scales.rows * out.layout.scales.columns;
+  const auto* given = static_cast<const float*>(scale.data);
+  if (has_row_groups(rows, out.layout)) return quantize_row_groups(memory, rows, call, given, out);
+  const Count count = layout.rows * layout.columns;
   const Scratch<ExtremeBits> extremes(memory, count);
   const Scratch<GroupScale> scales(memory, count);
   const Workspace work{extremes.data(), scales.data()};
@@ -124,7 +117,6 @@ void quantize(CudaMemory& memory, const Tensor& rows, const RecipeCall& call, co
     const auto bytes = static_cast<std::size_t>(count) * sizeof(ExtremeBits);
     check(cudaMemsetAsync(work.extremes, 0, bytes, memory.queue()), "extremes of nothing");
   }
-  const auto* given = static_cast<const float*>(scale.data);
   for_row_type(rows.dtype, [&](auto element) {
     using T = decltype(element);
     find_extremes<T>(memory, rows, out.layout, work);

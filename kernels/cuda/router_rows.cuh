@@ -52,7 +52,8 @@ __device__ inline float rounded_to(float value, DType dtype) {
 __device__ inline float sum_of(const float* values, int count) {
   float sum = 0;
   if (lane() == 0) {
-    for (int i = 0; i < count; ++i) sum += values[i];
+#pragma unroll 8
+    for (int i = 0; i < count; ++i) sum += values[i];  // reads ahead of the additions
   }
   return __shfl_sync(whole_warp, sum, 0);
 }
@@ -77,39 +78,46 @@ __device__ inline bool nan_first_greater(float a, float b) {
   return a > b;
 }
 
+// Numbers in the order in which they are chosen, as unsigned ones: a NaN before everything, the
+// zeros alike. No number is 0.
+__device__ inline unsigned key_of(float value) {
+  if (isnan(value)) return 0xFFFFFFFFU;
+  const unsigned bits = value == 0 ? 0U : __float_as_uint(value);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+__device__ inline float value_of_key(unsigned key) {
+  if (key == 0xFFFFFFFFU) return NAN;
+  return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7FFFFFFFU : ~key);
+}
+
 // The first of the best among those that are there (null: all), on every lane; count if none is.
 __device__ inline int best_of(const float* values, const bool* there, int count) {
+  unsigned best_key = 0;
   int best = count;
-  float value = 0;
-  const auto take = [&](int other, float other_value) {
-    if (other >= count) return;
-    const bool is_better = best >= count || nan_first_greater(other_value, value) ||
-                           (!nan_first_greater(value, other_value) && other < best);
-    if (!is_better) return;
-    best = other;
-    value = other_value;
-  };
   for (int i = lane(); i < count; i += warp) {
-    if (there == nullptr || there[i]) take(i, values[i]);
+    const unsigned key = there == nullptr || there[i] ? key_of(values[i]) : 0U;
+    if (key > best_key) {
+      best_key = key;
+      best = i;
+    }
   }
-  for (int distance = warp / 2; distance > 0; distance /= 2) {
-    const int other = __shfl_xor_sync(whole_warp, best, distance);
-    take(other, __shfl_xor_sync(whole_warp, value, distance));
-  }
-  return best;
+  const unsigned most = __reduce_max_sync(whole_warp, best_key);
+  return __reduce_min_sync(whole_warp, best_key == most ? best : count);
 }
 
 // Rows of a call, and how much memory a warp wants for what it keeps of one.
 struct RowGrid {
   Count rows = 0;
   Count bytes = 0;
+  int threads = warp;  // of a row
 };
 
 // What a block may have without asking; beyond, all that the device can give is asked for, so that
 // threads that launch the same kernel with other rows never ask for less.
 inline constexpr Count bytes_without_asking = 48 * 1024;
 
-// One warp for each row.
+// One block for each row.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...),
                  Arguments... arguments) {
@@ -121,7 +129,7 @@ void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
           "room for a row of scores");
   }
-  launch(memory.queue(), {grid.rows, warp, static_cast<std::size_t>(grid.bytes)}, kernel,
+  launch(memory.queue(), {grid.rows, grid.threads, static_cast<std::size_t>(grid.bytes)}, kernel,
          arguments...);
 }
 

@@ -53,26 +53,88 @@ void add(CudaMemory& memory, const Tensor& rows, const Tensor& to) {
            [=] __device__(Count i) { round_to(to_float(sums[i]) + to_float(from[i]), sums[i]); });
 }
 
+// Elements that a thread sums at once: 16 bytes of a row, or one where rows do not lie on them.
+template <typename T, int size>
+struct alignas(size * sizeof(T)) Elements {
+  T at[size];
+};
+
+template <typename T, WeightedSum how, int size>
+__device__ void add_unit(float (&sums)[size], float weight, const Elements<T, size>& values) {
+#pragma unroll
+  for (int e = 0; e < size; ++e) {
+    const float value = to_float(values.at[e]);
+    sums[e] =
+        how == WeightedSum::whole ? __fmaf_rn(value, weight, sums[e]) : sums[e] + weight * value;
+  }
+}
+
+template <typename T>
+struct ReduceCall {
+  const T* rows;
+  const std::int32_t* row_of;
+  const float* weights;
+  T* out;
+  Count top_k;
+  Count units;  // a row
+  Count count;  // of all units
+};
+
+// One thread sums its elements over all choices; of some choices at a time the rows are on their
+// way at once.
+template <typename T, WeightedSum how, int size>
+__global__ void reduce_elements(ReduceCall<T> call) {
+  using Unit = Elements<T, size>;
+  constexpr int at_once = 4;
+  const Count i = static_cast<Count>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= call.count) return;
+  const Count begin = i / call.units * call.top_k;
+  const Count unit = i % call.units;
+  float sums[size] = {};
+  for (Count first = begin; first < begin + call.top_k; first += at_once) {
+    Unit values[at_once];
+    bool is_there[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const Count row = first + k < begin + call.top_k ? call.row_of[first + k] : -1;
+      is_there[k] = row >= 0;
+      if (is_there[k]) {
+        values[k] = reinterpret_cast<const Unit*>(call.rows)[row * call.units + unit];
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      if (is_there[k]) add_unit<T, how, size>(sums, call.weights[first + k], values[k]);
+    }
+  }
+  Unit sum;
+#pragma unroll
+  for (int e = 0; e < size; ++e) round_to(sums[e], sum.at[e]);
+  reinterpret_cast<Unit*>(call.out)[i] = sum;
+}
+
+template <typename T, WeightedSum how, int size>
+void reduce_by(CudaMemory& memory, const WeightedRows& weighted, const Tensor& out) {
+  const Count units = out.columns / size;
+  const ReduceCall<T> call{device_elements<T>(weighted.rows),
+                           device_elements<std::int32_t>(weighted.row_of),
+                           device_elements<float>(weighted.topk_weights),
+                           device_elements<T>(out),
+                           weighted.row_of.columns,
+                           units,
+                           out.rows * units};
+  launch(memory.queue(), one_thread_each(call.count), reduce_elements<T, how, size>, call);
+}
+
 template <typename T, WeightedSum how>
 void reduce(CudaMemory& memory, const WeightedRows& weighted, const Tensor& out) {
-  const T* rows = device_elements<T>(weighted.rows);
-  const auto* row_of = device_elements<std::int32_t>(weighted.row_of);
-  const auto* weights = device_elements<float>(weighted.topk_weights);
-  T* to = device_elements<T>(out);
-  const Count columns = out.columns;
-  const Count top_k = weighted.row_of.columns;
-  for_each(memory.queue(), out.rows * columns, [=] __device__(Count i) {
-    const Count token = i / columns;
-    const Count column = i % columns;
-    float sum = 0;
-    for (Count k = token * top_k; k < (token + 1) * top_k; ++k) {
-      if (row_of[k] < 0) continue;
-      const float value = to_float(rows[row_of[k] * columns + column]);
-      sum =
-          how == WeightedSum::whole ? __fmaf_rn(value, weights[k], sum) : sum + weights[k] * value;
-    }
-    round_to(sum, to[i]);
-  });
+  constexpr int size = 16 / sizeof(T);
+  const auto places = reinterpret_cast<std::uintptr_t>(weighted.rows.data) |
+                      reinterpret_cast<std::uintptr_t>(out.data);
+  if (out.columns % size == 0 && places % 16 == 0) {
+    return reduce_by<T, how, size>(memory, weighted, out);
+  }
+  reduce_by<T, how, 1>(memory, weighted, out);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct RowMove {
   Count to_bytes = 0;
   const std::int32_t* from_place = nullptr;
   const std::int32_t* to_place = nullptr;
+  int targets = 1;  // rows that each goes to: to_place [count, targets]
 };
 
 // Of equal widths.
@@ -26,18 +27,60 @@ inline RowMove whole_rows(const Tensor& from, const Tensor& to, Count count) {
   return {from.data, to.data, count, bytes, bytes, bytes};
 }
 
+// Several threads a row, so many that each has a few units to bring, which are on their way at
+// once.
+inline constexpr Count units_a_thread = 4;
+
+struct RowThreads {
+  int each = warp;  // a power of two: threads of one row
+
+  explicit RowThreads(Count units) {
+    while (each < threads_a_block && each * units_a_thread < units) each *= 2;
+  }
+  Grid grid(Count rows) const {
+    const Count rows_a_block = threads_a_block / each;
+    return {(rows + rows_a_block - 1) / rows_a_block};
+  }
+  __device__ Count row() const {
+    return static_cast<Count>(blockIdx.x) * (threads_a_block / each) +
+           static_cast<int>(threadIdx.x) / each;
+  }
+  __device__ int first() const { return static_cast<int>(threadIdx.x) % each; }
+};
+
+template <typename Unit>
+__global__ void move_units(RowMove move, Count units, RowThreads threads) {
+  const Count row = threads.row();
+  if (row >= move.count) return;
+  const Count from = move.from_place == nullptr ? row : move.from_place[row];
+  if (from < 0) return;
+  const auto* source =
+      reinterpret_cast<const Unit*>(static_cast<const char*>(move.from) + from * move.from_bytes);
+  for (Count first = threads.first(); first < units; first += threads.each * units_a_thread) {
+    Unit brought[units_a_thread];
+#pragma unroll
+    for (int i = 0; i < units_a_thread; ++i) {
+      const Count at = first + i * threads.each;
+      if (at < units) brought[i] = source[at];
+    }
+    for (int target = 0; target < move.targets; ++target) {
+      const Count to = move.to_place == nullptr ? row : move.to_place[row * move.targets + target];
+      if (to < 0) continue;
+      auto* at_target = reinterpret_cast<Unit*>(static_cast<char*>(move.to) + to * move.to_bytes);
+#pragma unroll
+      for (int i = 0; i < units_a_thread; ++i) {
+        const Count at = first + i * threads.each;
+        if (at < units) at_target[at] = brought[i];
+      }
+    }
+  }
+}
+
 template <typename Unit>
 void move_rows_by(cudaStream_t stream, const RowMove& move) {
   const Count units = move.bytes / static_cast<Count>(sizeof(Unit));
-  for_each(stream, move.count * units, [=] __device__(Count i) {
-    const Count row = i / units;
-    const Count from = move.from_place == nullptr ? row : move.from_place[row];
-    const Count to = move.to_place == nullptr ? row : move.to_place[row];
-    if (from < 0 || to < 0) return;
-    const auto* source = static_cast<const char*>(move.from) + from * move.from_bytes;
-    auto* target = static_cast<char*>(move.to) + to * move.to_bytes;
-    reinterpret_cast<Unit*>(target)[i % units] = reinterpret_cast<const Unit*>(source)[i % units];
-  });
+  const RowThreads threads(units);
+  launch(stream, threads.grid(move.count), move_units<Unit>, move, units, threads);
 }
 
 inline void move_rows(cudaStream_t stream, const RowMove& move) {

@@ -43,7 +43,7 @@ class XpuKernels final : public Kernels {
     xpu::plan_rows(memory_, topk_ids, expert_map, plan);
   }
 
-  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan) override {
+  Buffer do_permute(const Tensor& hidden_states, const RowPlan& plan, GroupedRows) override {
     const Count num_rows = num_grouped_rows(memory_, plan.first_row);
     Buffer rows(memory_, {num_rows, hidden_states.columns, hidden_states.dtype});
     xpu::gather_rows(memory_, hidden_states, plan.source_of, rows.tensor());

@@ -24,9 +24,9 @@ struct Twin {
 
 class BothSides {
  public:
-  explicit BothSides(const DeviceMaker& maker)
+  explicit BothSides(const DeviceMaker& maker, Poison device_poison = Poison::on)
       : host_memory_(make_host_memory(Poison::on)),
-        device_memory_(maker.make_memory(0, Poison::on)),
+        device_memory_(maker.make_memory(0, device_poison)),
         host_(make_cpu_kernels(*host_memory_)),
         device_(maker.make_kernels(*device_memory_)) {}
 

@@ -154,3 +154,50 @@ TEST_CASE("device quantize: scales are laid out anew as the host lays them") {
                           both.device().relayout_scales(rows.device.view(), to)) == "");
   });
 }
+
+TEST_CASE("device quantize: values far beyond a bound that scales keep to are saturated") {
+  on_every_device([](BothSides& both) {
+    for (const DType dtype : row_types) {
+      for (const float bound : {1e-6F, 1.0F, 3e38F}) {
+        const Twin rows = rows_of_blocks(both, {8, 96, dtype}, Blocks::extremes, 5);
+        QuantSettings settings;
+        settings.scale_ub = bound;
+        INFO(name_of(dtype) << ", " << bound);
+        CHECK(
+            both.difference(
+                both.host().quantize(rows.host.tensor(), QuantRecipe::fp8_dynamic_token, settings),
+                both.device().quantize(rows.device.tensor(), QuantRecipe::fp8_dynamic_token,
+                                       settings)) == "");
+      }
+    }
+  });
+}
+
+namespace {
+
+// Nine rows whose largest value stands somewhere else in each; a third of the others is -0.
+Twin wide_rows(BothSides& both, Count columns) {
+  constexpr Count rows = 9;
+  std::vector<double> values;
+  for (Count i = 0; i < rows * columns; ++i) {
+    const Count largest = i / columns * (columns / rows);
+    const double value = static_cast<double>(mix(columns, i) % 1000) / 100 - 5;
+    values.push_back(i % columns == largest ? 77 : i % 3 == 0 ? -0.0 : value);
+  }
+  return both.twin({rows, columns, DType::bf16}, values);
+}
+
+}  // namespace
+
+TEST_CASE("device quantize: wide rows, the largest value anywhere, and zeros of either sign") {
+  on_every_device([](BothSides& both) {
+    for (const QuantRecipe recipe : {QuantRecipe::fp8_dynamic_token, QuantRecipe::fp8_block128}) {
+      for (const Count columns : {Count{512}, Count{2048}, Count{7168}, Count{16384}}) {
+        const Twin rows = wide_rows(both, columns);
+        INFO(recipe_row(recipe).name << " of " << columns);
+        CHECK(both.difference(both.host().quantize(rows.host.tensor(), recipe),
+                              both.device().quantize(rows.device.tensor(), recipe)) == "");
+      }
+    }
+  });
+}
