@@ -120,6 +120,8 @@ std::unique_ptr<QuantizedGemmExperts> Kernels::quantized_experts(QuantizedGemmWe
             text("w13 ", layout_text(w13), " and w2 ", layout_text(w2), " of ", num_local_experts,
                  " experts, activation ", activation_row(weights.activation).name, ", rows ",
                  name_of(weights.row_type)));
+  MOE_CHECK(weights.rounding == ActivationRounding::each || weights.a2.recipe != QuantRecipe::none,
+            "an activation that is not rounded at each step becomes codes at once");
   const auto bias_fits = [&](const Tensor& bias, Count columns) {
     return bias.data == nullptr || (bias.dtype == weights.row_type &&
                                     bias.rows == num_local_experts && bias.columns == columns);
