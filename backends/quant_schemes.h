@@ -1,12 +1,15 @@
 // What model.quantization may say: which recipe makes codes of activations and which of weights
 // (vLLM: the pairs of QuantKeys that its oracles know; experts-and-oracles.md, 1.4 and 10). Weight-
-// only schemes send rows as they are. Read by the scenario reader and by whoever makes experts.
+// only schemes send rows as they are. The fused ones leave roundings of the activation out,
+// as the kernels that activation.h names do (read, UNVERIFIED by a run of them). Read by the
+// scenario reader and by whoever makes experts.
 
 #pragma once
 
 #include <array>
 #include <string_view>
 
+#include "kernels/base/activation.h"
 #include "kernels/base/quant_recipe.h"
 
 namespace moe {
@@ -15,13 +18,14 @@ struct QuantizationScheme {
   std::string_view name;
   QuantRecipe activations = QuantRecipe::none;
   QuantRecipe weights = QuantRecipe::none;
+  ActivationRounding rounding = ActivationRounding::each;  // of what stands between the products
 
   bool operator==(const QuantizationScheme&) const = default;
 };
 
 namespace quant_scheme_table {
 using Q = QuantRecipe;
-inline constexpr std::array<QuantizationScheme, 15> rows = {{
+inline constexpr std::array<QuantizationScheme, 17> rows = {{
     {"none"},
     {"fp8_static", Q::fp8_static_tensor, Q::fp8_dynamic_tensor},
     {"fp8_dynamic", Q::fp8_dynamic_tensor, Q::fp8_dynamic_tensor},
@@ -37,6 +41,8 @@ inline constexpr std::array<QuantizationScheme, 15> rows = {{
     {"int4_w4a16", Q::none, Q::int4_uint4b8},
     {"mxfp4_w4a16", Q::none, Q::mxfp4_ocp},
     {"nvfp4_w4a16", Q::none, Q::nvfp4},
+    {"fp8_block128_fused", Q::fp8_block128, Q::fp8_block128x128, ActivationRounding::never},
+    {"nvfp4_fused", Q::nvfp4, Q::nvfp4, ActivationRounding::once},
 }};
 }  // namespace quant_scheme_table
 

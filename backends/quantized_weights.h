@@ -13,6 +13,7 @@ struct ExpertQuantization {
   QuantRecipe weights = QuantRecipe::none;
   QuantRecipe between = QuantRecipe::none;
   float between_scale = 1;
+  ActivationRounding rounding = ActivationRounding::each;
 };
 
 // A checkpoint's weights become codes. A seam: decorators watch and lie here.

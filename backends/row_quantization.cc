@@ -31,18 +31,24 @@ QuantizedLayout linear(const RowQuantization& quantization, Count rows, Count co
   return layout;
 }
 
+// Of one expert; where rows are a list it means nothing.
+Count room_rows_of(const Dispatched& dispatched) {
+  const Count num_rooms = dispatched.expert_num_tokens.rows;
+  return num_rooms == 0 ? 0 : dispatched.hidden_states.rows / num_rooms;
+}
+
 }  // namespace
 
-QuantizedLayout expert_input_layout(const RowQuantization& quantization, ActivationFormat format,
-                                    Count rows, Count columns) {
-  const bool is_list = format == ActivationFormat::standard;
+QuantizedLayout expert_input_layout(const RowQuantization& quantization, const ExpertRows& rows) {
+  const bool is_list = rows.format == ActivationFormat::standard;
   if (is_list && quantization.recipe == QuantRecipe::nvfp4) {
-    return quantized_layout(quantization.recipe, rows, columns,
+    return quantized_layout(quantization.recipe, rows.rows, rows.columns,
                             {.swizzle = ScaleSwizzle::tiles_128x4});
   }
-  QuantizedLayout layout = linear(quantization, rows, columns);
-  if (!is_list && quantization.at == QuantizedAt::in_dispatch) {
+  QuantizedLayout layout = linear(quantization, rows.rows, rows.columns);
+  if (!is_list && quantization.at == QuantizedAt::in_dispatch && rows.room_rows > 0) {
     layout.scales.orientation = ScaleOrientation::column_major;
+    layout.scales.part_rows = rows.room_rows;
   }
   return layout;
 }
@@ -87,7 +93,8 @@ void RowQuantizer::describe(const Tensor& scales, Count columns, Dispatched& dis
   dispatched.layout = linear_layout(rows, columns);
   if (dispatched.layout.has_global_scale) dispatched.global_scale = scale_.tensor();
   dispatched.scales = scales.columns > 0 ? scales : scale_.tensor();
-  const QuantizedLayout wanted = expert_input_layout(quantization_, format_, rows, columns);
+  const QuantizedLayout wanted =
+      expert_input_layout(quantization_, {format_, rows, columns, room_rows_of(dispatched)});
   if (wanted == dispatched.layout) return;
   dispatched.scales =
       dispatched.handle.keep(kernels_->relayout_scales(dispatched.quantized(), wanted.scales));
@@ -112,7 +119,9 @@ RegroupedRows regrouped(const Dispatched& dispatched, const RowQuantization& qua
                         const std::function<Buffer(const Tensor& rows)>& regroup) {
   const Count columns = dispatched.columns();
   QuantizedRows given = dispatched.quantized();
-  require_layout(given, expert_input_layout(quantization, format, given.data.rows, columns));
+  const Count room_rows = room_rows_of(dispatched);
+  require_layout(given,
+                 expert_input_layout(quantization, {format, given.data.rows, columns, room_rows}));
   Buffer plain;
   const QuantizedLayout wanted = linear(quantization, given.data.rows, columns);
   if (given.layout != wanted) {

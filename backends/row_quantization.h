@@ -23,12 +23,16 @@ struct RowQuantization {
 };
 
 // The layout in which experts get rows: nvfp4's scales swizzled where rows are a list (vLLM:
-// is_nvfp4_scale_swizzled), as they were made in experts' rooms; but those that a library's own
-// dispatch makes column by column (distribution-layer.md, 9.4: token-major stride 1). One column
-// has all rooms here, where the library has a block of columns for each room: UNVERIFIED that
-// nobody minds.
-QuantizedLayout expert_input_layout(const RowQuantization& quantization, ActivationFormat format,
-                                    Count rows, Count columns);
+// is_nvfp4_scale_swizzled), as they were made in experts' rooms; but codes that a library's own
+// dispatch makes have their scales column by column, each room of room_rows rows apart
+// (distribution-layer.md, 9.4: token-major stride 1).
+struct ExpertRows {
+  ActivationFormat format = ActivationFormat::standard;
+  Count rows = 0;
+  Count columns = 0;
+  Count room_rows = 0;  // of one expert; 0 where there are no rooms
+};
+QuantizedLayout expert_input_layout(const RowQuantization& quantization, const ExpertRows& rows);
 
 class RowQuantizer {
  public:

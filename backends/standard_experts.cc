@@ -85,6 +85,7 @@ GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weight
   codes.a1 = {config.quantization.recipe,
               static_scale(config.quantization.recipe, config.quantization.scale, kernels_)};
   codes.a2 = {own.between, static_scale(own.between, own.between_scale, kernels_)};
+  codes.rounding = own.rounding;
   quantized_ = kernels_.quantized_experts(std::move(codes), config.num_local_experts);
 }
 

@@ -30,6 +30,7 @@ struct ExpertQuantisation {
   std::string_view a2 = "";
   float a1_given = 0;
   float a2_given = 0;
+  ActivationRounding rounding = ActivationRounding::each;  // before a2
 };
 
 // Everything of a world that decides its experts (numerics.md, 1 and 2).

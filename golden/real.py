@@ -79,6 +79,9 @@ class Near:
         reached = abs(self.value) + self.error
         return Near(self.value, self.error + UNIT[dtype] * reached + SMALLEST[dtype])
 
+    def in_float32(self):
+        return Near(self.value, self.error + 2.0 ** -23 * (abs(self.value) + self.error))
+
     def times(self, other):
         value = self.value * other.value
         return Near(value, abs(self.value) * other.error + abs(other.value) * self.error
@@ -96,22 +99,27 @@ def curve(activation, x):
 _erf = numpy.vectorize(math.erf, otypes=[numpy.float64])
 
 
-def activated(experts, inner):
-    """[tokens, intermediate] from the pre-activations [tokens, rows of W13]."""
+def activated(experts, inner, how):
+    """[tokens, intermediate] from the pre-activations [tokens, rows of W13]. how: the expert's
+    Quantisation, or None."""
     name, dtype = experts.activation, experts.dtype
+    rounding = how.rounding if how else "each"
+    def rounded(near):
+        return near.in_float32() if rounding == "never" else near.rounded(dtype)
     if name == "relu2_no_mul":
         positive = numpy.maximum(inner.value, 0)
-        return Near(positive ** 2, (2 * positive + inner.error) * inner.error).rounded(dtype)
+        return rounded(Near(positive ** 2, (2 * positive + inner.error) * inner.error))
     if name.endswith("_no_mul"):
-        return curve(name, inner).rounded(dtype)
+        return rounded(curve(name, inner))
     if name == "swigluoai":
         gate = Near(numpy.minimum(inner.value[:, ::2], 7), inner.error[:, ::2])
         up = Near(numpy.clip(inner.value[:, 1::2], -7, 7) + 1, inner.error[:, 1::2])
-        return curve(name, gate).times(up).rounded(dtype)
+        return rounded(curve(name, gate).times(up))
     half = inner.value.shape[1] // 2
     gate = Near(inner.value[:, :half], inner.error[:, :half])
     up = Near(inner.value[:, half:], inner.error[:, half:])
-    return curve(name, gate).rounded(dtype).times(up).rounded(dtype)
+    curved = curve(name, gate)
+    return rounded((rounded(curved) if rounding == "each" else curved).times(up))
 
 
 def quantised(experts, weights, parts):
@@ -158,7 +166,7 @@ def between_products(experts, e, inputs, shared=False):
         inputs = requantise.row_numbers(how.a1, how.a1_given, inputs)
     norms = numpy.linalg.norm(inputs, axis=1)[:, None] * numpy.linalg.norm(w13, axis=1)
     inner = Near(inputs @ w13.T + b13, lost_in(w13.shape[1]) * (norms + abs(b13)))
-    return activated(experts, inner.rounded(experts.dtype))
+    return activated(experts, inner.rounded(experts.dtype), how)
 
 
 def expert_output(experts, e, inputs, columns, shared=False):

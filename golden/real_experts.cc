@@ -77,14 +77,13 @@ constexpr double function_error = 8 * 0x1p-24;  // of exp, erf and a division in
 // Of one row's pre-activations to its activated ones. Roundings as in activation.h.
 class Activator {
  public:
-  Activator(Activation activation, Roundoff roundoff)
-      : activation_(activation), roundoff_(roundoff) {}
+  Activator(Activation activation, ActivationRounding rounding, Roundoff roundoff)
+      : activation_(activation), rounding_(rounding), roundoff_(roundoff) {}
 
   Near gated(Near gate, Near up) const {
     if (activation_ == Activation::swigluoai) return swigluoai(gate, up);
-    const Near curved =
-        rounded(bent(activation_ == Activation::silu ? silu_curve : gelu_curve, gate));
-    return rounded(product(curved, up));
+    const Near curved = bent(activation_ == Activation::silu ? silu_curve : gelu_curve, gate);
+    return rounded(product(rounding_ == ActivationRounding::each ? rounded(curved) : curved, up));
   }
 
   Near alone(Near x) const {
@@ -112,10 +111,14 @@ class Activator {
   }
 
   Near rounded(Near x) const {
+    if (rounding_ == ActivationRounding::never) {
+      return {x.value, x.error + 0x1p-23 * (std::abs(x.value) + x.error)};  // in fp32
+    }
     return {x.value, x.error + roundoff_.of(std::abs(x.value) + x.error)};
   }
 
   Activation activation_;
+  ActivationRounding rounding_;
   Roundoff roundoff_;
 };
 
@@ -227,7 +230,7 @@ class ExpertRun {
     const GateLayout layout = activation_row(activation_).gate;
     Rows w13(expert_.w13, expert_.hidden_size, expert_.weight_dtype);
     const std::vector<double> bias = all_of(expert_.w13_bias, expert_.dtype);
-    const Activator activator(activation_, roundoff_);
+    const Activator activator(activation_, expert_.quantisation.rounding, roundoff_);
     activated_.resize(count_ * intermediate_);
     errors_.resize(count_ * intermediate_);
     for (std::size_t i = 0; i < intermediate_; ++i) {

@@ -25,6 +25,7 @@ class Quantisation(typing.NamedTuple):
     a2: str = ""
     a1_given: float = 0.0
     a2_given: float = 0.0
+    rounding: str = "each"  # of the activation before a2: each step, once, never
 
 
 def _nvfp4_scale(most, given):

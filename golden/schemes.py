@@ -22,7 +22,10 @@ SCHEMES = {"none": ("", ""), "fp8_static": ("fp8_dynamic_tensor", "fp8_static_te
            "mxfp4": ("mxfp4_ocp", "mxfp4_cutlass"), "mxfp8": ("mxfp8", "mxfp8"),
            "fp8_w8a16": ("fp8_channel", ""), "int8_w8a16": ("int8_uint8b128", ""),
            "int4_w4a16": ("int4_uint4b8", ""), "mxfp4_w4a16": ("mxfp4_ocp", ""),
-           "nvfp4_w4a16": ("nvfp4", "")}
+           "nvfp4_w4a16": ("nvfp4", ""), "fp8_block128_fused": ("fp8_block128x128", "fp8_block128"),
+           "nvfp4_fused": ("nvfp4", "nvfp4")}
+# How often the activation is rounded before it becomes codes, where that is not each step's end.
+ROUNDINGS = {"fp8_block128_fused": "never", "nvfp4_fused": "once"}
 
 
 def take(section, is_real):
@@ -38,12 +41,14 @@ def quantisation_of(scheme):
     """With the given scales of a checkpoint: the largest number of real worlds at the format's end,
     and twice as large ones between the products."""
     weights, activations = SCHEMES[scheme]
+    rounding = ROUNDINGS.get(scheme, "each")
     largest = numpy.float32(131070 / real.DEVIATION)
     if activations == "nvfp4":
         first = numpy.float32(448 * 6) / largest
-        return requantise.Quantisation(weights, activations, activations, first, first / 2)
+        return requantise.Quantisation(weights, activations, activations, first, first / 2,
+                                       rounding)
     first = largest / numpy.float32(448) if activations == "fp8_static_tensor" else 1
-    return requantise.Quantisation(weights, activations, activations, first, first * 2)
+    return requantise.Quantisation(weights, activations, activations, first, first * 2, rounding)
 
 
 def homes_of(ranks, num_experts, dp, runs):

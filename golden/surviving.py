@@ -16,7 +16,12 @@ FOUR_BITS = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
 # Of each value of model.quantization that has exact worlds: magnitudes, columns of a group.
 SCHEMES = {"fp8_static": (WHOLE, 128), "fp8_dynamic": (WHOLE, 128), "fp8_per_token": (WHOLE, 128),
            "fp8_block128": (WHOLE, 128), "fp8_block128_deepep": (WHOLE, 128),
-           "mxfp8": (WHOLE, 32), "nvfp4": (FOUR_BITS, 16), "mxfp4": (FOUR_BITS, 32)}
+           "mxfp8": (WHOLE, 32), "nvfp4": (FOUR_BITS, 16), "mxfp4": (FOUR_BITS, 32),
+           "fp8_block128_fused": (WHOLE, 128), "nvfp4_fused": (FOUR_BITS, 16)}
+
+
+def is_four_bits(scheme):
+    return SCHEMES.get(scheme, (WHOLE,))[0] is FOUR_BITS
 
 
 def values(u, scheme, tokens):

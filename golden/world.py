@@ -14,6 +14,7 @@ import engine as engines
 import numpy
 import oracle
 import schemes
+import surviving
 import yaml
 from routing_trace import ScenarioError, read_trace, told_by
 
@@ -174,7 +175,7 @@ def read_model(section, seed, told, is_real=False):
     forms["quantization"] = scheme
     if is_real and scheme != "none":
         forms["quantisation"] = schemes.quantisation_of(scheme)
-    if kernel == "exact_gemm" and scheme in ("nvfp4", "mxfp4"):
+    if kernel == "exact_gemm" and surviving.is_four_bits(scheme):
         raise ScenarioError(f"{section.where}: exact_gemm does not survive four bits")
     if forms["weight_on_input"] and top_k != 1:
         raise ScenarioError(f"{section.where}: router_weight_on_input needs top_k 1")

@@ -88,6 +88,7 @@ struct QuantizedGemmWeights {
   Buffer w13_bias = {};
   Buffer w2_bias = {};
   Activation activation = Activation::silu;
+  ActivationRounding rounding = ActivationRounding::each;  // others need an a2
   DType row_type = DType::bf16;
   ActivationQuantization a1 = {};
   ActivationQuantization a2 = {};
@@ -100,9 +101,9 @@ bool is_rounded_before_product(const QuantizedGemmWeights& weights, const Quanti
 // Experts whose weights are codes (experts-and-oracles.md, 8.2 and 10): each product adds codes in
 // fp32, columns ascending (int8 in int32 over 128), multiplies each run of columns with one scale
 // on both sides by them, then global scales, then adds the bias; roundings to row_type as
-// GemmExperts has them; a2 is made of the rounded activation, and a scale of a whole tensor is of
-// all experts' rows. Groups with 16-bit scales under plain rows are rounded to row_type before the
-// product (WNA16).
+// GemmExperts has them; a2 is made of the activation as `rounding` leaves it, and a scale of a
+// whole tensor is of all experts' rows. Groups with 16-bit scales under plain rows are rounded to
+// row_type before the product (WNA16).
 class QuantizedGemmExperts : public GemmExperts {
  public:
   // apply for rows that came quantised. Throws ContractError unless they are as a1 says.

@@ -92,10 +92,16 @@ Buffer Kernels::relayout_scales(const QuantizedRows& rows, const ScaleLayout& to
   expected.scales.swizzle = to.swizzle;
   expected.scales.padded_rows = to.padded_rows;
   expected.scales.padded_columns = to.padded_columns;
+  expected.scales.part_rows = to.part_rows;
   MOE_CHECK(
       expected.scales == to && to.padded_rows >= to.rows && to.padded_columns >= to.columns,
       text("scales of ", layout_text(rows.layout), " laid out as [", to.rows, ", ", to.columns,
            "] ", name_of(to.dtype), " scales for ", to.group_rows, " x ", to.group_columns));
+  MOE_CHECK(
+      to.part_rows == 0 || (to.orientation == ScaleOrientation::column_major &&
+                            to.swizzle == ScaleSwizzle::none && to.padded_rows % to.part_rows == 0),
+      text("parts of ", to.part_rows, " rows: only column-major scales of ", to.padded_rows,
+           " rows that they divide lie in parts"));
   MOE_CHECK(!rows.layout.has_zero_points,
             "zero points lie as scales do and are not laid out anew: " + layout_text(rows.layout));
   Buffer out(memory(), scales_shape(to));
@@ -120,6 +126,8 @@ std::unique_ptr<QuantizedGemmExperts> Kernels::quantized_experts(QuantizedGemmWe
             text("w13 ", layout_text(w13), " and w2 ", layout_text(w2), " of ", num_local_experts,
                  " experts, activation ", activation_row(weights.activation).name, ", rows ",
                  name_of(weights.row_type)));
+  MOE_CHECK(weights.rounding == ActivationRounding::each || weights.a2.recipe != QuantRecipe::none,
+            "an activation that is not rounded at each step becomes codes at once");
   const auto bias_fits = [&](const Tensor& bias, Count columns) {
     return bias.data == nullptr || (bias.dtype == weights.row_type &&
                                     bias.rows == num_local_experts && bias.columns == columns);

@@ -98,7 +98,8 @@ ExplainedCodes codes_between(const ExplainedWorld& world, const TokenExplanation
   std::vector<float> values;
   for (const double value :
        world.inputs.activated(token.cell, choice.expert, token.hidden_state, how)) {
-    for_row_type(world.scenario.model.dtype, [&](auto element) {
+    const bool stays_wide = world.scenario.model.quantization.rounding == ActivationRounding::never;
+    for_row_type(stays_wide ? DType::f32 : world.scenario.model.dtype, [&](auto element) {
       round_to(static_cast<float>(value), element);
       values.push_back(to_float(element));
     });

@@ -52,7 +52,7 @@ RowQuantization row_quantization(const Scenario& scenario, const Capabilities& c
 ExpertQuantization expert_quantization(const Scenario& scenario) {
   const QuantizationScheme& scheme = scenario.model.quantization;
   if (scenario.model.kernel == ExpertKernel::probe) return {};
-  return {scheme.weights, scheme.activations, between_scale(scenario)};
+  return {scheme.weights, scheme.activations, between_scale(scenario), scheme.rounding};
 }
 
 golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRecipe a1) {
@@ -65,7 +65,8 @@ golden::ExpertQuantisation judged_quantisation(const Scenario& scenario, QuantRe
           .a1 = name_of_codes(a1),
           .a2 = name_of_codes(scheme.activations),
           .a1_given = activation_scale(scenario),
-          .a2_given = between_scale(scenario)};
+          .a2_given = between_scale(scenario),
+          .rounding = scheme.rounding};
 }
 
 namespace {

@@ -68,7 +68,8 @@ void add_rows_of(const LayerContract& contract, const Dispatched& dispatched, Co
     return;
   }
   const QuantizedLayout layout = expert_input_layout(
-      quantization, contract.facts.capabilities.activation_format, rows, contract.hidden_size);
+      quantization, {contract.facts.capabilities.activation_format, rows, contract.hidden_size,
+                     contract.is_batched() ? contract.expert_capacity() : 0});
   tensors.push_back({"hidden_states", dispatched.hidden_states, data_shape(layout)});
   tensors.push_back({"scales", dispatched.scales, scales_shape(layout.scales)});
 }

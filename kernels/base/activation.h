@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string_view>
 
 #include "kernels/base/tensor.h"
@@ -19,6 +20,12 @@ enum class Activation {
   silu_no_mul,   // silu(x)
   gelu_no_mul,   // gelu(x)
 };
+
+// Where an activation is rounded to the rows' type before it becomes codes (experts-and-oracles.md,
+// 10): after each step as its comment says (DeepGEMM's fused kernel on Hopper does so too:
+// fp8_utils.py); once, the product alone (nvfp4: silu_mul_cvt_fp16_to_fp4); never, so that codes
+// are made of fp32 numbers (Triton's experts since silu_and_mul_per_block_quant).
+enum class ActivationRounding : std::uint8_t { each, once, never };
 
 // How an activation reads the rows of w13.
 enum class GateLayout { none, halves, interleaved };

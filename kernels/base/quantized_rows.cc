@@ -23,6 +23,7 @@ std::string scales_text(const ScaleLayout& layout) {
            extent_text(layout.group_rows), " x ", extent_text(layout.group_columns), ", ",
            layout.orientation == ScaleOrientation::row_major ? "row-major" : "column-major",
            name_of(layout.swizzle));
+  if (layout.part_rows != 0) out += text(" in parts of ", layout.part_rows, " rows");
   if (layout.padded_rows != layout.rows || layout.padded_columns != layout.columns) {
     out += text(", padded to [", layout.padded_rows, ", ", layout.padded_columns, "]");
   }

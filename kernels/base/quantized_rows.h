@@ -23,7 +23,8 @@ enum class ScaleGranularity : std::uint8_t {
   block
 };
 
-// column_major: scales of one group of columns lie next to each other, row by row.
+// column_major: scales of one group of columns lie next to each other, row by row; in each part of
+// part_rows rows apart, where there are such parts.
 enum class ScaleOrientation : std::uint8_t { row_major, column_major };
 
 // tiles_128x4: nvfp4's and mxfp8's tiles of 512 bytes. packed_4: four e8m0 of a row in one 32-bit
@@ -44,6 +45,7 @@ struct ScaleLayout {
   Count columns = 0;
   Count padded_rows = 0;
   Count padded_columns = 0;
+  Count part_rows = 0;  // column_major: of the padded rows; 0: all of them
 
   bool operator==(const ScaleLayout&) const = default;
 };
@@ -102,8 +104,11 @@ constexpr Count scale_offset(const ScaleLayout& layout, Count row, Count column)
     case ScaleSwizzle::none:
       break;
   }
-  return layout.orientation == ScaleOrientation::row_major ? row * layout.padded_columns + column
-                                                           : column * layout.padded_rows + row;
+  if (layout.orientation == ScaleOrientation::row_major) {
+    return row * layout.padded_columns + column;
+  }
+  const Count stride = layout.part_rows == 0 ? layout.padded_rows : layout.part_rows;
+  return row / stride * stride * layout.padded_columns + column * stride + row % stride;
 }
 
 // The scale of the value at (row, column): its logical place.
@@ -128,11 +133,15 @@ constexpr Shape data_shape(const QuantizedLayout& layout) {
           format.dtype};
 }
 
-// Column-major scales are [padded_columns, padded_rows], others [padded_rows, padded_columns].
+// Column-major scales are [padded_columns, padded_rows], in parts [parts · padded_columns,
+// part_rows]; others [padded_rows, padded_columns]. REQUIRES that parts divide the padded rows.
 constexpr Shape scales_shape(const ScaleLayout& layout) {
-  return layout.orientation == ScaleOrientation::row_major
-             ? Shape{layout.padded_rows, layout.padded_columns, layout.dtype}
-             : Shape{layout.padded_columns, layout.padded_rows, layout.dtype};
+  if (layout.orientation == ScaleOrientation::row_major) {
+    return {layout.padded_rows, layout.padded_columns, layout.dtype};
+  }
+  if (layout.part_rows == 0) return {layout.padded_columns, layout.padded_rows, layout.dtype};
+  return {layout.padded_rows / layout.part_rows * layout.padded_columns, layout.part_rows,
+          layout.dtype};
 }
 
 // Whether row r of the scales is row r of the data's and nobody else's: such rows can be gathered,

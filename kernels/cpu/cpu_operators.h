@@ -36,6 +36,10 @@ void probe_experts(const Tensor& rows, const Tensor& first_row, const Tensor& si
 // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).
 void activate(Activation activation, const Tensor& inner, const Tensor& out);
 
+// The same as an activation that is fused with the quantiser behind it has it: every step in fp32,
+// rounded to out's type, which is the rows' or f32.
+void activate_fused(Activation activation, const Tensor& inner, const Tensor& out);
+
 std::unique_ptr<GemmExperts> make_gemm_experts(Memory& memory, GemmWeights weights,
                                                Count num_local_experts);
 std::unique_ptr<QuantizedGemmExperts> make_quantized_experts(Memory& memory,

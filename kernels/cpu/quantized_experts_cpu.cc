@@ -210,10 +210,13 @@ class CpuQuantizedExperts final : public QuantizedGemmExperts {
     const Count intermediate = weights_.w2.layout.columns;
     const Buffer inner(
         memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
-    const Buffer activated(memory_, {count, intermediate, weights_.row_type});
+    const bool stays_wide = weights_.rounding == ActivationRounding::never;
+    const Buffer activated(memory_,
+                           {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
     Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
     multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
-    activate(weights_.activation, inner.tensor(), activated.tensor());
+    const bool is_fused = weights_.rounding != ActivationRounding::each;
+    (is_fused ? activate_fused : activate)(weights_.activation, inner.tensor(), activated.tensor());
     if (weights_.a2.recipe == QuantRecipe::none) {
       multiply_all(PlainOperand(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
                    first_row, out.tensor());

@@ -180,17 +180,18 @@ void multiply(CudaMemory& memory, const Product<T>& product, Count num_rows) {
          multiply_tile<T>, product);
 }
 
-// inner [rows, intermediate * w13_rows_each] → out [rows, intermediate], both of T.
-template <typename T>
+// inner [rows, intermediate * w13_rows_each] of T → out [rows, intermediate] of Out. Step: to what
+// each step on the way is rounded.
+template <typename T, typename Step, typename Out>
 void activate(CudaMemory& memory, Activation activation, const Tensor& inner, const Tensor& out) {
   const T* from = device_elements<T>(inner);
-  T* to = device_elements<T>(out);
+  Out* to = device_elements<Out>(out);
   const Count count = out.columns;
   const Count wide = inner.columns;
   for_each(memory.queue(), out.rows * count, [=] __device__(Count i) {
     const T* row = from + i / count * wide;
     const auto element = [&](Count column) { return to_float(row[column]); };
-    round_to(activated<T>(activation, i % count, count, element), to[i]);
+    round_to(activated<Step>(activation, i % count, count, element), to[i]);
   });
 }
 
@@ -245,10 +246,12 @@ class CudaQuantizedExperts final : public QuantizedGemmExperts {
     const Count intermediate = weights_.w2.layout.columns;
     const Buffer inner(
         memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
-    const Buffer activated(memory_, {count, intermediate, weights_.row_type});
+    const bool stays_wide = weights_.rounding == ActivationRounding::never;
+    const Buffer activated(memory_,
+                           {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
     Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
     multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
-    activate<T>(memory_, weights_.activation, inner.tensor(), activated.tensor());
+    activate_as<T>(inner.tensor(), activated.tensor());
     if (weights_.a2.recipe == QuantRecipe::none) {
       multiply_all(plain_operand<T>(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
                    first_row, out.tensor());
@@ -258,6 +261,18 @@ class CudaQuantizedExperts final : public QuantizedGemmExperts {
                    first_row, out.tensor());
     }
     return out;
+  }
+
+  template <typename T>
+  void activate_as(const Tensor& inner, const Tensor& out) const {
+    switch (weights_.rounding) {
+      case ActivationRounding::each:
+        return activate<T, T, T>(memory_, weights_.activation, inner, out);
+      case ActivationRounding::once:
+        return activate<T, float, T>(memory_, weights_.activation, inner, out);
+      case ActivationRounding::never:
+        return activate<T, float, float>(memory_, weights_.activation, inner, out);
+    }
   }
 
   template <typename T>

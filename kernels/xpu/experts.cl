@@ -35,9 +35,10 @@ float swigluoai(float gate, float up) {
   return (u + 1.0f) * (g / (1.0f + exp_for_sigmoid(-g * 1.702f)));
 }
 
-// inner [rows, wide] → out [rows, columns], both of one type.
-kernel void moe_activate(IN(inner), int dtype, long wide, int activation, OUT(out), long columns,
-                         long items) {
+// inner [rows, wide] → out [rows, columns] of out_dtype; silu and gelu are rounded as step_dtype
+// before the product.
+kernel void moe_activate(IN(inner), int dtype, long wide, int activation, int step_dtype, OUT(out),
+                         int out_dtype, long columns, long items) {
   ITEM(i);
   const long row = i / columns * wide;
   const long column = i % columns;
@@ -45,7 +46,7 @@ kernel void moe_activate(IN(inner), int dtype, long wide, int activation, OUT(ou
   float value = row_value(from, dtype, row + column);
   if (activation == ACTIVATION_SILU || activation == ACTIVATION_GELU) {
     const float gate = activation == ACTIVATION_SILU ? silu(value) : gelu(value);
-    value = rounded_as(gate, dtype) * row_value(from, dtype, row + column + columns);
+    value = rounded_as(gate, step_dtype) * row_value(from, dtype, row + column + columns);
   } else if (activation == ACTIVATION_SWIGLUOAI) {
     value = swigluoai(row_value(from, dtype, row + 2 * column),
                       row_value(from, dtype, row + 2 * column + 1));
@@ -54,7 +55,7 @@ kernel void moe_activate(IN(inner), int dtype, long wide, int activation, OUT(ou
   } else {
     value = activation == ACTIVATION_SILU_NO_MUL ? silu(value) : gelu(value);
   }
-  round_to(value, WRITE(uchar, out), dtype, i);
+  round_to(value, WRITE(uchar, out), out_dtype, i);
 }
 
 // out [rows, out_columns] = rows [rows, columns] · the part [out_columns, columns] of weights of a

@@ -126,7 +126,7 @@ typedef struct {
   int dtype;
   int is_column_major;
   int swizzle;
-  int unused;
+  int part_rows;
 } Scales;
 
 // QuantizedLayout. row_bytes: of the data.
@@ -148,8 +148,9 @@ long scale_offset(const Scales *scales, long row, long column) {
   if (scales->swizzle == SWIZZLE_PACKED_4) {
     return (column / 4 * scales->padded_rows + row) * 4 + column % 4;
   }
-  return scales->is_column_major ? column * scales->padded_rows + row
-                                 : row * scales->padded_columns + column;
+  if (!scales->is_column_major) return row * scales->padded_columns + column;
+  const long stride = scales->part_rows == 0 ? scales->padded_rows : scales->part_rows;
+  return row / stride * stride * scales->padded_columns + column * stride + row % stride;
 }
 
 // The logical row and column of a value's scale.

@@ -42,9 +42,12 @@ class XpuGemmExperts final : public GemmExperts {
 
 }  // namespace
 
-void activate(XpuMemory& memory, Activation activation, const Tensor& inner, const Tensor& out) {
+void activate(XpuMemory& memory, Activation activation, const Tensor& inner, const Tensor& out,
+              ActivationRounding rounding) {
+  const DType step = rounding == ActivationRounding::each ? inner.dtype : DType::f32;
   memory.run({"moe_activate", out.rows * out.columns}, inner, static_cast<int>(inner.dtype),
-             inner.columns, static_cast<int>(activation), out, out.columns);
+             inner.columns, static_cast<int>(activation), static_cast<int>(step), out,
+             static_cast<int>(out.dtype), out.columns);
 }
 
 std::unique_ptr<GemmExperts> make_gemm_experts(XpuMemory& memory, GemmWeights weights,

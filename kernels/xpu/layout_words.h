@@ -18,7 +18,7 @@ struct ScaleWords {
   std::int32_t dtype = 0;
   std::int32_t is_column_major = 0;
   std::int32_t swizzle = 0;
-  std::int32_t unused = 0;
+  std::int32_t part_rows = 0;
 };
 
 // Layout of formats.cl.
@@ -58,7 +58,8 @@ inline ScaleWords words_of(const ScaleLayout& scales) {
           .padded_columns = scales.padded_columns,
           .dtype = static_cast<int>(scales.dtype),
           .is_column_major = int{scales.orientation == ScaleOrientation::column_major},
-          .swizzle = static_cast<int>(scales.swizzle)};
+          .swizzle = static_cast<int>(scales.swizzle),
+          .part_rows = static_cast<int>(scales.part_rows)};
 }
 
 // row_bytes: of the data.

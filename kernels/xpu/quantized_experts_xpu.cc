@@ -78,10 +78,12 @@ class XpuQuantizedExperts final : public QuantizedGemmExperts {
     const Count intermediate = weights_.w2.layout.columns;
     const Count wide = intermediate * w13_rows_each(weights_.activation);
     const Buffer inner(memory_, {count, wide, weights_.row_type});
-    const Buffer activated(memory_, {count, intermediate, weights_.row_type});
+    const bool stays_wide = weights_.rounding == ActivationRounding::never;
+    const Buffer activated(memory_,
+                           {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
     Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
     multiply(rows, weights_.w13, weights_.w13_bias, first_row, inner.tensor());
-    activate(memory_, weights_.activation, inner.tensor(), activated.tensor());
+    activate(memory_, weights_.activation, inner.tensor(), activated.tensor(), weights_.rounding);
     if (weights_.a2.recipe == QuantRecipe::none) {
       multiply(plain(activated.tensor()), weights_.w2, weights_.w2_bias, first_row, out.tensor());
     } else {

@@ -80,7 +80,8 @@ void scatter_rows(XpuMemory& memory, const Tensor& rows, const Tensor& places, c
 void resize_columns(XpuMemory& memory, const Tensor& rows, const Tensor& out);
 
 // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate] (activation.h).
-void activate(XpuMemory& memory, Activation activation, const Tensor& inner, const Tensor& out);
+void activate(XpuMemory& memory, Activation activation, const Tensor& inner, const Tensor& out,
+              ActivationRounding rounding = ActivationRounding::each);
 
 std::unique_ptr<GemmExperts> make_gemm_experts(XpuMemory& memory, GemmWeights weights,
                                                Count num_local_experts);

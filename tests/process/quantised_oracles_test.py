@@ -39,16 +39,17 @@ SCHEMES = [
 class QuantisedOracles(unittest.TestCase):
     def outputs(self, quantisation, activation):
         """(values, errors) [rows, hidden] of the C++ oracle."""
-        given = [str(round(number * 2 ** 20)) for number in quantisation[3:]]
-        words = [name or "-" for name in quantisation[:3]] + given + [activation]
+        given = [str(round(number * 2 ** 20)) for number in quantisation[3:5]]
+        words = [name or "-" for name in quantisation[:3]] + given + [activation,
+                                                                      quantisation.rounding]
         done = subprocess.run([PROGRAM, *words], capture_output=True, check=False, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr)
         return numpy.frombuffer(done.stdout).reshape(2, 3, 160)
 
-    def compare(self, scheme, activation):
+    def compare(self, scheme, activation, rounding="each"):
         weights, a, *given = scheme
         given = [round(number * 2 ** 20) / 2 ** 20 for number in given or (0, 0)]
-        quantisation = requantise.Quantisation(weights, a, a, *given)
+        quantisation = requantise.Quantisation(weights, a, a, *given, rounding)
         experts = oracle.Experts("real", 9, 2, 160, 96, activation=activation, bias=True,
                                  quantisation=quantisation)
         tokens = real.hidden_states(experts, 0, numpy.arange(3))
@@ -63,6 +64,13 @@ class QuantisedOracles(unittest.TestCase):
             for activation in ("silu", "swigluoai", "relu2_no_mul"):
                 with self.subTest(scheme=scheme, activation=activation):
                     self.compare(scheme, activation)
+
+    def test_every_rounding(self):
+        for scheme in (SCHEMES[3], ("nvfp4", "nvfp4", 390.0, 1500.0)):
+            for activation in ("silu", "gelu", "swigluoai", "relu2_no_mul", "silu_no_mul"):
+                for rounding in ("once", "never"):
+                    with self.subTest(scheme=scheme, activation=activation, rounding=rounding):
+                        self.compare(scheme, activation, rounding)
 
 
 class Schemes(unittest.TestCase):
@@ -80,10 +88,12 @@ class Schemes(unittest.TestCase):
 
     def test_the_table_is_the_layers(self):
         source = (ROOT / "backends/quant_schemes.h").read_text(encoding="utf-8")
-        rows = re.findall(r'{"(\w+)"(?:, Q::(\w+), Q::(\w+))?}', source)
+        scheme = r'{"(\w+)"(?:, Q::(\w+), Q::(\w+))?(?:, ActivationRounding::(\w+))?}'
+        rows = re.findall(scheme, source)
         layers = {name: (weights.replace("none", ""), activations.replace("none", ""))
-                  for name, activations, weights in rows}
+                  for name, activations, weights, _ in rows}
         self.assertEqual(schemes.SCHEMES, layers)
+        self.assertEqual(schemes.ROUNDINGS, {row[0]: row[3] for row in rows if row[3]})
 
     def test_refusals_name_every_scheme(self):
         said = self.refusal("fp9")
@@ -91,7 +101,8 @@ class Schemes(unittest.TestCase):
             self.assertIn(scheme, said)
         self.assertIn("int8_per_token needs values: real; possible with integers: none, fp8_static,"
                       " fp8_dynamic, fp8_per_token, fp8_block128, fp8_block128_deepep, mxfp8, "
-                      "nvfp4, mxfp4", self.refusal("int8_per_token"))
+                      "nvfp4, mxfp4, fp8_block128_fused, nvfp4_fused",
+                      self.refusal("int8_per_token"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-// quantised_outputs WEIGHTS A1 A2 A1_GIVEN A2_GIVEN ACTIVATION: the C++ oracle's outputs of a
-// quantised expert of a real world and their bounds, as doubles. quantised_oracles_test.py starts
-// it and holds them against golden/real.py. GIVEN: whole numbers of 2^-20; a recipe is - where
-// there is none.
+// quantised_outputs WEIGHTS A1 A2 A1_GIVEN A2_GIVEN ACTIVATION ROUNDING: the C++ oracle's outputs
+// of a quantised expert of a real world and their bounds, as doubles. quantised_oracles_test.py
+// starts it and holds them against golden/real.py. GIVEN: whole numbers of 2^-20; a recipe is -
+// where there is none.
 
 #include <unistd.h>
 
@@ -41,7 +41,10 @@ void write_all(const std::vector<double>& values) {
 }
 
 void run(std::span<const std::string_view> words) {
-  MOE_CHECK(words.size() == 6, text(words.size(), " words, not 6"));
+  MOE_CHECK(words.size() == 7, text(words.size(), " words, not 7"));
+  const ActivationRounding rounding = words[6] == "once"    ? ActivationRounding::once
+                                      : words[6] == "never" ? ActivationRounding::never
+                                                            : ActivationRounding::each;
   const auto activation = std::ranges::find(activation_rows, words[5], &ActivationRow::name);
   MOE_CHECK(activation != activation_rows.end(), text("no activation ", words[5]));
   const golden::OracleModel model{.kernel = golden::ExpertKernel::real,
@@ -55,7 +58,8 @@ void run(std::span<const std::string_view> words) {
                                                    .a1 = recipe_from(words[1]),
                                                    .a2 = recipe_from(words[2]),
                                                    .a1_given = given_from(words[3]),
-                                                   .a2_given = given_from(words[4])}};
+                                                   .a2_given = given_from(words[4]),
+                                                   .rounding = rounding}};
   std::vector<double> rows;
   for (Count row = 0; row < num_rows; ++row) {
     for (Count column = 0; column < model.hidden_size; ++column) {

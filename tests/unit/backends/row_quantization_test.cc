@@ -10,7 +10,7 @@ using namespace moe;
 namespace {
 
 ScaleLayout scales_of(const RowQuantization& quantization, ActivationFormat format) {
-  return expert_input_layout(quantization, format, 12, 256).scales;
+  return expert_input_layout(quantization, {format, 12, 256, 4}).scales;
 }
 
 }  // namespace
@@ -19,8 +19,8 @@ TEST_CASE("row quantisation: a library's own dispatch lays scales column by colu
   const RowQuantization own{QuantRecipe::fp8_block128_deepep, QuantizedAt::in_dispatch};
   const ScaleLayout rooms = scales_of(own, ActivationFormat::batched_experts);
   CHECK(rooms.orientation == ScaleOrientation::column_major);
-  CHECK(scale_offset(rooms, 7, 0) + 1 == scale_offset(rooms, 8, 0));  // token-major stride 1
-  CHECK(scale_offset(rooms, 7, 1) == 12 + 7);
+  CHECK(scale_offset(rooms, 5, 0) + 1 == scale_offset(rooms, 6, 0));  // token-major stride 1
+  CHECK(scale_offset(rooms, 7, 1) == 4 * 2 + 4 + 3);                  // of the second room
   const ScaleLayout list = scales_of(own, ActivationFormat::standard);
   CHECK(list.orientation == ScaleOrientation::row_major);
 }

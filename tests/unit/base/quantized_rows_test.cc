@@ -118,6 +118,24 @@ TEST_CASE("scale layouts: column-major scales lie row by row, padded to 4 for TM
   CHECK_FALSE(has_scales_by_row(quantized_layout(QuantRecipe::fp8_static_tensor, 5, 256)));
 }
 
+TEST_CASE("scale layouts: column-major scales of experts' rooms lie room by room") {
+  QuantizedLayout layout = quantized_layout(QuantRecipe::fp8_block128_deepep, 8, 384);
+  layout.scales.orientation = ScaleOrientation::column_major;
+  CHECK(scale_offset(layout.scales, 5, 2) == 2 * 8 + 5);
+  layout.scales.part_rows = 4;  // two rooms
+  CHECK(scale_offset(layout.scales, 3, 2) == 2 * 4 + 3);
+  CHECK(scale_offset(layout.scales, 5, 2) == 4 * 3 + 2 * 4 + 1);
+  CHECK(is_injective(layout.scales));
+  const Shape shape = scales_shape(layout.scales);
+  CHECK(shape.rows == 6);
+  CHECK(shape.columns == 4);
+  CHECK_FALSE(has_scales_by_row(layout));
+  CHECK_THAT(layout_text(layout), Catch::Contains("column-major in parts of 4 rows"));
+  QuantizedLayout whole = layout;
+  whole.scales.part_rows = 0;
+  CHECK_FALSE(whole == layout);
+}
+
 TEST_CASE("scale layouts: packed exponents are words of four, column-major") {
   const ScaleLayout scales =
       quantized_layout(QuantRecipe::fp8_block128_ue8m0_packed, 5, 640).scales;

@@ -286,6 +286,13 @@ TEST_CASE("relayout_scales: swizzled, column-major and packed scales come back a
   CHECK(bytes_of_rows(back.tensor()) == bytes_of_rows(linear.scales.tensor()));
   const auto other = quantized_layout(QuantRecipe::mxfp8, 131, 80).scales;
   CHECK_THROWS_AS(host.kernels->relayout_scales(linear.view(), other), ContractError);
+  ScaleLayout parts = linear.layout.scales;
+  parts.part_rows = 65;
+  CHECK_THROWS_AS(host.kernels->relayout_scales(linear.view(), parts), ContractError);
+  parts.orientation = ScaleOrientation::column_major;
+  CHECK(host.kernels->relayout_scales(linear.view(), parts).tensor().rows == 2 * 3);
+  parts.part_rows = 64;
+  CHECK_THROWS_AS(host.kernels->relayout_scales(linear.view(), parts), ContractError);
 }
 
 TEST_CASE("packed choices: id 5 with weight 0.3 as experts-and-oracles.md, 18, has it") {

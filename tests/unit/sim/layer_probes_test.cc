@@ -32,7 +32,8 @@ std::string said_of(float first, float second) {
   const WorldInputs inputs(scenario);
   const std::unique_ptr<Memory> memory = make_host_memory(Poison::off);
   CheckLedger ledger;
-  LayerProbes probes({.scenario = scenario, .inputs = inputs, .stage = {0, 1}}, ledger);
+  const RowsAtExperts how;
+  LayerProbes probes({.scenario = scenario, .inputs = inputs, .stage = {0, 1}, .how = how}, ledger);
   const auto row_with = [&](float value) {
     Buffer row(*memory, {1, 4, DType::f32});
     memory->fill(row.tensor(), 0);
