@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "comm/forwarding_communicator.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
 
@@ -38,25 +39,24 @@ struct RowLies {
   Payload payload = Payload::in_time;
 };
 
-class FaultyCommunicator final : public Communicator {
+class FaultyCommunicator final : public ForwardingCommunicator {
  public:
   FaultyCommunicator(std::unique_ptr<Communicator> inner, Before before,
                      std::optional<SwappedCounts> swapped, RowLies lies = {})
-      : inner_(std::move(inner)), before_(std::move(before)), swapped_(swapped), lies_(lies) {}
-
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  Memory& memory() override { return inner_->memory(); }
+      : ForwardingCommunicator(std::move(inner)),
+        before_(std::move(before)),
+        swapped_(swapped),
+        lies_(lies) {}
 
  private:
   Communicator& next() {
     if (before_) before_(num_operations_);
     ++num_operations_;
-    return *inner_;
+    return inner();
   }
 
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    Communicator& inner = next();
+    Communicator& honest = next();
     std::vector<Count> told(rows_per_rank.begin(), rows_per_rank.end());
     if (swapped_ && swapped_->rank == rank()) {
       std::swap(told.at(static_cast<std::size_t>(swapped_->first)),
@@ -66,7 +66,7 @@ class FaultyCommunicator final : public Communicator {
     std::vector<Buffer> longer;
     std::vector<Tensor> shown;
     for (const Tensor& tensor : rows) shown.push_back(with_rows(tensor, own, longer));
-    inner.all_gather_v(shown, told, gathered);
+    honest.all_gather_v(shown, told, gathered);
     if (lies_.payload == Payload::late) keep_previous(gathered);
   }
 
@@ -81,11 +81,12 @@ class FaultyCommunicator final : public Communicator {
 
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
-    Communicator& inner = next();
-    if (lies_.sum_order == SumOrder::ranks) return inner.reduce_scatter_v(rows, rows_per_rank, own);
+    Communicator& honest = next();
+    if (lies_.sum_order == SumOrder::ranks)
+      return honest.reduce_scatter_v(rows, rows_per_rank, own);
     const std::vector<Count> from(static_cast<std::size_t>(size()), own.rows);
     const Buffer parts(memory(), {own.rows * size(), own.columns, own.dtype});
-    inner.all_to_all_v({&rows, 1}, rows_per_rank, from, {&parts.tensor(), 1});
+    honest.all_to_all_v({&rows, 1}, rows_per_rank, from, {&parts.tensor(), 1});
     std::vector<Tensor> operands;
     for (int i = 0; i < size(); ++i) {
       const int part = (rank() + i) % size();
@@ -146,7 +147,6 @@ class FaultyCommunicator final : public Communicator {
     return next().split(color, key);
   }
 
-  std::unique_ptr<Communicator> inner_;
   Before before_;
   std::optional<SwappedCounts> swapped_;
   RowLies lies_;

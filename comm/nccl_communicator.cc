@@ -16,6 +16,7 @@
 #include "comm/nccl_group.h"
 #include "comm/nccl_window.h"
 #include "comm/operation.h"
+#include "comm/row_counts.h"
 #include "comm/split.h"
 #include "kernels/base/buffer.h"
 #include "kernels/base/text.h"
@@ -42,10 +43,6 @@ ncclDataType_t type_of(DType dtype) {
     default:
       return ncclInt64;
   }
-}
-
-bool are_equal(RowCounts counts) {
-  return std::ranges::count(counts, counts[0]) == std::ssize(counts);
 }
 
 std::size_t elements(const Tensor& rows) {

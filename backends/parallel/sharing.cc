@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "comm/forwarding_communicator.h"
 #include "kernels/base/text.h"
 
 namespace moe {
@@ -21,42 +22,23 @@ int size_of_axis(Axis axis, const ParallelSizes& sizes) {
 }
 
 // Says to the tags what each sum adds up, then lets the group do it.
-class TaggedCommunicator final : public Communicator {
+class TaggedCommunicator final : public ForwardingCommunicator {
  public:
   TaggedCommunicator(std::unique_ptr<Communicator> inner, Axes axes, SharingTags& tags)
-      : inner_(std::move(inner)), axes_(std::move(axes)), tags_(tags) {}
-
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  Memory& memory() override { return inner_->memory(); }
+      : ForwardingCommunicator(std::move(inner)), axes_(std::move(axes)), tags_(tags) {}
 
  private:
-  void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    inner_->all_gather_v(rows, rows_per_rank, gathered);
-  }
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
     tags_.summed(rows, own, axes_, Sharing::token_sharded);
-    inner_->reduce_scatter_v(rows, rows_per_rank, own);
+    inner().reduce_scatter_v(rows, rows_per_rank, own);
   }
-  void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
-                       Tensors received) override {
-    inner_->all_to_all_v(sent, rows_to, rows_from, received);
-  }
-  void do_broadcast(Tensors rows, int root) override { inner_->broadcast(rows, root); }
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
     const bool is_of_rows = in.dtype <= DType::f16;  // not of counts
     if (op == ReduceOp::sum && is_of_rows) tags_.summed(in, out, axes_, Sharing::replicated);
-    inner_->all_reduce(in, op, out);
-  }
-  void do_send(Tensors rows, int to) override { inner_->send(rows, to); }
-  void do_recv(Tensors rows, int from) override { inner_->recv(rows, from); }
-  void do_barrier() override { inner_->barrier(); }
-  std::unique_ptr<Communicator> do_split(int color, int key) override {
-    return inner_->split(color, key);
+    inner().all_reduce(in, op, out);
   }
 
-  std::unique_ptr<Communicator> inner_;
   Axes axes_;
   SharingTags& tags_;
 };

@@ -5,6 +5,7 @@
 
 #include <iostream>
 
+#include "comm/faulty_communicator.h"
 #include "comm/first_xpu_collectives.h"
 #include "tests/catch.h"
 #include "tests/unit/comm/ranks.h"
@@ -82,6 +83,17 @@ TEST_CASE("xpu communicator: groups count where they were split from, messages a
     const Count bytes = rank < 2 ? 2 * row : 0;
     CHECK(outcomes[static_cast<std::size_t>(rank)].value == Counts{bytes, bytes});
   }
+}
+
+TEST_CASE("xpu communicator: what a decorator stands around still counts what it stages") {
+  const auto outcomes = on_xpu(2, [](Communicator& group) {
+    const auto around = with_own_rank_added_first(group.split(0, group.rank()));
+    const Buffer mine = rows_in(group, 1);
+    const Buffer all = rows_in(group, 2);
+    around->all_gather_v(one(mine.tensor()), Counts{1, 1}, one(all.tensor()));
+    return around->staged_bytes();
+  });
+  for (const auto& outcome : outcomes) CHECK(outcome.value == 3 * row);
 }
 
 TEST_CASE("xpu communicator: host memory and a host's communicator belong together") {
