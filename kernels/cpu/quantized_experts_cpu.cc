@@ -9,12 +9,11 @@
 #include "kernels/base/bits.h"
 #include "kernels/base/text.h"
 #include "kernels/cpu/cpu_operators.h"
+#include "kernels/quantized_pipeline.h"
 #include "kernels/recipe_arithmetic.h"
 
 namespace moe::cpu {
 namespace {
-
-constexpr Count integer_tile = 128;  // columns whose int32 dot product is added to a float
 
 // One side of a product, row by row: numbers before their scales, and the scales.
 class Operand {
@@ -24,7 +23,6 @@ class Operand {
   virtual float scale(Count row, Count column) const = 0;
   virtual Count group_columns() const = 0;  // 0: one scale a row
   virtual float global_scale(Count row) const = 0;
-  virtual bool is_integer() const = 0;
 };
 
 // Rows that nobody quantised.
@@ -41,15 +39,14 @@ class PlainOperand final : public Operand {
   float scale(Count, Count) const override { return 1; }
   Count group_columns() const override { return 0; }
   float global_scale(Count) const override { return 1; }
-  bool is_integer() const override { return false; }
 
  private:
   Tensor rows_;
 };
 
-class QuantizedOperand final : public Operand {
+class CodeOperand final : public Operand {
  public:
-  explicit QuantizedOperand(const QuantizedRows& rows) : rows_(rows) {}
+  explicit CodeOperand(const QuantizedRows& rows) : rows_(rows) {}
 
   void read(Count row, float* values) const override {
     const NumberFormat format = rows_.layout.format;
@@ -70,7 +67,6 @@ class QuantizedOperand final : public Operand {
     const Count part = row / (rows_.layout.rows / rows_.layout.parts);
     return static_cast<const float*>(rows_.global_scale.data)[part];
   }
-  bool is_integer() const override { return rows_.layout.format == NumberFormat::int8; }
 
  private:
   std::uint8_t zero_point(Count row, Count column) const {
@@ -83,8 +79,6 @@ class QuantizedOperand final : public Operand {
   QuantizedRows rows_;
 };
 
-// Weights of a16 in groups, as vLLM's WNA16 product reads them: code · scale rounded to the rows'
-// type before the product.
 class RoundedOperand final : public Operand {
  public:
   RoundedOperand(const QuantizedRows& rows, DType dtype) : codes_(rows), dtype_(dtype) {
@@ -103,10 +97,9 @@ class RoundedOperand final : public Operand {
   float scale(Count, Count) const override { return 1; }
   Count group_columns() const override { return 0; }
   float global_scale(Count) const override { return 1; }
-  bool is_integer() const override { return false; }
 
  private:
-  QuantizedOperand codes_;
+  CodeOperand codes_;
   DType dtype_;
   Count columns_ = 0;
 };
@@ -140,6 +133,7 @@ struct Product {
   Count first_weight = 0;
   Count columns = 0;
   const std::byte* bias = nullptr;  // of out's type, null: none
+  bool is_integer = false;
 };
 
 // out[m, n] = round((Σ over runs of (Σ a · w) · scale_a · scale_w) · alpha + bias[n]), every
@@ -148,7 +142,6 @@ template <typename T>
 void multiply(const Operand& rows, const Operand& weights, const Product& product,
               const Tensor& out) {
   const Count columns = product.columns;
-  const bool is_integer = rows.is_integer() && weights.is_integer();
   std::vector<float> all_rows(static_cast<std::size_t>((product.end - product.begin) * columns));
   for (Count row = product.begin; row < product.end; ++row) {
     rows.read(row, all_rows.data() + (row - product.begin) * columns);
@@ -163,8 +156,8 @@ void multiply(const Operand& rows, const Operand& weights, const Product& produc
       for (Count begin = 0, end = 0; begin < columns; begin = end) {
         end = std::min(group_end(begin, rows.group_columns(), columns),
                        group_end(begin, weights.group_columns(), columns));
-        const float run =
-            (is_integer ? integer_dot : dot)(values + begin, weight.data() + begin, end - begin);
+        const float run = (product.is_integer ? integer_dot : dot)(
+            values + begin, weight.data() + begin, end - begin);
         sum += run * rows.scale(row, begin) * weights.scale(weight_row, begin);
       }
       sum *= 1.0F / rows.global_scale(row) * (1.0F / weights.global_scale(weight_row));
@@ -174,81 +167,61 @@ void multiply(const Operand& rows, const Operand& weights, const Product& produc
   }
 }
 
-class CpuQuantizedExperts final : public QuantizedGemmExperts {
+// function(operand as a side of a product here).
+template <typename Function>
+void as_operand(const moe::QuantizedOperand& operand, DType row_type, Function function) {
+  switch (operand.kind) {
+    case OperandKind::plain:
+      return function(PlainOperand(operand.rows.data));
+    case OperandKind::codes:
+      return function(CodeOperand(operand.rows));
+    case OperandKind::rounded:
+      return function(RoundedOperand(operand.rows, row_type));
+  }
+}
+
+class CpuQuantizedExperts final : public QuantizedPipeline {
  public:
   CpuQuantizedExperts(Memory& memory, QuantizedGemmWeights weights, Count num_local_experts)
-      : memory_(memory), weights_(std::move(weights)), num_local_experts_(num_local_experts) {}
-
-  Buffer apply(const Tensor& rows, const Tensor& first_row) override {
-    MOE_CHECK(rows.dtype == weights_.row_type && rows.columns == weights_.w13.layout.columns,
-              text("rows ", shape_text(rows), " for w13 ", layout_text(weights_.w13.layout),
-                   ", row type ", name_of(weights_.row_type)));
-    if (weights_.a1.recipe == QuantRecipe::none) return experts(PlainOperand(rows), first_row);
-    const QuantizedRowsBuffers quantized = quantized_as(rows, weights_.a1);
-    return experts(QuantizedOperand(quantized.view()), first_row);
-  }
-
-  Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) override {
-    MOE_CHECK(weights_.a1.recipe != QuantRecipe::none,
-              "experts of plain rows got " + layout_text(rows.layout));
-    require_layout(rows, quantized_layout(weights_.a1.recipe, rows.layout.rows,
-                                          weights_.w13.layout.columns, weights_.a1.layout));
-    return experts(QuantizedOperand(rows), first_row);
-  }
+      : QuantizedPipeline(memory, std::move(weights)), num_local_experts_(num_local_experts) {}
 
  private:
-  QuantizedRowsBuffers quantized_as(const Tensor& rows, const ActivationQuantization& how) const {
-    QuantizedRowsBuffers quantized = empty_quantized_rows(
-        memory_, quantized_layout(how.recipe, rows.rows, rows.columns, how.layout));
-    quantize(rows, how.recipe, {.scale = how.scale.tensor(), .layout = how.layout},
-             quantized.view());
-    return quantized;
+  void do_quantize(const Tensor& rows, const ActivationQuantization& how,
+                   const QuantizedRows& out) override {
+    quantize(rows, how.recipe, {.scale = how.scale.tensor(), .layout = how.layout}, out);
   }
 
-  Buffer experts(const Operand& rows, const Tensor& first_row) const {
-    const Count count = elements_of<std::int32_t>(first_row).back();
-    const Count intermediate = weights_.w2.layout.columns;
-    const Buffer inner(
-        memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
-    const bool stays_wide = weights_.rounding == ActivationRounding::never;
-    const Buffer activated(memory_,
-                           {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
-    Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
-    multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
-    const bool is_fused = weights_.rounding != ActivationRounding::each;
-    (is_fused ? activate_fused : activate)(weights_.activation, inner.tensor(), activated.tensor());
-    if (weights_.a2.recipe == QuantRecipe::none) {
-      multiply_all(PlainOperand(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
-                   first_row, out.tensor());
-    } else {
-      const QuantizedRowsBuffers requantized = quantized_as(activated.tensor(), weights_.a2);
-      multiply_all(QuantizedOperand(requantized.view()), weights_.w2, weights_.w2_bias.tensor(),
-                   first_row, out.tensor());
-    }
-    return out;
+  void do_activate(const Tensor& inner, const Tensor& out) override {
+    const bool is_fused = weights().rounding != ActivationRounding::each;
+    (is_fused ? activate_fused : activate)(weights().activation, inner, out);
   }
 
-  void multiply_all(const Operand& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
-                    const Tensor& first_row, const Tensor& out) const {
-    const QuantizedLayout& layout = weights.layout;
-    const QuantizedOperand codes(weights.view());
-    const RoundedOperand numbers(weights.view(), weights_.row_type);
-    const bool is_rounded = is_rounded_before_product(weights_, layout);
-    const Operand& factors = is_rounded ? static_cast<const Operand&>(numbers) : codes;
+  void do_multiply(const QuantizedProduct& product, const Tensor& first_row,
+                   const Tensor& out) override {
+    const DType row_type = weights().row_type;
+    as_operand(product.rows, row_type, [&](const Operand& rows) {
+      as_operand(product.weights, row_type, [&](const Operand& factors) {
+        multiply_each(rows, factors, product, first_row, out);
+      });
+    });
+  }
+
+  void multiply_each(const Operand& rows, const Operand& factors, const QuantizedProduct& whole,
+                     const Tensor& first_row, const Tensor& out) const {
     const auto first = elements_of<std::int32_t>(first_row);
     for (Count expert = 0; expert < num_local_experts_; ++expert) {
-      const Product product{.begin = first[static_cast<std::size_t>(expert)],
-                            .end = first[static_cast<std::size_t>(expert) + 1],
-                            .first_weight = expert * out.columns,
-                            .columns = layout.columns,
-                            .bias = bias.data == nullptr ? nullptr : row_at(bias, expert)};
+      const Product product{
+          .begin = first[static_cast<std::size_t>(expert)],
+          .end = first[static_cast<std::size_t>(expert) + 1],
+          .first_weight = expert * out.columns,
+          .columns = whole.weights.rows.layout.columns,
+          .bias = whole.bias.data == nullptr ? nullptr : row_at(whole.bias, expert),
+          .is_integer = whole.is_integer()};
       for_row_type(out.dtype,
                    [&](auto element) { multiply<decltype(element)>(rows, factors, product, out); });
     }
   }
 
-  Memory& memory_;
-  QuantizedGemmWeights weights_;
   Count num_local_experts_;
 };
 

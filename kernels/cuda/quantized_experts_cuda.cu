@@ -8,17 +8,13 @@
 #include "kernels/cuda/activated.cuh"
 #include "kernels/cuda/code_reader.cuh"
 #include "kernels/cuda/cuda_operators.cuh"
+#include "kernels/quantized_pipeline.h"
 
 namespace moe::cuda {
 namespace {
 
-constexpr int tile = 16;             // rows and weight rows of a block
-constexpr int tile_columns = 32;     // columns in shared memory at a time
-constexpr Count integer_tile = 128;  // columns whose int32 dot product is added to a float
-
-// plain: nobody quantised them. codes: scales come after the sum. rounded: code · scale rounded to
-// the rows' type before the product, as vLLM's WNA16 product reads weights.
-enum class OperandKind { plain, codes, rounded };
+constexpr int tile = 16;          // rows and weight rows of a block
+constexpr int tile_columns = 32;  // columns in shared memory at a time
 
 // One side of a product: numbers before their scales, and the scales.
 template <typename T>
@@ -44,19 +40,15 @@ struct Operand {
     const Count group = kind == OperandKind::codes ? codes.layout.scales.group_columns : 0;
     return group == 0 ? columns : std::min(columns, (begin / group + 1) * group);
   }
-  bool is_integer() const {
-    return kind == OperandKind::codes && codes.layout.format == NumberFormat::int8;
-  }
 };
 
 template <typename T>
-Operand<T> plain_operand(const Tensor& rows) {
-  return {.plain = static_cast<const T*>(rows.data), .columns = rows.columns};
-}
-
-template <typename T>
-Operand<T> code_operand(const QuantizedRows& rows, OperandKind kind = OperandKind::codes) {
-  return {.kind = kind, .columns = rows.layout.columns, .codes = reader_of(rows)};
+Operand<T> operand_of(const QuantizedOperand& operand) {
+  const QuantizedRows& rows = operand.rows;
+  if (operand.kind == OperandKind::plain) {
+    return {.plain = static_cast<const T*>(rows.data.data), .columns = rows.layout.columns};
+  }
+  return {.kind = operand.kind, .columns = rows.layout.columns, .codes = reader_of(rows)};
 }
 
 // out = rows · weights transposed, every expert's rows through its part of the weights.
@@ -195,102 +187,50 @@ void activate(CudaMemory& memory, Activation activation, const Tensor& inner, co
   });
 }
 
-class CudaQuantizedExperts final : public QuantizedGemmExperts {
+class CudaQuantizedExperts final : public QuantizedPipeline {
  public:
   CudaQuantizedExperts(CudaMemory& memory, QuantizedGemmWeights weights, Count num_local_experts)
-      : memory_(memory), weights_(std::move(weights)), num_local_experts_(num_local_experts) {}
-
-  Buffer apply(const Tensor& rows, const Tensor& first_row) override {
-    MOE_CHECK(rows.dtype == weights_.row_type && rows.columns == weights_.w13.layout.columns,
-              text("rows ", shape_text(rows), " for w13 ", layout_text(weights_.w13.layout),
-                   ", row type ", name_of(weights_.row_type)));
-    return through<Buffer>([&](auto element) {
-      using T = decltype(element);
-      if (weights_.a1.recipe == QuantRecipe::none) {
-        return experts<T>(plain_operand<T>(rows), rows.rows, first_row);
-      }
-      const QuantizedRowsBuffers quantized = quantized_as(rows, weights_.a1);
-      return experts<T>(code_operand<T>(quantized.view()), rows.rows, first_row);
-    });
-  }
-
-  Buffer apply_quantized(const QuantizedRows& rows, const Tensor& first_row) override {
-    MOE_CHECK(weights_.a1.recipe != QuantRecipe::none,
-              "experts of plain rows got " + layout_text(rows.layout));
-    require_layout(rows, quantized_layout(weights_.a1.recipe, rows.layout.rows,
-                                          weights_.w13.layout.columns, weights_.a1.layout));
-    return through<Buffer>([&](auto element) {
-      using T = decltype(element);
-      return experts<T>(code_operand<T>(rows), rows.layout.rows, first_row);
-    });
-  }
+      : QuantizedPipeline(memory, std::move(weights)),
+        memory_(memory),
+        num_local_experts_(num_local_experts) {}
 
  private:
-  template <typename Result, typename Function>
-  Result through(Function function) const {
-    Result result;
-    for_row_type(weights_.row_type, [&](auto element) { result = function(element); });
-    return result;
+  void do_quantize(const Tensor& rows, const ActivationQuantization& how,
+                   const QuantizedRows& out) override {
+    quantize(memory_, rows, recipe_call(how.recipe, out.layout, {}), how.scale.tensor(), out);
   }
 
-  QuantizedRowsBuffers quantized_as(const Tensor& rows, const ActivationQuantization& how) const {
-    QuantizedRowsBuffers quantized = empty_quantized_rows(
-        memory_, quantized_layout(how.recipe, rows.rows, rows.columns, how.layout));
-    quantize(memory_, rows, recipe_call(how.recipe, quantized.layout, {}), how.scale.tensor(),
-             quantized.view());
-    return quantized;
-  }
-
-  template <typename T>
-  Buffer experts(const Operand<T>& rows, Count count, const Tensor& first_row) const {
-    const Count intermediate = weights_.w2.layout.columns;
-    const Buffer inner(
-        memory_, {count, intermediate * w13_rows_each(weights_.activation), weights_.row_type});
-    const bool stays_wide = weights_.rounding == ActivationRounding::never;
-    const Buffer activated(memory_,
-                           {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
-    Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
-    multiply_all(rows, weights_.w13, weights_.w13_bias.tensor(), first_row, inner.tensor());
-    activate_as<T>(inner.tensor(), activated.tensor());
-    if (weights_.a2.recipe == QuantRecipe::none) {
-      multiply_all(plain_operand<T>(activated.tensor()), weights_.w2, weights_.w2_bias.tensor(),
-                   first_row, out.tensor());
-    } else {
-      const QuantizedRowsBuffers requantized = quantized_as(activated.tensor(), weights_.a2);
-      multiply_all(code_operand<T>(requantized.view()), weights_.w2, weights_.w2_bias.tensor(),
-                   first_row, out.tensor());
-    }
-    return out;
+  void do_activate(const Tensor& inner, const Tensor& out) override {
+    for_row_type(inner.dtype, [&](auto element) { activate_as<decltype(element)>(inner, out); });
   }
 
   template <typename T>
   void activate_as(const Tensor& inner, const Tensor& out) const {
-    switch (weights_.rounding) {
+    switch (weights().rounding) {
       case ActivationRounding::each:
-        return activate<T, T, T>(memory_, weights_.activation, inner, out);
+        return activate<T, T, T>(memory_, weights().activation, inner, out);
       case ActivationRounding::once:
-        return activate<T, float, T>(memory_, weights_.activation, inner, out);
+        return activate<T, float, T>(memory_, weights().activation, inner, out);
       case ActivationRounding::never:
-        return activate<T, float, float>(memory_, weights_.activation, inner, out);
+        return activate<T, float, float>(memory_, weights().activation, inner, out);
     }
   }
 
-  template <typename T>
-  void multiply_all(const Operand<T>& rows, const QuantizedRowsBuffers& weights, const Tensor& bias,
-                    const Tensor& first_row, const Tensor& out) const {
-    const bool is_rounded = is_rounded_before_product(weights_, weights.layout);
-    const Operand<T> factors =
-        code_operand<T>(weights.view(), is_rounded ? OperandKind::rounded : OperandKind::codes);
-    multiply(
-        memory_,
-        Product<T>{rows, factors, device_elements<std::int32_t>(first_row),
-                   static_cast<int>(num_local_experts_), static_cast<const T*>(bias.data),
-                   rows.is_integer() && factors.is_integer(), device_elements<T>(out), out.columns},
-        out.rows);
+  void do_multiply(const QuantizedProduct& product, const Tensor& first_row,
+                   const Tensor& out) override {
+    for_row_type(out.dtype, [&](auto element) {
+      using T = decltype(element);
+      multiply(
+          memory_,
+          Product<T>{operand_of<T>(product.rows), operand_of<T>(product.weights),
+                     device_elements<std::int32_t>(first_row), static_cast<int>(num_local_experts_),
+                     static_cast<const T*>(product.bias.data), product.is_integer(),
+                     device_elements<T>(out), out.columns},
+          out.rows);
+    });
   }
 
   CudaMemory& memory_;
-  QuantizedGemmWeights weights_;
   Count num_local_experts_;
 };
 

@@ -9,6 +9,7 @@
 #include "kernels/base/activation.h"
 #include "kernels/base/quant_recipe.h"
 #include "kernels/base/text.h"
+#include "kernels/quantized_pipeline.h"
 #include "kernels/router_settings.h"
 #include "kernels/xpu/kernel_text.h"
 

@@ -10,12 +10,6 @@ namespace moe::xpu {
 // What a kernel may find and must not act on: values that the host's operators refuse at once.
 enum class Refused : int { nothing, expert, local_expert, id, full_expert, other_count };
 
-// What one side of a quantised product is; experts.cl says what that means.
-enum class OperandKind : int { plain, codes, rounded };
-
-// Columns whose int32 dot product is added to a float.
-inline constexpr int integer_tile = 128;
-
 std::string program_source();
 
 // Correctly rounded quotients, subnormal numbers kept, nothing fused that is not written so.
