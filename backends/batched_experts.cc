@@ -65,16 +65,8 @@ class LocalBatchedExperts final : public Experts {
     const RoutingBuffers local = id_map_->local_ids(dispatched.routing);
     const RowPlanBuffers plan = kernels_.plan_rows(local.topk_ids.tensor(), {}, num_local_experts_);
     const Buffer home = through_rooms(dispatched.hidden_states, plan.view());
-    const Tensor& rows = dispatched.hidden_states;
-    const Tensor output = dispatched.handle.keep_workspace(
-        Buffer(kernels_.memory(), {rows.rows, rows.columns, rows.dtype}));
-    const bool is_weighted = router_weight_ == RouterWeight::on_input;
-    const Buffer ones =
-        is_weighted ? weights_of_one(dispatched.routing.topk_weights, kernels_.memory()) : Buffer();
-    kernels_.weight_and_reduce(home.tensor(), plan.row_of.tensor(),
-                               is_weighted ? ones.tensor() : dispatched.routing.topk_weights,
-                               output);
-    return output;
+    return summed_choices(kernels_, router_weight_, dispatched, home.tensor(),
+                          plan.row_of.tensor());
   }
 
  private:

@@ -28,17 +28,8 @@ class StandardExperts final : public Experts {
     const RowPlanBuffers plan =
         kernels_.plan_rows(local.topk_ids.tensor(), ids_are_local, num_local_experts_);
     const Buffer computed = outputs(dispatched, plan);
-    const Tensor output = dispatched.handle.keep_workspace(
-        Buffer(kernels_.memory(),
-               {dispatched.hidden_states.rows, dispatched.columns(), computed.tensor().dtype}));
-    const Buffer ones = router_weight_ == RouterWeight::on_input
-                            ? weights_of_one(dispatched.routing.topk_weights, kernels_.memory())
-                            : Buffer();
-    kernels_.weight_and_reduce(
-        computed.tensor(), plan.row_of.tensor(),
-        router_weight_ == RouterWeight::on_input ? ones.tensor() : dispatched.routing.topk_weights,
-        output);
-    return output;
+    return summed_choices(kernels_, router_weight_, dispatched, computed.tensor(),
+                          plan.row_of.tensor());
   }
 
  private:
@@ -102,6 +93,20 @@ Buffer GroupedExperts::operator()(const QuantizedRows& rows, const Tensor& first
   }
   if (quantized_ != nullptr) return quantized_->apply_quantized(rows, first_row);
   return (*this)(kernels_.dequantize(rows, dtype_), first_row);
+}
+
+Tensor summed_choices(Kernels& kernels, RouterWeight router_weight, Dispatched& dispatched,
+                      const Tensor& outputs, const Tensor& row_of) {
+  const Tensor& weights = dispatched.routing.topk_weights;
+  const Tensor sums = dispatched.handle.keep_workspace(Buffer(
+      kernels.memory(), {dispatched.hidden_states.rows, dispatched.columns(), outputs.dtype}));
+  if (router_weight == RouterWeight::on_output) {
+    kernels.weight_and_reduce(outputs, row_of, weights, sums);
+    return sums;
+  }
+  const Buffer ones = weights_of_one(weights, kernels.memory());
+  kernels.weight_and_reduce(outputs, row_of, ones.tensor(), sums);
+  return sums;
 }
 
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,

@@ -63,6 +63,12 @@ class GroupedExperts {
   std::unique_ptr<QuantizedGemmExperts> quantized_;  // null: weights are no codes
 };
 
+// Each dispatched row's choices on this rank, weighted where their inputs were not and summed in k
+// order. outputs [n, hidden], row_of as in RowPlan. RETURNS [dispatched rows, hidden], which the
+// handle keeps.
+Tensor summed_choices(Kernels& kernels, RouterWeight router_weight, Dispatched& dispatched,
+                      const Tensor& outputs, const Tensor& row_of);
+
 // id_map: null: one of the config's own.
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,
                                                std::unique_ptr<ExpertIdMap> id_map = nullptr);

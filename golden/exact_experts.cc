@@ -4,18 +4,12 @@
 
 #include "golden/exact_experts.h"
 
+#include "golden/expert_streams.h"
 #include "kernels/base/mix.h"
 
 namespace moe::golden {
 namespace {
 
-// First indices of a mix: what it is for.
-struct Streams {
-  int w13 = 3;
-  int w2 = 4;
-};
-constexpr Streams routed;
-constexpr Streams shared{.w13 = 10, .w2 = 11};
 constexpr int shared_sign_stream = 12;
 
 std::int32_t remainder(std::uint64_t mixed, Count divisor) {
@@ -27,7 +21,7 @@ std::int32_t remainder(std::uint64_t mixed, Count divisor) {
 ExpertColumns columns_of(const OracleModel& model, int layer, int expert) {
   const bool is_shared = expert < 0;
   const Count e = is_shared ? layer : static_cast<Count>(layer) * model.num_experts + expert;
-  const Streams streams = is_shared ? shared : routed;
+  const ExpertStreams& streams = is_shared ? shared_streams : routed_streams;
   const Count intermediate =
       is_shared ? model.intermediate_size * model.num_shared_experts : model.intermediate_size;
   const std::uint64_t signs =

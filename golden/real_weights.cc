@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "golden/expert_streams.h"
 #include "golden/real_experts.h"
 #include "golden/requantisation.h"
 #include "kernels/base/bits.h"
@@ -12,13 +13,6 @@
 namespace moe::golden {
 namespace {
 
-// First indices of a mix, as in oracle.py.
-struct Streams {
-  int w13 = 3;
-  int w2 = 4;
-};
-constexpr Streams routed;
-constexpr Streams shared{.w13 = 10, .w2 = 11};
 constexpr int w13_bias_stream = 13;
 constexpr int w2_bias_stream = 14;
 
@@ -96,7 +90,7 @@ void quantise_weights(const OracleModel& model, RealExpert& expert) {
 RealExpert real_expert(const OracleModel& model, int layer, int expert) {
   const bool is_shared = expert < 0;
   const Count e = is_shared ? layer : static_cast<Count>(layer) * model.num_experts + expert;
-  const Streams streams = is_shared ? shared : routed;
+  const ExpertStreams& streams = is_shared ? shared_streams : routed_streams;
   RealExpert made{
       .hidden_size = model.hidden_size,
       .intermediate_size = model.intermediate_size * (is_shared ? model.num_shared_experts : 1),
