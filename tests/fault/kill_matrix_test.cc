@@ -160,6 +160,10 @@ TEST_CASE("clean runs: every fast scenario without a fault is silent on local ra
     for (const RunLine& line : local_lines(loaded.scenario)) {
       const Outcome outcome = judged_line(loaded, line);
       INFO(scenario.name << " " << line.backend << ": " << reason_of(outcome.verdict));
+      if (word_of(outcome.verdict) == "skipped") {  // for want of a device that builds may lack
+        CHECK(line.device != DeviceKind::cpu);
+        continue;
+      }
       CHECK(named_in(outcome).empty());
       CHECK(checks_that_did_not_look(outcome).empty());
       ++num_runs;
