@@ -36,6 +36,7 @@ struct RunCommand {
   std::optional<DType> dtype;
   std::optional<std::uint64_t> seed;
   std::optional<int> deadline_ms;
+  std::optional<int> delay_max_ms;
   std::vector<std::string> required;
   std::vector<FaultSpec> faults;
   std::optional<int> line;  // only this run line of each scenario, counted from 0

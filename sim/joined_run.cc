@@ -143,6 +143,7 @@ std::string words_of(const JoinedLine& job, const RunCommand& command) {
                                     scenario.values == Values::real ? "real" : "integers",
                                     text("seed ", scenario.seed),
                                     text("deadline ", scenario.deadline_ms),
+                                    text("delay ", scenario.delay_max_ms),
                                     text("steps ", loaded.inputs.num_steps())};
   Count rows = 0;
   for (int step = 0; step < loaded.inputs.num_steps(); ++step) {

@@ -176,6 +176,32 @@ bool is_explained(const RankFailure& failure, const std::vector<RankReport>& rep
          });
 }
 
+// What `moebius` is told to run the line again; words that change nothing are left away.
+std::vector<std::string> words_to_reproduce(const ScenarioSource& source, const RunLine& line) {
+  std::vector<std::string> words = {"run"};
+  const auto add = [&words](const char* option, std::string_view value) {
+    words.insert(words.end(), {option, std::string(value)});
+  };
+  if (!source.path.empty()) words.push_back(source.path);
+  if (!source.trace.empty()) add("--trace", source.trace);
+  const RunLine usual;
+  add("--backend", line.backend);
+  add("--communicator", line.communicator);
+  add("--ranks", line.ranks == RanksAre::threads ? "threads" : "processes");
+  if (line.selection != usual.selection) add("--selection", name_of(line.selection));
+  if (line.dispatch_site != usual.dispatch_site)
+    add("--dispatch-site", name_of(line.dispatch_site));
+  if (source.values) add("--values", *source.values == Values::real ? "real" : "integers");
+  if (source.dtype) add("--dtype", name_of(*source.dtype));
+  if (line.profile != usual.profile) add("--profile", line.profile);
+  if (line.platform != usual.platform) add("--platform", line.platform);
+  if (line.device != usual.device) add("--device", name_of(line.device));
+  if (source.deadline_ms) add("--deadline", text(*source.deadline_ms));
+  if (source.delay_max_ms) add("--delay", text(*source.delay_max_ms));
+  if (source.seed) add("--seed", text(*source.seed));
+  return words;
+}
+
 }  // namespace
 
 Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
@@ -192,52 +218,7 @@ Outcome empty_outcome(const LoadedScenario& loaded, const RunLine& line) {
   outcome.values = loaded.scenario.values;
   outcome.dtype = loaded.scenario.model.dtype;
   outcome.judge = loaded.golden ? Judge::golden : Judge::oracle;
-  const ScenarioSource& source = loaded.source;
-  outcome.reproduce = {"run"};
-  if (!source.path.empty()) outcome.reproduce.push_back(source.path);
-  if (!source.trace.empty()) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--trace", source.trace});
-  }
-  const std::string_view ranks = line.ranks == RanksAre::threads ? "threads" : "processes";
-  for (const auto& [option, value] :
-       {std::pair<std::string_view, std::string_view>{"--backend", line.backend},
-        {"--communicator", line.communicator},
-        {"--ranks", ranks}}) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {std::string(option), std::string(value)});
-  }
-  if (line.selection != RunLine{}.selection) {
-    outcome.reproduce.insert(outcome.reproduce.end(),
-                             {"--selection", std::string(name_of(line.selection))});
-  }
-  if (line.dispatch_site != RunLine{}.dispatch_site) {
-    outcome.reproduce.insert(outcome.reproduce.end(),
-                             {"--dispatch-site", std::string(name_of(line.dispatch_site))});
-  }
-  if (source.values) {
-    const std::string_view values = *source.values == Values::real ? "real" : "integers";
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--values", std::string(values)});
-  }
-  if (source.dtype) {
-    outcome.reproduce.insert(outcome.reproduce.end(),
-                             {"--dtype", std::string(name_of(*source.dtype))});
-  }
-  const RunLine usual;
-  if (line.profile != usual.profile) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--profile", line.profile});
-  }
-  if (line.platform != usual.platform) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--platform", line.platform});
-  }
-  if (line.device != DeviceKind::cpu) {
-    outcome.reproduce.insert(outcome.reproduce.end(),
-                             {"--device", std::string(name_of(line.device))});
-  }
-  if (source.deadline_ms) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--deadline", text(*source.deadline_ms)});
-  }
-  if (source.seed) {
-    outcome.reproduce.insert(outcome.reproduce.end(), {"--seed", text(*source.seed)});
-  }
+  outcome.reproduce = words_to_reproduce(loaded.source, line);
   return outcome;
 }
 

@@ -4,9 +4,11 @@
 #include "sim/rank_groups.h"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <utility>
 
+#include "comm/delaying_communicator.h"
 #include "kernels/base/text.h"
 #include "sim/faults.h"
 #include "sim/layer_watch.h"
@@ -25,6 +27,12 @@ void agree_on_members(TracedCommunicator& group, const std::vector<int>& ranks) 
 }
 
 }  // namespace
+
+RankWires with_delays(RankWires wires, int delay_max_ms) {
+  if (delay_max_ms == 0) return wires;
+  wires.wire = with_random_delays(std::move(wires.wire), std::chrono::milliseconds(delay_max_ms));
+  return wires;
+}
 
 RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
                        const std::vector<FaultSpec>& faults, CollectivesRun collectives)

@@ -21,6 +21,9 @@ struct RankWires {
   std::unique_ptr<Communicator> side;
 };
 
+// The wires of a rank that is late (--delay); 0: as they are.
+RankWires with_delays(RankWires wires, int delay_max_ms);
+
 class RankGroups {
  public:
   // Collective over the world.

@@ -53,8 +53,8 @@ class RankProgram {
         expert_map_(
             with_faults(expert_map_in(job.scenario, job.backend.capabilities, parallel_.ep_size),
                         rank_, job.faults)),
-        ranks_(std::move(wires), deployment_.sizes, job.faults,
-               collectives_of(job.scenario, job.line)),
+        ranks_(with_delays(std::move(wires), job.scenario.delay_max_ms), deployment_.sizes,
+               job.faults, collectives_of(job.scenario, job.line)),
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
     const LayerMaker maker({job_, rank_, memory_, parallel_, expert_map_, *kernels_, groups_,

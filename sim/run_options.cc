@@ -48,6 +48,9 @@ OptionTable run_table() {
        "PATH: every backend that can take it, on local and Gloo, as threads and processes"},
       {"seed", word, "N", "the world's seed; the oracle judges"},
       {"deadline", OptionKind::number, "MS", "longest wait for a peer", "1 to 2147483647"},
+      {"delay", OptionKind::number, "MS",
+       "each rank waits a random while up to this before each operation (see --repeat)",
+       "1 to 2147483647"},
       {"require", words, "A,B", "cpu, cuda, xpu, gloo, nccl: a skip for want of one of them fails"},
       {"fault", words, "NAME[:key=value,…]", "seed a fault (list faults)"},
       {"line", OptionKind::number, "N", "only that run line, from 0"},
@@ -154,6 +157,10 @@ Command run_options(const std::vector<std::string>& arguments) {
   run.deadline_ms = given.number("deadline");
   if (run.deadline_ms && *run.deadline_ms <= 0) {
     throw ScenarioError(text("--deadline: ", *run.deadline_ms, " ms is no time"));
+  }
+  run.delay_max_ms = given.number("delay");
+  if (run.delay_max_ms && *run.delay_max_ms <= 0) {
+    throw ScenarioError(text("--delay: ", *run.delay_max_ms, " ms is no delay"));
   }
   run.required = given.listed("require");
   for (const std::string& word : run.required) {

@@ -20,8 +20,8 @@ bool has_tag(const Scenario& scenario, const std::vector<std::string>& tags) {
 
 ScenarioSource source_for(const RunCommand& command, const DataFolders& folders,
                           const std::string& path) {
-  return {folders,       path,         command.trace,      command.values,
-          command.dtype, command.seed, command.deadline_ms};
+  return {folders,       path,         command.trace,       command.values,
+          command.dtype, command.seed, command.deadline_ms, command.delay_max_ms};
 }
 
 // The lines, or the one that --line names.

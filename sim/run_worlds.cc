@@ -19,6 +19,7 @@ Scenario world_of(const RunCommand& command, Count index) {
   Scenario world = small_world(command.seed.value_or(1), index);
   world.model.dtype = command.dtype.value_or(world.model.dtype);
   world.deadline_ms = command.deadline_ms.value_or(world.deadline_ms);
+  if (command.delay_max_ms) take_delay(*command.delay_max_ms, world);
   return world;
 }
 
@@ -36,6 +37,7 @@ std::vector<std::string> reproduce(const RunCommand& command, Count index, const
                                     line.communicator};
   if (command.dtype) words.insert(words.end(), {"--dtype", std::string(name_of(*command.dtype))});
   if (command.deadline_ms) words.insert(words.end(), {"--deadline", text(*command.deadline_ms)});
+  if (command.delay_max_ms) words.insert(words.end(), {"--delay", text(*command.delay_max_ms)});
   for (const FaultSpec& fault : command.faults) {
     words.insert(words.end(), {"--fault", fault_words(fault)});
   }
@@ -63,7 +65,8 @@ std::vector<Outcome> outcomes_of(const RunCommand& command, Count index,
 // Throws for a world that cannot have what the command line asks for, before any runs.
 void check_worlds(const RunCommand& command, const RunSettings& settings) {
   const bool can_be_refused = !command.faults.empty() || command.overrides.profile ||
-                              command.overrides.platform || command.overrides.ranks;
+                              command.overrides.platform || command.overrides.ranks ||
+                              command.delay_max_ms;
   for (Count number = 0; can_be_refused && number < *command.worlds; ++number) {
     const Count index = command.first_world + number;
     const LoadedScenario loaded(world_of(command, index));

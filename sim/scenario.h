@@ -214,6 +214,7 @@ struct Scenario {
   std::optional<EngineSettings> engine;
   std::optional<DpChunking> dp_chunking;
   int deadline_ms = 5000;
+  int delay_max_ms = 0;  // of each rank before each of its operations (--delay)
   std::optional<Count> max_num_batched_tokens;              // of one DP rank in one step
   std::optional<Count> traced_max_num_batched_tokens = {};  // of the server that was recorded,
                                                             // whose DP ranks may be merged here

@@ -32,6 +32,14 @@ void take_values(Values values, Scenario& scenario) {
 
 }  // namespace
 
+void take_delay(int delay_max_ms, Scenario& scenario) {
+  if (delay_max_ms >= scenario.deadline_ms) {
+    throw ScenarioError(text("--delay ", delay_max_ms, ": the deadline of ", scenario.deadline_ms,
+                             " ms ends first (--deadline)"));
+  }
+  scenario.delay_max_ms = delay_max_ms;
+}
+
 Scenario load_scenario(const ScenarioSource& source) {
   Scenario scenario = source.path.empty() ? scenario_for_trace(source.trace)
                                           : read_scenario(source.path, source.folders.scenarios);
@@ -40,6 +48,7 @@ Scenario load_scenario(const ScenarioSource& source) {
   if (source.dtype) scenario.model.dtype = *source.dtype;
   if (source.seed) scenario.seed = *source.seed;
   if (source.deadline_ms) scenario.deadline_ms = *source.deadline_ms;
+  if (source.delay_max_ms) take_delay(*source.delay_max_ms, scenario);
   check_world(scenario);
   return scenario;
 }
@@ -86,7 +95,8 @@ JsonValue to_json(const ScenarioSource& source) {
                     {"values", or_null(source.values)},
                     {"dtype", or_null(source.dtype)},
                     {"seed", or_null(source.seed)},
-                    {"deadline_ms", or_null(source.deadline_ms)}};
+                    {"deadline_ms", or_null(source.deadline_ms)},
+                    {"delay_max_ms", or_null(source.delay_max_ms)}};
 }
 
 ScenarioSource scenario_source_from(const JsonValue& value) {
@@ -98,6 +108,7 @@ ScenarioSource scenario_source_from(const JsonValue& value) {
       .dtype = {},
       .seed = {},
       .deadline_ms = {},
+      .delay_max_ms = {},
   };
   if (!member(value, "values").is_null()) {
     source.values = static_cast<Values>(integer_at(value, "values"));
@@ -110,6 +121,9 @@ ScenarioSource scenario_source_from(const JsonValue& value) {
   }
   if (!member(value, "deadline_ms").is_null()) {
     source.deadline_ms = static_cast<int>(integer_at(value, "deadline_ms"));
+  }
+  if (!member(value, "delay_max_ms").is_null()) {
+    source.delay_max_ms = static_cast<int>(integer_at(value, "delay_max_ms"));
   }
   return source;
 }

@@ -29,11 +29,15 @@ struct ScenarioSource {
   std::optional<DType> dtype;
   std::optional<std::uint64_t> seed;
   std::optional<int> deadline_ms;
+  std::optional<int> delay_max_ms;
 };
 
 // Whether the golden under folders.goldens judges this source: not where the command line changed
 // what the outputs depend on.
 bool has_own_values(const ScenarioSource& source);
+
+// Ranks are late by up to that. Throws ScenarioError where they would be taken for lost ones.
+void take_delay(int delay_max_ms, Scenario& scenario);
 
 // Reads and checks the scenario. Throws ScenarioError.
 Scenario load_scenario(const ScenarioSource& source);

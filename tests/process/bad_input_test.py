@@ -120,6 +120,10 @@ class Traces(BadInput):
         for words, said in ((["--jobs", "x"], "--jobs: 'x' is not a whole number, 1 to 256"),
                             (["--deadline", "2s"], "--deadline: '2s' is not a whole number, 1 to"),
                             (["--worlds", "1e3"], "--worlds: '1e3' is not a whole number, 1 to"),
+                            (["--delay", "0"], "--delay: 0 ms is no delay"),
+                            (["--delay", "1ms"], "--delay: '1ms' is not a whole number, 1 to"),
+                            (["--delay", "2", "--deadline", "2"],
+                             "--delay 2: the deadline of 2 ms ends first (--deadline)"),
                             (["--line", "two"], "--line: 'two' is not a whole number"),
                             (["--fault", "MF-42", "--fault", "MF-42:rank=1"],
                              "--fault MF-42:rank=1: MF-42 is seeded already")):

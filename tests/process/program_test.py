@@ -40,6 +40,27 @@ class Results(Program):
         self.assertEqual(first["traffic"]["rows"], 52)
         self.assertEqual(set(first["checks"].values()), {"ok"})
 
+    def test_late_ranks_take_time_and_change_no_byte(self):
+        """8 operations of 0 to 400 ms or more: less than 200 in all is one run in 10 million."""
+        for ranks in ("threads", "processes"):
+            begin = time.monotonic()
+            code, out, err = self.run_it("run", "smoke/two-ranks", "--communicator", "gloo",
+                                         "--ranks", ranks, "--line", "0", "--delay", "400",
+                                         "--json", "-")
+            self.assertEqual(code, 0, out + err)
+            self.assertGreater(time.monotonic() - begin, 0.2, ranks)
+            run = json.loads(out.splitlines()[0])
+            self.assertEqual(run["run"]["ranks"], ranks)
+        code, out, _ = self.run_it("run", "--worlds", "2", "--delay", "2")
+        self.assertEqual(code, 0, out)
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--line", "0", "--delay", "2",
+                                   "--fault", "MF-42:rank=1")
+        self.assertEqual(code, 1)
+        self.assertRegex(out, "reproduce: .* --delay 2\\b")
+        code, _, err = self.run_it("run", "--worlds", "2", "--delay", "9000")
+        self.assertEqual(code, 2)
+        self.assertIn("--delay 9000: the deadline of", err)
+
     def test_what_a_build_lacks_is_skipped_and_fails_if_required(self):
         code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "cuda", "--line", "0")
         self.assertEqual(code, 0)
