@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# tests/setup.sh PRESET TARGET: makes this machine and build/PRESET ready, and says nothing
+# tests/setup.sh PRESET TARGET…: makes this machine and build/PRESET ready, and says nothing
 # where they are. Called by run.sh, test.sh and .ci/run. A stamp names the sources that were built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=$1
-what=$2
+shift
+what=$*
 folder=build/$preset
 
 # Debian package | a file that it brings | why it is needed
@@ -68,14 +69,16 @@ state() {
   echo "$what"
 }
 
-stamp=$folder/ready-$what
+stamp=$folder/ready-${what// /-}
 if [ -e "$stamp" ] && [ "$(state)" = "$(cat "$stamp")" ]; then exit 0; fi
 install_missing
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+# Or ccache leaves out what is compiled with precompiled headers.
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 log=$folder/setup.log
 mkdir -p "$folder"
 echo "moebius: building $folder (log: $log)" >&2
-if ! { cmake --preset "$preset" && cmake --build "$folder" --target "$what"; } >"$log" 2>&1; then
+if ! { cmake --preset "$preset" && cmake --build "$folder" --target "$@"; } >"$log" 2>&1; then
   tail -n 40 "$log" >&2
   echo "moebius: the build failed; the whole log is $log" >&2
   exit 2
