@@ -9,6 +9,7 @@
 #include "backends/oracle/oracle_table.h"
 #include "kernels/base/text.h"
 #include "sim/commands.h"
+#include "sim/registry.h"
 #include "sim/report.h"
 
 namespace moe::sim {
@@ -51,6 +52,18 @@ std::vector<std::string> config_notes(const OracleQuery& query) {
   return notes;
 }
 
+// What a backend's library says of the sizes when its buffers are made. Counts of experts that the
+// query leaves open are such as it takes.
+std::string library_note(const OracleQuery& query, const BackendDecision& decision, int ep_size) {
+  const auto row = std::ranges::find(registry(), decision.backend, &RegistryRow::name);
+  if (row == registry().end()) return "";
+  const std::string refusal =
+      refusal_of(row->backend->capabilities, {.num_ranks = ep_size,
+                                              .hidden_size = query.deployment.hidden_size,
+                                              .num_experts = query.num_experts.value_or(ep_size)});
+  return refusal.empty() ? "" : text("rows do not move: ", decision.backend, " ", refusal);
+}
+
 // What the platform's communicator does with the backend where rows move between ranks.
 std::vector<std::string> platform_notes(const OracleQuery& query, std::string_view configured) {
   const Profile& profile = profile_named(query.profile);
@@ -61,7 +74,11 @@ std::vector<std::string> platform_notes(const OracleQuery& query, std::string_vi
   const BackendDecision decision =
       resolve_backend(profile, {configured, platform_named(name_of(platform))});
   std::vector<std::string> notes = decision.warnings;
-  if (!decision.error.empty()) notes.push_back("rows do not move: " + decision.error);
+  if (!decision.error.empty()) {
+    notes.push_back("rows do not move: " + decision.error);
+  } else if (std::string note = library_note(query, decision, parallel.ep_size); !note.empty()) {
+    notes.push_back(std::move(note));
+  }
   return notes;
 }
 

@@ -131,6 +131,8 @@ void set_device(const GivenOptions& given, ExpertsDeployment& deployment) {
   }
 }
 
+constexpr Count ranks_max = 1 << 20;
+
 int ranks_in(const GivenOptions& given, const std::string& option) {
   const int ranks = given.number(option).value_or(1);
   if (ranks < 1 || ranks > 4096) {
@@ -154,6 +156,12 @@ void set_layout(const GivenOptions& given, const Profile& profile, ExpertsDeploy
   deployment.sizes.dp = ranks_in(given, "dp");
   deployment.sizes.tp = ranks_in(given, "tp");
   deployment.sizes.pcp = ranks_in(given, "pcp");
+  const ParallelSizes& sizes = deployment.sizes;
+  const Count ranks = Count{sizes.dp} * sizes.tp * sizes.pcp;
+  if (ranks > ranks_max) {
+    throw ScenarioError(text("--dp ", sizes.dp, ", --tp ", sizes.tp, ", --pcp ", sizes.pcp,
+                             ": together ", ranks, " ranks, more than ", ranks_max));
+  }
   deployment.enable_expert_parallel = given.has("ep");
   deployment.sequence_parallel = given.has("sequence-parallel");
   deployment.enable_eplb = given.has("eplb");

@@ -191,7 +191,10 @@ std::vector<std::string> notes_on(const Profile& profile, const ExpertsDeploymen
   std::vector<std::string> notes = decision.notes;
   const OracleBackend* backend = decision.backend;
   if (backend != nullptr && !backend->quant_config.empty()) {
-    notes.push_back(text("quantisation config: ", backend->quant_config));
+    const bool is_per_tensor = deployment.quant.weight == QuantKey::fp8_static_tensor &&
+                               !backend->quant_config_per_tensor.empty();
+    notes.push_back(text("quantisation config: ",
+                         is_per_tensor ? backend->quant_config_per_tensor : backend->quant_config));
   }
   if (is_int8_defect(profile, decision)) {
     notes.emplace_back(

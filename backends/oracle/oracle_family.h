@@ -35,6 +35,7 @@ struct OracleBackend {
   EraSpan eras = {};
   std::string_view value = {};  // as messages have it; empty: the name
   std::string_view quant_config = {};
+  std::string_view quant_config_per_tensor = {};  // of weights with one scale, where another
   bool clamps_swiglu = true;
   bool takes_any_key = false;  // no filter by the deployment's activation key drops it
 

@@ -41,6 +41,32 @@ class Oracle(Program):
         self.assertEqual(quiet, "BATCHED_TRITON with BatchedTritonExperts, modular, "
                                 "batched_experts format\n")
 
+    def test_what_a_library_cannot_take_stands_as_a_note(self):
+        for words, said in (
+                ((*LOW_LATENCY, "--hidden", "9000"), "deepep_low_latency takes rows of at most"),
+                (("--dp", "3", "--ep", "--all2all", "deepep_high_throughput"),
+                 "deepep_high_throughput runs on 2, 4, 8, 16")):
+            notes = self.answer(*words)["notes"]
+            self.assertTrue(any(note.startswith("rows do not move: " + said) for note in notes),
+                            notes)
+        for words in (LOW_LATENCY, ("--dp", "4", "--ep", "--all2all", "deepep_high_throughput"),
+                      ("--dp", "3", "--ep", "--hidden", "9000")):
+            self.assertNotIn("rows do not move", " ".join(self.answer(*words)["notes"]))
+
+    def test_the_configuration_of_the_quantisation_is_this_deployments(self):
+        for words, said in (
+                (("--quant", "fp8_block128", "--tp", "2", "--ep"), "w8a8"),
+                (("--quant", "fp8_tensor", "--tp", "2", "--ep"),
+                 "w8a8 with alphas w_scale·a_scale and inverse activation scales"),
+                (("--quant", "mxfp8", "--capability", "10.0"), "mxfp8, scales not swizzled")):
+            answer = self.answer(*words)
+            self.assertIn("FLASHINFER", answer["backend"])
+            self.assertIn(f"quantisation config: {said}", answer["notes"])
+
+    def test_ranks_beyond_all_machines_are_refused(self):
+        err = self.refused("--tp", "4096", "--dp", "4096", "--pcp", "4096", "--ep")
+        self.assertIn("together 68719476736 ranks, more than 1048576", err)
+
     def test_why_not(self):
         said = self.answer(*LOW_LATENCY, "--why-not", "TRITON", "--why-not", "FlashInferExperts")
         self.assertEqual([one["name"] for one in said["why_not"]], ["TRITON", "FlashInferExperts"])
