@@ -46,7 +46,7 @@ QuantizedLayout expert_input_layout(const RowQuantization& quantization, const E
                             {.swizzle = ScaleSwizzle::tiles_128x4});
   }
   QuantizedLayout layout = linear(quantization, rows.rows, rows.columns);
-  if (!is_list && quantization.at == QuantizedAt::in_dispatch && rows.room_rows > 0) {
+  if (!is_list && quantization.scales_by_column_in_rooms && rows.room_rows > 0) {
     layout.scales.orientation = ScaleOrientation::column_major;
     layout.scales.part_rows = rows.room_rows;
   }

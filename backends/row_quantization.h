@@ -20,6 +20,7 @@ struct RowQuantization {
   QuantizedAt at = QuantizedAt::nowhere;
   float scale = 1;
   bool static_scale_by_row = false;
+  bool scales_by_column_in_rooms = false;  // as a library's own dispatch makes them
 };
 
 // The layout in which experts get rows: nvfp4's scales swizzled where rows are a list (vLLM:

@@ -46,7 +46,8 @@ RowQuantization row_quantization(const Scenario& scenario, const Capabilities& c
   if (!layer_moves_rows) return {asked, QuantizedAt::after_receipt, scale};
   const auto way = recipe_on_wire(capabilities.quantization, asked);
   MOE_CHECK(way.has_value(), "a backend that does not take the scheme");
-  return {way->recipe, way->at, scale, capabilities.quantization.static_scale_by_row};
+  return {way->recipe, way->at, scale, capabilities.quantization.static_scale_by_row,
+          way->at == QuantizedAt::in_dispatch};
 }
 
 ExpertQuantization expert_quantization(const Scenario& scenario) {

@@ -16,7 +16,9 @@ ScaleLayout scales_of(const RowQuantization& quantization, ActivationFormat form
 }  // namespace
 
 TEST_CASE("row quantisation: a library's own dispatch lays scales column by column in rooms") {
-  const RowQuantization own{QuantRecipe::fp8_block128_deepep, QuantizedAt::in_dispatch};
+  const RowQuantization own{.recipe = QuantRecipe::fp8_block128_deepep,
+                            .at = QuantizedAt::in_dispatch,
+                            .scales_by_column_in_rooms = true};
   const ScaleLayout rooms = scales_of(own, ActivationFormat::batched_experts);
   CHECK(rooms.orientation == ScaleOrientation::column_major);
   CHECK(scale_offset(rooms, 5, 0) + 1 == scale_offset(rooms, 6, 0));  // token-major stride 1
