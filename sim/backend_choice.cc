@@ -29,16 +29,28 @@ std::vector<std::string> defects_of(const Scenario& scenario, const Profile& pro
   return {profile.defects.begin(), profile.defects.end()};
 }
 
-// vLLM asks a backend that sends to owners only where kernels move rows between ranks of experts;
-// elsewhere its factory takes all-gather between DP ranks, or nothing (distribution-layer.md, 8).
+// Whether the backend's dispatch is not what vLLM's factory takes here (distribution-layer.md, 8):
+// it asks one that sends to owners only where kernels move rows between ranks of experts, and where
+// nothing is gathered none at all. A gather of one rank's rows is the same as none, so it stays,
+// but for rows that share one scale, which a gather of several ranks cannot take.
+bool is_asked_for_nothing(const Scenario& scenario, const Backend& backend) {
+  const WorldSpec& world = scenario.world;
+  const bool has_sources = world.dp > 1 || world.pcp > 1 || world.sequence_parallel;
+  switch (backend.capabilities.dispatch_reach) {
+    case DispatchReach::owner_ranks:
+      return !world.expert_parallel || !has_sources;
+    case DispatchReach::every_rank:
+      return !has_sources &&
+             scenario.model.quantization.activations == QuantRecipe::fp8_dynamic_tensor;
+    case DispatchReach::own_rank:
+      return false;
+  }
+  return false;
+}
+
 void leave_layers_without_all2all(const Scenario& scenario, BackendChoice& choice) {
   const WorldSpec& world = scenario.world;
-  const bool reaches_owners =
-      choice.backend != nullptr &&
-      choice.backend->capabilities.dispatch_reach == DispatchReach::owner_ranks;
-  const bool has_all2all =
-      world.expert_parallel && (world.dp > 1 || world.pcp > 1 || world.sequence_parallel);
-  if (!reaches_owners || has_all2all) return;
+  if (choice.backend == nullptr || !is_asked_for_nothing(scenario, *choice.backend)) return;
   const std::string_view instead = world.dp > 1 ? "allgather_reducescatter" : "no_ep";
   const std::string why =
       text("no rows move between ranks of experts here, so that vLLM asks for no ",
