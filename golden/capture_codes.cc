@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "golden/capture_quantiser.h"
 #include "golden/capture_rows.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
@@ -35,6 +34,16 @@ std::vector<SlotAt> slots_of(const Judging& judging, int rank, bool is_whole) {
   return slots;
 }
 
+std::vector<const CodeHypothesis*> makers_at(const Judging& judging, SlotAt at) {
+  return makers_of(judging, judging.rows_at(at.place).content(at.slot),
+                   *judging.due_at(at.place, at.slot));
+}
+
+// One code all over, as memory is that nobody wrote.
+bool is_constant(std::span<const std::byte> codes) {
+  return std::ranges::count(codes, codes.front()) == std::ssize(codes);
+}
+
 struct RankSlots {
   std::vector<SlotAt> wrong;
   std::vector<SlotAt> right;
@@ -48,13 +57,14 @@ std::vector<Way> ways_of(const Judging& judging, const RankSlots& slots) {
     return std::ranges::find(ways, hypothesis, &Way::hypothesis);
   };
   for (const SlotAt at : slots.wrong) {
-    for (const CodeHypothesis* maker : makers_of(damaged_row(judging, at))) {
+    if (is_constant(judging.rows_at(at.place).content(at.slot))) continue;
+    for (const CodeHypothesis* maker : makers_at(judging, at)) {
       of(maker)->wrong.push_back(at);
     }
   }
   std::erase_if(ways, [](const Way& way) { return way.wrong.size() < 2; });
   for (const SlotAt at : ways.empty() ? std::vector<SlotAt>{} : slots.right) {
-    for (const CodeHypothesis* maker : makers_of(damaged_row(judging, at))) {
+    for (const CodeHypothesis* maker : makers_at(judging, at)) {
       if (const auto way = of(maker); way != ways.end()) ++way->right;
     }
   }
@@ -92,8 +102,23 @@ CaptureFinding finding_of(const Judging& judging, const Way& way, const RankSlot
 
 }  // namespace
 
-ToldSlots judge_codes(Judging& judging, int rank) {
+std::vector<const CodeHypothesis*> makers_of(const Judging& judging,
+                                             std::span<const std::byte> codes, const DueRow& due) {
   if (judging.capture.quantization == Quantization::none) return {};
+  const ShippedRows& shipped = judging.shipped[static_cast<std::size_t>(due.source)];
+  const std::vector<float> values = floats_of(judging.rank(due.source).hidden_states, due.row);
+  const Count groups = num_quantised_groups(shipped.rows.columns);
+  const std::span<const float> scales =
+      std::span(shipped.scales)
+          .subspan(static_cast<std::size_t>(due.row * groups), static_cast<std::size_t>(groups));
+  std::vector<const CodeHypothesis*> makers;
+  for (const CodeHypothesis& hypothesis : code_hypotheses()) {
+    if (makes_codes(hypothesis, values, scales, codes)) makers.push_back(&hypothesis);
+  }
+  return makers;
+}
+
+ToldSlots judge_codes(Judging& judging, int rank) {
   const RankSlots slots{slots_of(judging, rank, false), slots_of(judging, rank, true)};
   std::vector<Way> ways = ways_of(judging, slots);
   ToldSlots told;

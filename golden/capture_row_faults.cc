@@ -210,7 +210,8 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
     finding.cause = "every element is the same zero or NaN: the row was never written";
     return;
   }
-  if (const auto makers = makers_of(row); !makers.empty()) {
+  const auto makers = makers_of(row.judging, row.arrived.row(row.arrived_row), row.due);
+  if (!makers.empty()) {
     finding.fault = CaptureFault::quantiser_differs;
     finding.cause = makers.front()->words;
     return;
@@ -233,9 +234,9 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
   const Likeness alike = most_alike(row);
   if (alike.is_due) {
     if (alike.equal * 2 <= row.arrived.columns) return;
-    finding.cause = text(few_columns_text(row, columns), "; agrees with the row that is due in ",
-                         alike.equal, " of ", row.arrived.columns,
-                         " columns: torn or overwritten in part");
+    finding.cause =
+        text(few_columns_text(row, columns), "; agrees with the row that is due in ", alike.equal,
+             " of ", row.arrived.columns, " columns: torn or overwritten in part");
     return;
   }
   if ((row.arrived.columns - alike.equal) * 4 <= row.arrived.columns &&
@@ -273,23 +274,6 @@ std::vector<Count> differing_columns(const CapturedRows& one, Count row, const C
 
 std::vector<Count> differing_columns(const DamagedRow& row) {
   return differing_columns(row.arrived, row.arrived_row, row.shipped, row.due.row);
-}
-
-std::vector<const CodeHypothesis*> makers_of(const DamagedRow& row) {
-  if (row.shipped.dtype != DType::f8e4m3) return {};
-  const std::vector<float> values =
-      floats_of(row.judging.rank(row.due.source).hidden_states, row.due.row);
-  const Count groups = num_quantised_groups(row.shipped.columns);
-  const std::span<const float> scales =
-      std::span(row.judging.shipped[static_cast<std::size_t>(row.due.source)].scales)
-          .subspan(static_cast<std::size_t>(row.due.row * groups),
-                   static_cast<std::size_t>(groups));
-  std::vector<const CodeHypothesis*> makers;
-  for (const CodeHypothesis& hypothesis : code_hypotheses()) {
-    const std::span<const std::byte> codes = row.arrived.row(row.arrived_row);
-    if (makes_codes(hypothesis, values, scales, codes)) makers.push_back(&hypothesis);
-  }
-  return makers;
 }
 
 void name_row(const DamagedRow& row, const DamagedSlots& damaged, const std::vector<Count>& columns,

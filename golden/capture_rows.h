@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "golden/capture_judging.h"
-#include "golden/capture_quantiser.h"
 
 namespace moe::golden {
 
@@ -43,9 +42,6 @@ DamagedRow damaged_row(const Judging& judging, SlotAt at);
 
 // Its finding, at the first column that differs; without fault and cause. REQUIRES one.
 CaptureFinding row_finding(const DamagedRow& row);
-
-// The other ways to quantise that make the row's codes; none of rows that travel as they are.
-std::vector<const CodeHypothesis*> makers_of(const DamagedRow& row);
 
 // Codes of a rank that are made in another way than declared. RETURNS the slots whose codes are.
 ToldSlots judge_codes(Judging& judging, int rank);
