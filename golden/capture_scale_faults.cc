@@ -69,6 +69,17 @@ void add_rounded(std::vector<RowHypothesis>& all) {
                  [](const Source& source, Count group) {
                    return source.amax(quantised_group, group) / 448.0F;
                  }});
+  // Limits of e4m3fnuz. amax times 1 / 224 is every scale times 2.
+  all.push_back({other, "the scales are amax times 1 / 240, not times 1 / 448",
+                 [](const Source& source, Count group) {
+                   return source.amax(quantised_group, group) * (1.0F / 240.0F);
+                 }});
+  for (const float limit : {240.0F, 224.0F}) {
+    all.push_back({other, text("the scales are amax / ", limit, ", not amax times 1 / 448"),
+                   [limit](const Source& source, Count group) {
+                     return source.amax(quantised_group, group) / limit;
+                   }});
+  }
 }
 
 void add_other_groups(std::vector<RowHypothesis>& all, Count columns) {
