@@ -32,8 +32,7 @@ float factor_of(const std::vector<SlotScales>& slots) {
   std::vector<Range> due;
   for (const SlotScales& slot : slots) {
     for (std::size_t group = 0; group < slot.arrived.size(); ++group) {
-      const bool is_finite = std::isfinite(slot.arrived[group]);
-      if (slot.arrived[group] == 0 || is_finite != std::isfinite(slot.expected[group])) return 0;
+      if (std::isfinite(slot.arrived[group]) != std::isfinite(slot.expected[group])) return 0;
       const auto bits = std::bit_cast<std::uint32_t>(slot.arrived[group]);
       arrived.push_back(rounding_range(bits, DType::f32));
       const auto value = static_cast<double>(slot.expected[group]);

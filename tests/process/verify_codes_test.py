@@ -233,6 +233,18 @@ class PartsOfRanks(Codes):
             self.assertEqual(finding["fault"], "value changed")
             self.assertRegex(finding["message"], "one element, 1 bit$")
 
+    def test_a_single_element_keeps_its_name_although_a_way_makes_it(self):
+        divided = OTHERS["codes of x / scale"]
+        for seed in range(11, 30):
+            right, other = made(seed=seed), made(divided, seed=seed)
+            slot = next((slot for slot in right.valid(1) if
+                         (right[1][ROWS][slot] != other[1][ROWS][slot]).sum() == 1), None)
+            if slot is not None:
+                break
+        finding, = self.judged(self.mixed(right, other, 1, [slot]))
+        self.assertEqual(finding["fault"], "value changed")
+        self.assertRegex(finding["message"], "one element, [0-9] bits?$")
+
     def test_rows_never_written_are_not_cast_without_a_scale(self):
         capture = made()
         for rank in capture.ranks:  # so small that they are 0 in e4m3, and none is negative
