@@ -79,6 +79,14 @@ bool choices_claim(const Judging& judging, const Place& place, Count slot, const
   return true;
 }
 
+// Where there are no labels: quantised rows that are the due one, or made of it in another way.
+bool codes_claim(const Judging& judging, const ArrivedRows& rows, Count slot, const DueRow& due) {
+  if (judging.capture.quantization == Quantization::none) return true;
+  if (rows.place.local_expert < 0 || judging.rank(rows.place.rank).source_row) return true;
+  return key_of(rows.content(slot)) == key_of(rows.content_of(due)) ||
+         !makers_of(judging, rows.content(slot), due).empty();
+}
+
 // Slots that stand for another row of this place than their labels say.
 std::vector<Count> contradicted_slots(const Judging& judging, std::size_t place) {
   std::vector<Count> slots;
@@ -223,7 +231,7 @@ void take_arrivals(Judging& judging) {
       continue;
     }
     const Claims claims = [&](Count slot, const DueRow& due) {
-      return labels_claim(judging, place, slot, due);
+      return labels_claim(judging, place, slot, due) && codes_claim(judging, rows, slot, due);
     };
     std::optional<Arrival> arrival;
     if (judging.capture.contract.order == ReceiveOrder::source_blocks &&

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "golden/capture_places.h"
+#include "golden/capture_quantiser.h"
 
 namespace moe::golden {
 
@@ -54,6 +55,10 @@ std::string row_text(const DueRow& row);
 // Whether a slot's labels say that it holds a row: source_row and source_range where there are
 // any, else ids and weights of the choices that this rank owns.
 bool labels_claim(const Judging& judging, std::size_t place, Count slot, const DueRow& due);
+
+// The other ways to quantise the row that make these codes; none of rows that travel as they are.
+std::vector<const CodeHypothesis*> makers_of(const Judging& judging,
+                                             std::span<const std::byte> codes, const DueRow& due);
 
 // Gives slots with equal contents to the rows whose sums they make.
 void settle_equal_rows(Judging& judging);

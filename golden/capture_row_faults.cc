@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 
-#include "golden/capture_quantiser.h"
 #include "golden/capture_rows.h"
 #include "golden/capture_values.h"
 #include "kernels/base/text.h"
@@ -120,20 +119,21 @@ void name_known_row(const DamagedRow& row, const std::vector<DueRow>& known,
                                   : "a token that did not choose this place");
 }
 
-// The sent row that agrees with the damaged one in most columns.
+// The sent row that agrees with the damaged one in most columns; of equals the one that is due.
 struct Likeness {
   DueRow row;
-  Count equal = -1;
+  Count equal = 0;
+  bool is_due = false;
 };
 
 Likeness most_alike(const DamagedRow& row) {
-  Likeness best;
+  Likeness best{row.due, row.arrived.columns - std::ssize(differing_columns(row)), true};
   for (int rank = 0; rank < std::ssize(row.judging.shipped); ++rank) {
     const CapturedRows& rows = row.judging.shipped[static_cast<std::size_t>(rank)].rows;
     for (Count other = 0; other < rows.rows; ++other) {
       const Count equal =
           rows.columns - std::ssize(differing_columns(row.arrived, row.arrived_row, rows, other));
-      if (equal > best.equal) best = {{rank, other}, equal};
+      if (equal > best.equal) best = {{rank, other}, equal, false};
     }
   }
   return best;
@@ -153,20 +153,6 @@ Count column_shift(const DamagedRow& row) {
     if (equal >= columns - std::abs(shift)) return shift;
   }
   return 0;
-}
-
-// The way in which a row was quantised, if it is another than the declared one.
-const char* other_quantiser(const DamagedRow& row) {
-  if (row.shipped.dtype != DType::f8e4m3) return nullptr;
-  const std::vector<float> values =
-      floats_of(row.judging.rank(row.due.source).hidden_states, row.due.row);
-  for (const auto& [form, name] :
-       {std::pair(QuantiserForm::division, "codes of x / scale, not of x times 448 / amax"),
-        std::pair(QuantiserForm::power_of_two, "codes under scales rounded up to powers of two")}) {
-    const QuantisedRow other = quantised_block128(values, form);
-    if (key_of(other.codes) == key_of(row.arrived.row(row.arrived_row))) return name;
-  }
-  return nullptr;
 }
 
 // The bits that differ in every one of the columns, where they are the same ones; else 0.
@@ -224,9 +210,10 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
     finding.cause = "every element is the same zero or NaN: the row was never written";
     return;
   }
-  if (const char* quantiser = other_quantiser(row)) {
+  const auto makers = makers_of(row.judging, row.arrived.row(row.arrived_row), row.due);
+  if (!makers.empty()) {
     finding.fault = CaptureFault::quantiser_differs;
-    finding.cause = quantiser;
+    finding.cause = makers.front()->words;
     return;
   }
   if (!has_many) return;
@@ -245,6 +232,13 @@ void name_unknown_row(const DamagedRow& row, const std::vector<Count>& columns,
   finding.cause += "; no rank sent such a row: stale, torn or overwritten";
   if (std::ssize(row.judging.result.findings) > likened_max) return;
   const Likeness alike = most_alike(row);
+  if (alike.is_due) {
+    if (alike.equal * 2 <= row.arrived.columns) return;
+    finding.cause =
+        text(few_columns_text(row, columns), "; agrees with the row that is due in ", alike.equal,
+             " of ", row.arrived.columns, " columns: torn or overwritten in part");
+    return;
+  }
   if ((row.arrived.columns - alike.equal) * 4 <= row.arrived.columns &&
       name_swapped(row, alike.row, damaged, finding)) {
     return;
@@ -276,6 +270,10 @@ std::vector<Count> differing_columns(const CapturedRows& one, Count row, const C
     if (bits_at(one, row, column) != bits_at(other, other_row, column)) columns.push_back(column);
   }
   return columns;
+}
+
+std::vector<Count> differing_columns(const DamagedRow& row) {
+  return differing_columns(row.arrived, row.arrived_row, row.shipped, row.due.row);
 }
 
 void name_row(const DamagedRow& row, const DamagedSlots& damaged, const std::vector<Count>& columns,

@@ -27,24 +27,9 @@ DamagedSlots damaged_slots(const Judging& judging) {
 }
 
 void judge_row(Judging& judging, SlotAt at, const DamagedSlots& damaged) {
-  const Place& place = judging.places[at.place];
-  const DueRow& due = *judging.due_at(at.place, at.slot);
-  const DamagedRow row{judging,
-                       at,
-                       place,
-                       judging.rank(place.rank).dispatched,
-                       place.first + at.slot,
-                       due,
-                       judging.shipped[static_cast<std::size_t>(due.source)].rows};
-  CaptureFinding finding = finding_at(place, at.slot, &due, rows_tensor);
-  const std::vector<Count> columns =
-      differing_columns(row.arrived, row.arrived_row, row.shipped, due.row);
-  finding.column = columns.front();
-  finding.elements = std::ssize(columns);
-  finding.value =
-      value_text(bits_at(row.arrived, row.arrived_row, finding.column), row.arrived.dtype);
-  finding.expected = value_text(bits_at(row.shipped, due.row, finding.column), row.shipped.dtype);
-  name_row(row, damaged, columns, finding);
+  const DamagedRow row = damaged_row(judging, at);
+  CaptureFinding finding = row_finding(row);
+  name_row(row, damaged, differing_columns(row), finding);
   judging.result.findings.push_back(finding);
 }
 
@@ -164,11 +149,13 @@ Count judge_run(Judging& judging, SlotAt begin, Count end) {
   return begin.slot;
 }
 
-void judge_place(Judging& judging, std::size_t at, const DamagedSlots& damaged) {
+void judge_place(Judging& judging, std::size_t at, const DamagedSlots& damaged,
+                 const ToldSlots& told) {
   const Place& place = judging.places[at];
   const auto is_damaged = [&](Count slot) {
     return slot < place.size && judging.due_at(at, slot) != nullptr &&
-           !judging.arrivals[at].is_whole[static_cast<std::size_t>(slot)];
+           !judging.arrivals[at].is_whole[static_cast<std::size_t>(slot)] &&
+           !told.contains({at, slot});
   };
   for (Count slot = 0; slot < place.size; ++slot) {
     if (judging.due_at(at, slot) == nullptr) judge_surplus(judging, {at, slot});
@@ -187,11 +174,39 @@ void judge_place(Judging& judging, std::size_t at, const DamagedSlots& damaged) 
 
 }  // namespace
 
+DamagedRow damaged_row(const Judging& judging, SlotAt at) {
+  const Place& place = judging.places[at.place];
+  const DueRow& due = *judging.due_at(at.place, at.slot);
+  return {judging,
+          at,
+          place,
+          judging.rank(place.rank).dispatched,
+          place.first + at.slot,
+          due,
+          judging.shipped[static_cast<std::size_t>(due.source)].rows};
+}
+
+CaptureFinding row_finding(const DamagedRow& row) {
+  CaptureFinding finding = finding_at(row.place, row.at.slot, &row.due, rows_tensor);
+  const std::vector<Count> columns = differing_columns(row);
+  finding.column = columns.front();
+  finding.elements = std::ssize(columns);
+  finding.value =
+      value_text(bits_at(row.arrived, row.arrived_row, finding.column), row.arrived.dtype);
+  finding.expected =
+      value_text(bits_at(row.shipped, row.due.row, finding.column), row.shipped.dtype);
+  return finding;
+}
+
 void judge_rows(Judging& judging) {
   const DamagedSlots damaged = damaged_slots(judging);
-  for (std::size_t place = 0; place < judging.places.size(); ++place) {
-    judging.result.rows_delivered += std::ssize(judging.places[place].due);
-    judge_place(judging, place, damaged);
+  for (int rank = 0; rank < judging.capture.ep_size(); ++rank) {
+    const ToldSlots told = judge_codes(judging, rank);
+    for (std::size_t place = 0; place < judging.places.size(); ++place) {
+      if (judging.places[place].rank != rank) continue;
+      judging.result.rows_delivered += std::ssize(judging.places[place].due);
+      judge_place(judging, place, damaged, told);
+    }
   }
 }
 

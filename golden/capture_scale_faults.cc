@@ -69,6 +69,17 @@ void add_rounded(std::vector<RowHypothesis>& all) {
                  [](const Source& source, Count group) {
                    return source.amax(quantised_group, group) / 448.0F;
                  }});
+  // Limits of e4m3fnuz. amax times 1 / 224 is every scale times 2.
+  all.push_back({other, "the scales are amax times 1 / 240, not times 1 / 448",
+                 [](const Source& source, Count group) {
+                   return source.amax(quantised_group, group) * (1.0F / 240.0F);
+                 }});
+  for (const float limit : {240.0F, 224.0F}) {
+    all.push_back({other, text("the scales are amax / ", limit, ", not amax times 1 / 448"),
+                   [limit](const Source& source, Count group) {
+                     return source.amax(quantised_group, group) / limit;
+                   }});
+  }
 }
 
 void add_other_groups(std::vector<RowHypothesis>& all, Count columns) {
@@ -98,6 +109,8 @@ std::vector<RowHypothesis> row_hypotheses(Count columns) {
   const Count last = num_quantised_groups(columns) - 1;
   all.push_back({CaptureFault::scale_changed, "the row's scales stand in reverse order",
                  [last](const Source& source, Count group) { return due(source, last - group); }});
+  all.push_back({CaptureFault::scale_changed, "every group has the scale of the row's first group",
+                 [](const Source& source, Count) { return due(source, 0); }});
   add_rounded(all);
   add_other_groups(all, columns);
   return all;
@@ -106,36 +119,53 @@ std::vector<RowHypothesis> row_hypotheses(Count columns) {
 // Where in a block of rows x groups a scale comes from: [row, group], or a place of no row.
 using FromPlace = std::pair<Count, Count> (*)(Count row, Count group, Count rows, Count groups);
 
+// The block: all slots of an expert, or those that its count makes valid.
+enum class Block { slots, valid_slots };
+
 struct LayoutHypothesis {
   const char* cause;
+  Block block;
   FromPlace from;
 };
 
+std::pair<Count, Count> from_columns(Count row, Count group, Count rows, Count groups) {
+  const Count at = row * groups + group;
+  return {at % rows, at / rows};
+}
+
+std::pair<Count, Count> from_rows(Count row, Count group, Count rows, Count groups) {
+  const Count at = group * rows + row;
+  return {at / groups, at % groups};
+}
+
 constexpr LayoutHypothesis layout_hypotheses[] = {
-    {"the scales lie column by column (column-major) where they are read row by row",
-     [](Count row, Count group, Count rows, Count groups) {
-       const Count at = row * groups + group;
-       return std::pair(at % rows, at / rows);
-     }},
-    {"the scales lie row by row (row-major) where they are read column by column",
-     [](Count row, Count group, Count rows, Count groups) {
-       const Count at = group * rows + row;
-       return std::pair(at / groups, at % groups);
-     }},
+    {"the scales lie column by column (column-major) where they are read row by row", Block::slots,
+     from_columns},
+    {"the scales lie row by row (row-major) where they are read column by column", Block::slots,
+     from_rows},
+    {"the scales of each expert's valid rows lie column by column (column-major) where they are "
+     "read row by row",
+     Block::valid_slots, from_columns},
+    {"the scales of each expert's valid rows lie row by row (row-major) where they are read column "
+     "by column",
+     Block::valid_slots, from_rows},
 };
 
 constexpr Count explained_min = 8;  // wrong scales; a chance agreement of fp32 bits is none
 
 // Whether the block's order makes what arrived: nothing against it, and enough for it.
-bool fits(const Judging& judging, const std::vector<SlotScales>& slots, FromPlace from) {
+bool fits(const Judging& judging, const std::vector<SlotScales>& slots,
+          const LayoutHypothesis& layout) {
   std::map<std::pair<std::size_t, Count>, const SlotScales*> by_slot;
   for (const SlotScales& one : slots) by_slot[{one.place, one.slot}] = &one;
   Count explained = 0;
   for (const SlotScales& one : slots) {
+    const Place& place = judging.places[one.place];
+    const Count rows = layout.block == Block::slots ? place.size : place.valid;
+    if (one.slot >= rows) return false;
     for (std::size_t group = 0; group < one.arrived.size(); ++group) {
-      const auto [row, column] =
-          from(one.slot, static_cast<Count>(group), judging.places[one.place].size,
-               static_cast<Count>(one.arrived.size()));
+      const auto [row, column] = layout.from(one.slot, static_cast<Count>(group), rows,
+                                             static_cast<Count>(one.arrived.size()));
       const auto found = by_slot.find({one.place, row});
       if (found == by_slot.end()) continue;
       const float predicted = found->second->expected[static_cast<std::size_t>(column)];
@@ -175,7 +205,7 @@ std::optional<ScaleFault> fault_of_layout(const Judging& judging,
                                           const std::vector<SlotScales>& slots) {
   if (std::ranges::all_of(slots, &SlotScales::is_right)) return std::nullopt;
   for (const LayoutHypothesis& hypothesis : layout_hypotheses) {
-    if (fits(judging, slots, hypothesis.from)) {
+    if (fits(judging, slots, hypothesis)) {
       return ScaleFault{CaptureFault::scale_changed, hypothesis.cause};
     }
   }

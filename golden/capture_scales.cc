@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "golden/capture_judging.h"
 #include "golden/capture_quantiser.h"
@@ -25,8 +26,25 @@ std::optional<DueRow> owner_of_scales(const Judging& judging, std::span<const fl
   return std::nullopt;
 }
 
+// The constant between these slots' scales and those that are due; 0 if there is none.
+float factor_of(const std::vector<SlotScales>& slots) {
+  std::vector<Range> arrived;
+  std::vector<Range> due;
+  for (const SlotScales& slot : slots) {
+    for (std::size_t group = 0; group < slot.arrived.size(); ++group) {
+      if (std::isfinite(slot.arrived[group]) != std::isfinite(slot.expected[group])) return 0;
+      const auto bits = std::bit_cast<std::uint32_t>(slot.arrived[group]);
+      arrived.push_back(rounding_range(bits, DType::f32));
+      const auto value = static_cast<double>(slot.expected[group]);
+      due.push_back({value, value});
+    }
+  }
+  return common_factor(arrived, due);
+}
+
 // What one sentence says of all scales of a slot, or nothing.
-std::string cause_of_all(std::span<const float> scales, std::span<const float> expected) {
+std::string cause_of_all(const SlotScales& slot) {
+  const auto [scales, expected] = std::pair(slot.arrived, slot.expected);
   for (Count by = 1; by < std::ssize(scales); ++by) {
     const Count last = std::ssize(scales) - by;
     if (std::equal(scales.begin() + by, scales.end(), expected.begin()) &&
@@ -36,15 +54,7 @@ std::string cause_of_all(std::span<const float> scales, std::span<const float> e
                   moved == 1 || moved == -1 ? " group" : " groups");
     }
   }
-  std::vector<Range> arrived;
-  std::vector<Range> due;
-  for (std::size_t group = 0; group < scales.size(); ++group) {
-    arrived.push_back(rounding_range(std::bit_cast<std::uint32_t>(scales[group]), DType::f32));
-    const auto value = static_cast<double>(expected[group]);
-    due.push_back({value, value});
-  }
-  const bool has_factor = std::ranges::none_of(scales, [](float one) { return one == 0; });
-  const float factor = has_factor ? common_factor(arrived, due) : 0;
+  const float factor = factor_of({slot});
   return factor == 0 ? "" : text("every scale of the row times ", factor);
 }
 
@@ -97,7 +107,7 @@ void judge_slot(Judging& judging, const SlotScales& slot) {
   } else if (const auto fault = fault_of_rows(judging, {slot})) {
     of_all = *fault;
   } else {
-    of_all.cause = cause_of_all(slot.arrived, slot.expected);
+    of_all.cause = cause_of_all(slot);
   }
   if (!of_all.cause.empty()) {
     CaptureFinding finding = scale_finding(judging, slot, first);
@@ -142,6 +152,9 @@ bool name_all_of_rank(Judging& judging, const std::vector<SlotScales>& slots) {
   if (std::ranges::count_if(slots, is_wrong) < 2) return false;
   std::optional<ScaleFault> fault = fault_of_layout(judging, slots);
   if (!fault) fault = fault_of_rows(judging, slots);
+  if (const float factor = fault ? 0 : factor_of(slots); factor != 0) {
+    fault = ScaleFault{CaptureFault::scale_changed, text("every scale times ", factor)};
+  }
   if (!fault) return false;
   const SlotScales& first = *std::ranges::find_if(slots, is_wrong);
   CaptureFinding finding = scale_finding(judging, first, first_wrong(first));

@@ -189,13 +189,16 @@ def metadata(rank, **world):
 def made(seed, **world):
     """A right capture: backend, format, tokens (of each rank), experts, top_k, hidden, dtype; also
     placement, space, tp, quantised, masked (a share), labels (source_row and source_range),
-    own_outputs (batched: equal rows have different ones)."""
+    own_outputs (batched: equal rows have different ones), amax (of every 128 columns)."""
     draw = numpy.random.default_rng(seed)
     dtype, hidden = world.get("dtype", "BF16"), world["hidden"]
     ranks = []
     for number, tokens in enumerate(world["tokens"]):
         rank = Rank(metadata(number, **world))
         rows = draw.standard_normal((tokens, hidden)).astype("<f4")
+        if "amax" in world:
+            rows = numpy.clip(rows, -world["amax"], world["amax"])
+            rows[:, ::128] = world["amax"]
         ids = numpy.argsort(draw.random((tokens, world["experts"])), axis=1)[:, :world["top_k"]]
         ids[draw.random(ids.shape) < world.get("masked", 0.1)] = -1
         rank["hidden_states"] = (dtype, stored(rows, dtype))

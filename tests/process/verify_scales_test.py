@@ -43,7 +43,16 @@ OTHERS = {
     "the scale of the whole row (one scale a token)":
         lambda rows, due: scaled(numpy.repeat(amax(rows, rows.shape[1]), 20, axis=1)),
     "in reverse order": lambda rows, due: due[:, ::-1],
+    "every group has the scale of the row's first group":
+        lambda rows, due: numpy.repeat(due[:, :1], due.shape[1], axis=1),
+    "every scale times 2": lambda rows, due: 2 * due,
+    "every scale times 0.25": lambda rows, due: due / 4,
+    "amax times 1 / 240": lambda rows, due:
+        amax(rows, GROUP) * numpy.float32(1 / numpy.float32(240)),
+    "amax / 240": lambda rows, due: amax(rows, GROUP) / numpy.float32(240),
+    "amax / 224": lambda rows, due: amax(rows, GROUP) / numpy.float32(224),
 }
+OF_DECLARED = ("in reverse order", "every ")  # in other places, or times a number
 
 
 class AllScales(Verifying):
@@ -69,15 +78,16 @@ class AllScales(Verifying):
             with self.subTest(words):
                 findings = self.judged(self.made(scales_of))
                 self.assertEqual([one["rank"] for one in findings], [0, 1, 2])
-                is_order = words == "in reverse order"
+                is_scale = words.startswith(OF_DECLARED)
                 for finding in findings:
                     self.assertIn("all scales of the rank: ", finding["message"])
                     self.assertIn(words, finding["message"])
                     self.assertEqual(finding["fault"],
-                                     "scale changed" if is_order else "quantiser differs")
+                                     "scale changed" if is_scale else "quantiser differs")
 
     def test_one_row_is_named_alone(self):
-        for words in ("rounded up to powers of two (UE8M0)", "in reverse order", "1 / scale"):
+        for words in ("rounded up to powers of two (UE8M0)", "in reverse order", "1 / scale",
+                      "every group has the scale of the row's first group"):
             capture = self.made(lambda rows, due: due).with_own(1, SCALES)
             expert, slot = capture.valid(1)[0]
             row = capture[1][SCALES][expert, slot]
@@ -109,6 +119,36 @@ class AllScales(Verifying):
                 finding, = self.judged(self.relaid(capture, 1, relay))
                 self.assertEqual((finding["rank"], finding["fault"]), (1, "scale changed"))
                 self.assertIn(words, finding["message"])
+
+    def test_orders_in_memory_of_valid_rows(self):
+        by_column = ("valid rows lie column by column (column-major)",
+                     lambda block: block.T.reshape(-1).reshape(block.shape))
+        by_row = ("valid rows lie row by row (row-major)",
+                  lambda block: block.reshape(block.shape[::-1]).T)
+        for words, relay in (by_column, by_row):
+            for capture in (real()[LOW_LATENCY], self.made(lambda rows, due: due)):
+                capture = capture.with_own(1, SCALES)
+                for block, count in zip(capture[1][SCALES], capture[1]["expert_num_tokens"]):
+                    block[:count] = relay(block[:count].copy())
+                    block[count:] = numpy.nan
+                finding, = self.judged(capture)
+                self.assertEqual((finding["rank"], finding["fault"]), (1, "scale changed"))
+                self.assertIn("all scales of the rank: ", finding["message"])
+                self.assertIn(words, finding["message"])
+
+    def test_a_constant_of_all_but_one_scale_is_not_said(self):
+        for value in (numpy.nan, numpy.inf, 0, 1e-3):
+            capture = self.made(lambda rows, due: 2 * due).with_own(1, SCALES)
+            slots = capture.valid(1)
+            expert, slot = slots[1]
+            capture[1][SCALES][expert, slot, 3] = value
+            findings = [one for one in self.judged(capture) if one["rank"] == 1]
+            for finding in findings:
+                self.assertNotIn("all scales", finding["message"])
+            places = {(one["expert"], one["slot"]) for one in findings}
+            self.assertEqual(places, set(slots))
+            named = [one for one in findings if (one["expert"], one["slot"]) == (expert, slot)]
+            self.assertEqual([one["column"] for one in named], list(range(20)))
 
     def test_what_does_not_explain_all_is_not_said(self):
         def relay(block):
