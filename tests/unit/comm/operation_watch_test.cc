@@ -4,6 +4,7 @@
 #include "comm/operation_watch.h"
 
 #include <atomic>
+#include <limits>
 
 #include "tests/catch.h"
 #include "tests/unit/comm/ranks.h"
@@ -13,20 +14,33 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A queue whose work is done when the test says so, up to the marks that were set by then.
+// A queue whose work is done when the test says so, mark by mark or all of it.
 class ListedWire final : public WatchedWire {
  public:
   void mark() override { ++num_marks_; }
-  bool passes_mark() override { return is_done_; }
+  bool passes_mark() override {
+    if (num_unseen_ > 0) {
+      --num_unseen_;
+      return false;
+    }
+    if (num_passed_ >= num_done_) return false;
+    ++num_passed_;
+    return true;
+  }
   void cut() override { is_cut_ = true; }
 
-  void finish() { is_done_ = true; }
+  void finish() { num_done_ = std::numeric_limits<int>::max(); }
+  void finish_one() { ++num_done_; }
+  // So many questions about marks find nothing done.
+  void hide(int num_questions) { num_unseen_ = num_questions; }
   bool is_cut() const override { return is_cut_; }
   int num_marks() const { return num_marks_; }
 
  private:
   std::atomic<int> num_marks_ = 0;
-  std::atomic<bool> is_done_ = false;
+  std::atomic<int> num_done_ = 0;
+  std::atomic<int> num_passed_ = 0;
+  std::atomic<int> num_unseen_ = 0;
   std::atomic<bool> is_cut_ = false;
 };
 
@@ -174,6 +188,70 @@ TEST_CASE("operation watch: a peer that left after the operation has done its pa
   CHECK(contains(one.broken(), "operation 1 (recv): peer rank 1 has left after 1 collective"));
 }
 
+TEST_CASE("operation watch: what waited behind an operation has its deadline from that one's end") {
+  WatchSettings slow = patient;
+  slow.deadline = milliseconds(2000);
+  Watched one(2, slow, 1);
+  for (int marks = 1; marks <= 2; ++marks) {
+    one.watch->enter(Operation::all_gather_v);
+    one.watch->leave();
+    while (one.wire.num_marks() < marks) std::this_thread::yield();
+  }
+  std::this_thread::sleep_for(milliseconds(1200));
+  one.wire.finish_one();
+  std::this_thread::sleep_for(milliseconds(1200));  // beyond its deadline, were it from the start
+  CHECK_FALSE(one.watch->is_broken());
+  CHECK(contains(one.broken(), "operation 1 (all_gather_v): peer rank 1 did not answer"));
+}
+
+TEST_CASE("operation watch: what ends while peers are asked after is done") {
+  WatchSettings restless = patient;
+  restless.patience = milliseconds(0);
+  Watched one(2, restless, 1);
+  one.leave(1, 0, Leaving::failing);
+  one.wire.hide(1);  // it ends after the first look at it, which asks after peers
+  one.wire.finish();
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  std::this_thread::sleep_for(milliseconds(100));
+  CHECK_FALSE(one.watch->is_broken());
+}
+
+TEST_CASE("operation watch: a message waits for its peer alone, a mark with more for all") {
+  Watched one(3, patient, 2);
+  one.leave(2, 0, Leaving::done);
+  one.watch->enter(Operation::recv, 1);
+  one.watch->leave();
+  std::this_thread::sleep_for(milliseconds(100));  // rank 2 is asked after ten times, or not at all
+  CHECK_FALSE(one.watch->is_broken());
+  one.wire.finish_one();
+  one.watch->pause();
+  one.watch->enter(Operation::recv, 1);
+  one.watch->leave();
+  one.watch->enter(Operation::barrier);
+  one.watch->leave();
+  one.watch->resume();
+  CHECK(contains(one.broken(), "peer rank 2 has left after 0 collective operations"));
+}
+
+TEST_CASE("operation watch: a late message blames its peer, and is no collective") {
+  Watched one(3, hasty, 2);
+  one.watch->enter(Operation::send, 1);
+  one.watch->leave();
+  CHECK(one.watch->num_collectives() == 0);
+  const std::string words = one.broken();
+  CHECK(contains(words, "operation 0 (send): peer rank 1 did not answer"));
+  CHECK_FALSE(contains(words, "rank 2"));
+}
+
+TEST_CASE("operation watch: a call with a deadline of its own has no other") {
+  Watched one(2, hasty, 1);
+  one.watch->enter(Operation::split, -1, OperationWatch::LookedAfter::by_rank);
+  std::this_thread::sleep_for(milliseconds(300));
+  CHECK_FALSE(one.watch->is_broken());
+  CHECK_FALSE(one.wire.is_cut());
+}
+
 TEST_CASE("operation watch: a peer whose connection ends without a word is gone") {
   Watched one(2, patient, 1);
   one.watch->enter(Operation::all_reduce);
@@ -189,6 +267,7 @@ TEST_CASE("operation watch: of several in one mark the words say how many") {
     one.watch->enter(Operation::all_gather_v);
     one.watch->leave();
   }
+  std::this_thread::sleep_for(milliseconds(30));
   CHECK(one.wire.num_marks() == 0);  // nothing is put into a queue that is recording
   one.watch->resume();
   CHECK(contains(one.broken(), "operation 0 (all_gather_v) or one of the 2 queued behind it: "));
