@@ -239,6 +239,8 @@ TEST_CASE("quantized_experts: what does not fit together is refused") {
                     Catch::Contains("experts of plain rows"));
   const Buffer wide = experts.kernels->resize_columns(rows.tensor(), hidden + 1);
   CHECK_THROWS_WITH(plain->apply(wide.tensor(), first.tensor()), Catch::Contains("for w13"));
+  const Buffer narrow(*experts.memory, {num_rows, hidden, DType::bf16});
+  CHECK_THROWS_WITH(plain->apply(narrow.tensor(), first.tensor()), Catch::Contains("row type f32"));
 }
 
 TEST_CASE("quantized_experts: weights of 16-bit groups are rounded to the rows' type before") {
