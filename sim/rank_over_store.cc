@@ -10,6 +10,7 @@
 
 #include "comm/board_communicator.h"
 #include "kernels/base/text.h"
+#include "sim/rank_memory.h"
 
 namespace moe::sim {
 
@@ -68,7 +69,7 @@ RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& make
   report.rank = rank;
   try {
     const std::unique_ptr<Memory> host = make_host_memory(Poison::on);
-    const std::unique_ptr<Memory> memory = rank_memory(job.line.device, maker, meeting);
+    const std::unique_ptr<Memory> memory = rank_memory_beside_peers(job, maker, meeting, rank);
     RankWires wires;
     wires.wire = maker.make(meeting, rank, *memory);
     wires.side = way_of_words(job, maker, meeting, rank, *host);

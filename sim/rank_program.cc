@@ -371,12 +371,6 @@ void run_caught(RankProgram& program, RankReport& report) {
 
 }  // namespace
 
-std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
-                                    const Meeting& meeting) {
-  const int ordinal = maker.one_device_each ? meeting.local_rank : 0;
-  return device_maker(device).make_memory(ordinal, Poison::on);
-}
-
 RankFailure failure_of(const std::exception& error) {
   FailureKind kind = FailureKind::contract;
   if (dynamic_cast<const ScenarioError*>(&error) != nullptr) kind = FailureKind::input;

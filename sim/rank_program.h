@@ -72,11 +72,6 @@ struct RankReport {
   RankFailure failure;
 };
 
-// The memory of a rank on its device: one of its own where its communicator wants that, else the
-// machine's first, which ranks share.
-std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
-                                    const Meeting& meeting);
-
 // The failure of a rank whose run threw, now.
 RankFailure failure_of(const std::exception& error);
 

@@ -81,6 +81,10 @@ void give_nothing(cl_kernel kernel) {
   }
 }
 
+void throw_if(const std::atomic<bool>* stop) {
+  if (stop != nullptr && stop->load()) throw SystemError("interrupted while kernels compile");
+}
+
 // What this process knows of OpenCL.
 struct Found {
   std::deque<OpenClDevice> devices;
@@ -126,15 +130,16 @@ std::string OpenClDevice::lack() const {
   return {};
 }
 
-void OpenClDevice::open() {
-  std::call_once(opened_, [this] {
+void OpenClDevice::open(const std::atomic<bool>* stop) {
+  std::call_once(opened_, [this, stop] {
+    throw_if(stop);
     cl_int result = CL_SUCCESS;
     context_ = clCreateContext(nullptr, 1, &device_, nullptr, nullptr, &result);
     check(result, "a context on " + name_);
     group_size_ =
         std::min(number_of<std::size_t>(device_, CL_DEVICE_MAX_WORK_GROUP_SIZE), group_size_max);
     build();
-    run_each_over_nothing();
+    run_each_over_nothing(stop);
   });
 }
 
@@ -155,8 +160,9 @@ void OpenClDevice::build() {
 }
 
 // Drivers compile a kernel when it is first launched (PoCL: for the size of a group). Kernels leave
-// at once where there are no items.
-void OpenClDevice::run_each_over_nothing() {
+// at once where there are no items. One after the other, so that an interrupt waits for one at
+// most.
+void OpenClDevice::run_each_over_nothing(const std::atomic<bool>* stop) {
   cl_int result = CL_SUCCESS;
   const cl_command_queue queue = clCreateCommandQueue(context_, device_, 0, &result);
   check(result, "a queue on " + name_);
@@ -165,13 +171,14 @@ void OpenClDevice::run_each_over_nothing() {
   std::vector<cl_kernel> kernels(count);
   check(clCreateKernelsInProgram(program_, count, kernels.data(), nullptr), "all kernels");
   for (const cl_kernel kernel : kernels) {
+    throw_if(stop);
     give_nothing(kernel);
     check(clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &group_size_, &group_size_, 0, nullptr,
                                  nullptr),
           "a launch over nothing");
+    check(clFinish(queue), "a launch over nothing");
     clReleaseKernel(kernel);
   }
-  check(clFinish(queue), "launches over nothing");
   clReleaseCommandQueue(queue);
 }
 

@@ -8,6 +8,7 @@
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -40,8 +41,8 @@ class OpenClDevice {
 
   // Context and program, made when first asked for, with every kernel compiled to the end: a rank
   // that compiles in the middle of a step lets its peers wait. Throws SystemError with the
-  // compiler's words.
-  void open();
+  // compiler's words, or between two kernels when stop has become true (null: it never does).
+  void open(const std::atomic<bool>* stop = nullptr);
   cl_context context() const { return context_; }
   cl_device_id id() const { return device_; }
   cl_program program() const { return program_; }
@@ -62,7 +63,7 @@ class OpenClDevice {
   };
 
   void build();
-  void run_each_over_nothing();
+  void run_each_over_nothing(const std::atomic<bool>* stop);
 
   cl_device_id device_;
   std::string name_;

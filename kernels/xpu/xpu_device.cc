@@ -29,6 +29,10 @@ std::string absence() {
 
 std::string which() { return xpu::opencl_devices()[0]->name(); }
 
+void open(int ordinal, const std::atomic<bool>& stop) {
+  xpu::opencl_devices()[static_cast<std::size_t>(ordinal)]->open(&stop);
+}
+
 std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
   return std::make_unique<xpu::XpuMemory>(ordinal, poison);
 }
@@ -37,6 +41,7 @@ std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
 
 const DeviceMaker xpu_device = {.kind = DeviceKind::xpu,
                                 .has = "OpenCL, its own products",
+                                .open = open,
                                 .make_memory = make_memory,
                                 .make_kernels = xpu::make_xpu_kernels,
                                 .count = count,

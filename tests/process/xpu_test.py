@@ -1,17 +1,20 @@
 #!/usr/bin/python3
 """xpu_test.py MOEBIUS: ranks on an OpenCL device, from outside.
 
-What is said where there is none, what is counted as staged, however ranks were started. Ends
-only what it started.
+What is said where there is none, what is counted as staged, however ranks were started, and kernels
+that are compiled while peers wait or a user interrupts. Ends only what it started.
 """
 
 import json
 import os
 import re
+import signal
 import sys
+import time
 import unittest
+from pathlib import Path
 
-from job import Job, torchrun
+from job import Job, free_port, torchrun
 from program import Program
 
 # smoke/two-ranks. Dispatch: 26 rows (hidden, ids, weights, the tag) go down, all of them up on both
@@ -55,6 +58,15 @@ class WithADevice(Job):
         _, out, _ = self.run_it("list", "devices")
         if not re.search(r"^xpu: OpenCL, .*: .* of ", out, re.MULTILINE):
             self.skipTest("no OpenCL device")
+        self.is_pocl = "Portable Computing Language" in out
+
+    def cold_cache(self, name):
+        """A folder without a compiled kernel; skips where the device is another driver's."""
+        if not self.is_pocl:
+            self.skipTest("not PoCL, whose cache a test knows")
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
 
     def test_rows_are_staged_over_gloo_and_counted(self):
         staged = {}
@@ -79,6 +91,32 @@ class WithADevice(Job):
                     if (row["verdict"], row["run"]["backend"])
                     == ("passed", "allgather_reducescatter")]
         self.assertEqual(gathered, [STAGED])
+
+    def test_a_rank_that_compiles_is_waited_for_beyond_the_deadline(self):
+        words = ["smoke/two-ranks", "--device", "xpu", "--require", "xpu", "--communicator", "gloo",
+                 "--deadline", "1500"]
+        code, out, _ = self.run_it("run", *words, "--ranks", "threads")  # compiles for rank 0
+        self.assertEqual(code, 0, out)
+        port = free_port()
+        cold = {"POCL_CACHE_DIR": self.cold_cache("cold")}
+        job = {0: self.start_rank(torchrun(0, 2, port), *words),
+               1: self.start_rank(torchrun(1, 2, port) | cold, *words)}
+        self.assertIn("0 failed, 0 skipped, 0 errors", self.all_end_with(0, job)[0][1])
+
+    def test_an_interrupt_does_not_wait_for_all_kernels(self):
+        cold = self.cold_cache("cold")
+        os.environ["POCL_CACHE_DIR"] = str(cold)
+        self.addCleanup(os.environ.pop, "POCL_CACHE_DIR")
+        process = self.start("run", "smoke/two-ranks", "--device", "xpu", "--line", "0")
+        until = time.monotonic() + 60
+        while not list(cold.rglob("*.so")) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, out + err)
+        sources = Path(__file__).resolve().parents[2].glob("kernels/xpu/*.cl")
+        kernels = sum(source.read_text().count("\nkernel void ") for source in sources)
+        self.assertLess(len(list(cold.rglob("*.so"))), kernels / 2)
 
 
 if __name__ == "__main__":
