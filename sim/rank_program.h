@@ -33,7 +33,8 @@ struct RankJob {
   LineProgress* progress = nullptr;
 };
 
-enum class FailureKind { none, input, system, contract, interrupted };
+// refused: a call that its library refuses on every rank, so that nobody waits for a peer.
+enum class FailureKind { none, input, system, contract, interrupted, refused };
 
 // How a rank ended.
 struct RankFailure {

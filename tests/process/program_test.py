@@ -7,7 +7,6 @@ interrupts. Works on a copy of the scenarios in a folder of its own; ends only w
 
 import json
 import os
-import re
 import signal
 import sys
 import time
