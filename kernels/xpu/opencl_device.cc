@@ -47,23 +47,30 @@ bool is_gpu(cl_device_id device) {
   return (number_of<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_GPU) != 0;
 }
 
-// Without platforms the loader answers with an error.
-std::vector<cl_platform_id> platforms() {
+// What OpenCL lists, and what it answered where that is nothing.
+template <typename Id>
+struct Listed {
+  std::vector<Id> found = {};
+  cl_int answer = CL_SUCCESS;
+};
+
+Listed<cl_platform_id> platforms() {
   cl_uint count = 0;
-  if (clGetPlatformIDs(0, nullptr, &count) != CL_SUCCESS || count == 0) return {};
+  const cl_int answer = clGetPlatformIDs(0, nullptr, &count);
+  if (answer != CL_SUCCESS || count == 0) return {.answer = answer};
   std::vector<cl_platform_id> found(count);
   check(clGetPlatformIDs(count, found.data(), nullptr), "the platforms");
-  return found;
+  return {std::move(found)};
 }
 
-std::vector<cl_device_id> devices_of(cl_platform_id platform) {
+Listed<cl_device_id> devices_of(cl_platform_id platform) {
   cl_uint count = 0;
-  const cl_int result = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
-  if (result != CL_SUCCESS || count == 0) return {};
+  const cl_int answer = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
+  if (answer != CL_SUCCESS || count == 0) return {.answer = answer};
   std::vector<cl_device_id> found(count);
   check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, found.data(), nullptr),
         "the devices of " + name_of_platform(platform));
-  return found;
+  return {std::move(found)};
 }
 
 // Zeros for every argument of a kernel, whatever its size: no buffers, and no items.
@@ -85,17 +92,37 @@ void throw_if(const std::atomic<bool>* stop) {
   if (stop != nullptr && stop->load()) throw SystemError("interrupted while kernels compile");
 }
 
+// PoCL gives the same answer where it cannot start as where it has nothing.
+std::string words_for_none(cl_int answer, const std::vector<std::string>& answers) {
+  if (!answers.empty()) {
+    return text("no OpenCL device: platform ", joined(answers),
+                " (it has none or cannot start: POCL_DEBUG=err lets PoCL say more)");
+  }
+  if (answer == CL_SUCCESS || answer == CL_PLATFORM_NOT_FOUND_KHR) {
+    return "no OpenCL platform (PoCL brings one: Debian's pocl-opencl-icd)";
+  }
+  return text("no OpenCL platform: ", name_of_error(answer));
+}
+
 // What this process knows of OpenCL.
 struct Found {
   std::deque<OpenClDevice> devices;
   std::vector<OpenClDevice*> in_order;
+  std::string why_none;
 
   Found() {
-    for (const cl_platform_id platform : platforms()) {
-      for (const cl_device_id device : devices_of(platform)) {
+    const auto listed = platforms();
+    std::vector<std::string> answers;
+    for (const cl_platform_id platform : listed.found) {
+      const auto own = devices_of(platform);
+      for (const cl_device_id device : own.found) {
         in_order.push_back(&devices.emplace_back(platform, device));
       }
+      answers.push_back(
+          text(name_of_platform(platform), ": ",
+               own.answer == CL_SUCCESS ? "an empty list" : name_of_error(own.answer)));
     }
+    if (in_order.empty()) why_none = words_for_none(listed.answer, answers);
     const auto rank = [](const OpenClDevice* device) {
       return 2 * int{!device->lack().empty()} + int{!is_gpu(device->id())};
     };
@@ -104,10 +131,6 @@ struct Found {
 };
 
 }  // namespace
-
-void check(cl_int result, std::string_view what) {
-  if (result != CL_SUCCESS) throw SystemError(text("OpenCL: ", what, ": error ", result));
-}
 
 OpenClDevice::OpenClDevice(cl_platform_id platform, cl_device_id device)
     : device_(device),
@@ -214,9 +237,17 @@ BufferPlace OpenClDevice::place_of(const void* address, Count bytes) {
                            ": not this device's memory, or more than the buffer has"));
 }
 
-std::span<OpenClDevice* const> opencl_devices() {
-  static const Found found;
-  return found.in_order;
+namespace {
+
+const Found& found() {
+  static const Found once;
+  return once;
 }
+
+}  // namespace
+
+std::span<OpenClDevice* const> opencl_devices() { return found().in_order; }
+
+const std::string& why_no_opencl_device() { return found().why_none; }
 
 }  // namespace moe::xpu

@@ -4,10 +4,6 @@
 
 #pragma once
 
-// Of the calls that OpenCL has had since, none is needed (OpenCL 1.2).
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
-
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -16,11 +12,9 @@
 #include <string>
 
 #include "kernels/base/reserved_addresses.h"
+#include "kernels/xpu/opencl_error.h"
 
 namespace moe::xpu {
-
-// Throws SystemError with what was asked for and the number that OpenCL gave.
-void check(cl_int result, std::string_view what);
 
 // Where an address lies.
 struct BufferPlace {
@@ -78,5 +72,8 @@ class OpenClDevice {
 // The devices of this machine, those first that can run our kernels, and of them GPUs before CPUs.
 // Looked for once in a process, when somebody first asks.
 std::span<OpenClDevice* const> opencl_devices();
+
+// Why there is none: no platform, or what OpenCL and its platforms answered. Empty where there are.
+const std::string& why_no_opencl_device();
 
 }  // namespace moe::xpu

@@ -20,9 +20,7 @@ int count() {
 
 std::string absence() {
   const auto devices = xpu::opencl_devices();
-  if (devices.empty()) {
-    return "no OpenCL platform with a device (PoCL brings one: Debian's pocl-opencl-icd)";
-  }
+  if (devices.empty()) return xpu::why_no_opencl_device();
   const std::string lack = devices[0]->lack();
   return lack.empty() ? "" : text("no OpenCL device: ", devices[0]->name(), " ", lack);
 }

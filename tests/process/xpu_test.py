@@ -51,6 +51,17 @@ class WithoutADevice(Program):
         self.assertEqual(code, 1)
         self.assertIn("required, but xpu: no OpenCL platform", out)
 
+    def test_a_platform_without_a_device_says_what_it_answered(self):
+        _, out, _ = self.run_it("list", "devices")
+        if "Portable Computing Language" not in out:
+            self.skipTest("not PoCL, whose start a test can spoil")
+        self.give("POCL_CACHE_DIR", "/proc/none")
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "xpu", "--line", "0",
+                                   "--require", "xpu")
+        self.assertEqual(code, 1, out)
+        self.assertIn("required, but xpu: no OpenCL device: platform Portable Computing Language: "
+                      "CL_DEVICE_NOT_FOUND (it has none or cannot start", out)
+
 
 class WithADevice(Job):
     def setUp(self):
