@@ -37,6 +37,12 @@ class WithoutADevice(Program):
         if before is not None:
             self.addCleanup(os.environ.__setitem__, variable, before)
 
+    def test_the_version_names_the_device_and_its_library(self):
+        code, out, _ = self.run_it("--version")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"(?m)^devices: cpu.*, xpu \(OpenCL\)$")
+        self.assertRegex(out, r"(?m)^libraries: .*, OpenCL \d+\.\d+ headers$")
+
     def test_without_a_platform_xpu_is_a_skip_that_says_so(self):
         empty = self.folder / "no drivers"
         empty.mkdir()
