@@ -1,4 +1,5 @@
 // Who waits for whom, as PROG says it after a run in which ranks failed.
+// The reports are made here: nothing runs.
 
 #include "sim/progress_check.h"
 
