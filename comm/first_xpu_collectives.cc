@@ -22,8 +22,8 @@ class FirstXpuCollectives final : public ForwardingCommunicator {
   // vLLM leaves before torch where the group has one rank.
   void check_list(std::string_view call, Count length) const {
     if (size() == 1 || length == world_size_) return;
-    throw SystemError(text(call, " without a group runs on the world: a list of ", length,
-                           " for its ", world_size_, " ranks, of a group of ", size()));
+    throw RefusedCallError(text(call, " without a group runs on the world: a list of ", length,
+                                " for its ", world_size_, " ranks, of a group of ", size()));
   }
 
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {

@@ -223,12 +223,13 @@ void TracedCommunicator::do_barrier() {
 }
 
 std::unique_ptr<TracedCommunicator> TracedCommunicator::split_as(GroupWords words, int color,
-                                                                 int key) {
+                                                                 int key, const Between& between) {
   begin(record(Operation::split, {}, {}));
   std::unique_ptr<Communicator> group = inner_->split(color, key);
   std::unique_ptr<Communicator> side = side_ == nullptr ? nullptr : side_->split(color, key);
   count_sent(0, 0);
   if (group == nullptr) return nullptr;
+  if (between) group = between(std::move(group));
   return std::make_unique<TracedCommunicator>(std::move(group), std::move(side), *this,
                                               std::move(words));
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -89,6 +90,9 @@ struct TraceLog {
   GroupWords last_group = {};
 };
 
+// What stands between a group and its trace.
+using Between = std::function<std::unique_ptr<Communicator>(std::unique_ptr<Communicator> group)>;
+
 class TracedCommunicator final : public Communicator {
  public:
   // checked: before each collective all ranks exchange their records (uncounted). Where they
@@ -102,7 +106,8 @@ class TracedCommunicator final : public Communicator {
 
   // As split, with words for the new group. RETURNS null for color < 0. It has the same agreement,
   // counts its own operations, and shares this one's log. LIFETIME: not longer than this one.
-  std::unique_ptr<TracedCommunicator> split_as(GroupWords words, int color, int key);
+  std::unique_ptr<TracedCommunicator> split_as(GroupWords words, int color, int key,
+                                               const Between& between = nullptr);
 
   // What split_as makes of inner and side.
   TracedCommunicator(std::unique_ptr<Communicator> inner, std::unique_ptr<Communicator> side,

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,10 @@ struct DeviceMaker {
   DeviceKind kind = DeviceKind::cpu;
   std::string_view has;  // where memory lies and who multiplies, in a few words
 
+  // Makes that device ready for this process, which may take seconds the first time (kernels are
+  // compiled): before the rank has peers that wait for it. Throws SystemError, also soon after stop
+  // has become true. Null: it is ready. REQUIRES absence() to be empty.
+  void (*open)(int ordinal, const std::atomic<bool>& stop) = nullptr;
   // A rank's memory on the device of that number. REQUIRES absence() to be empty, as make_kernels.
   std::unique_ptr<Memory> (*make_memory)(int ordinal, Poison poison) = nullptr;
   // REQUIRES a memory of this row.

@@ -11,11 +11,14 @@
 #include "backends/oracle/quant_keys.h"
 #include "kernels/base/text.h"
 #include "sim/placement_choice.h"
+#include "sim/quantization_choice.h"
 #include "sim/registry.h"
 #include "sim/scenario_keys.h"
 
 namespace moe::sim {
 namespace {
+
+constexpr std::string_view xpu_world_group = "xpu-world-group";
 
 const Backend* find_backend(std::string_view name) {
   for (const RegistryRow& row : registry()) {
@@ -103,8 +106,23 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
 CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line) {
   const std::vector<std::string> defects = defects_of(scenario, profile_named(line.profile));
   const bool has_defect = platform_named(line.platform) == Platform::xpu &&
-                          std::ranges::count(defects, "xpu-world-group") > 0;
+                          std::ranges::count(defects, xpu_world_group) > 0;
   return has_defect ? CollectivesRun::on_the_world : CollectivesRun::on_the_group;
+}
+
+std::string scales_refusal(const Scenario& scenario, const RunLine& line, const Backend& backend) {
+  if (collectives_of(scenario, line) == CollectivesRun::on_the_group) return "";
+  const RowQuantization rows = row_quantization(scenario, backend.capabilities,
+                                                layer_moves_rows(backend, line.dispatch_site));
+  const std::vector<Count> tokens(static_cast<std::size_t>(scenario.world.dp));
+  const auto ranks = dispatch_sizes(make_parallel_config(scenario.world.deployment(), 0), tokens);
+  if (ranks.size() == 1 || !sends_codes(rows.at) ||
+      !has_scales_by_row(quantized_layout(rows.recipe, 1, 1))) {
+    return "";
+  }
+  return text("under the defect ", xpu_world_group,
+              " ends in a TypeError: the dispatch of vLLM's first XPU communicator has no argument "
+              "extra_tensors, as which the scales of rows travel");
 }
 
 Count max_num_tokens(const Scenario& scenario, const Capabilities& capabilities,

@@ -24,6 +24,10 @@ BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 // the profile or the scenario, on platform xpu alone.
 CollectivesRun collectives_of(const Scenario& scenario, const RunLine& line);
 
+// Why scales cannot travel as they should: an error of vLLM's first XPU communicator, whose
+// dispatch takes none beside its rows (the same defect). Empty: they can, or none travel.
+std::string scales_refusal(const Scenario& scenario, const RunLine& line, const Backend& backend);
+
 // Rows that one rank may hand to a backend with fixed capacity; 0 for others. Where the profile has
 // DP chunks the size of a chunk, else the scenario's max_num_batched_tokens, else that of the
 // server that was recorded, else the backend's default.

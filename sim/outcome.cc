@@ -47,6 +47,7 @@ Errored errored(const RankFailure& failure) {
     case FailureKind::input:
       return {failure.message, 2};
     case FailureKind::system:
+    case FailureKind::refused:
       return {failure.message, 3};
     case FailureKind::interrupted:
       return {"interrupted", 130};

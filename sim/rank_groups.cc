@@ -26,6 +26,21 @@ void agree_on_members(TracedCommunicator& group, const std::vector<int>& ranks) 
   group.agree_on("members", members);
 }
 
+Between called_as(CollectivesRun collectives, const ParallelSizes& sizes) {
+  if (collectives == CollectivesRun::on_the_group) return nullptr;
+  return [world_size = sizes.num_ranks()](std::unique_ptr<Communicator> group) {
+    return with_first_xpu_collectives(std::move(group), world_size);
+  };
+}
+
+// Records of the checks are no calls of vLLM's: they have a way of their own.
+RankWires with_calls(RankWires wires, const Between& called) {
+  if (!called) return wires;
+  if (wires.side == nullptr) wires.side = wires.wire->split(0, wires.wire->rank());
+  wires.wire = called(std::move(wires.wire));
+  return wires;
+}
+
 }  // namespace
 
 RankWires with_delays(RankWires wires, int delay_max_ms) {
@@ -36,9 +51,13 @@ RankWires with_delays(RankWires wires, int delay_max_ms) {
 
 RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
                        const std::vector<FaultSpec>& faults, CollectivesRun collectives)
-    : sizes_(sizes), collectives_(collectives), rank_(wires.wire->rank()), sharing_(sizes) {
+    : sizes_(sizes),
+      called_(called_as(collectives, sizes)),
+      rank_(wires.wire->rank()),
+      sharing_(sizes) {
   MOE_CHECK(wires.wire->size() == sizes.num_ranks(),
             text(wires.wire->size(), " ranks for a world of ", sizes.num_ranks()));
+  wires = with_calls(std::move(wires), called_);
   auto traced = std::make_unique<TracedCommunicator>(
       std::move(wires.wire), Agreement::checked, StageNames(stage_names.begin(), stage_names.end()),
       LastTensor::side, std::move(wires.side));
@@ -61,7 +80,7 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   const auto is_it = [&own](const Member& known) { return known.ranks == own.members; };
   if (std::ranges::any_of(members_, is_it)) return;
   GroupWords words{text(name_of(kind), " [", joined(own.members), "]"), own.members};
-  auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
+  auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group, called_);
   TracedCommunicator* trace = traced.get();
   agree_on_members(*traced, own.members);
   members_.push_back(
@@ -70,9 +89,7 @@ void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
 
 std::unique_ptr<Communicator> RankGroups::dressed(std::unique_ptr<TracedCommunicator> traced,
                                                   Axes axes, const std::vector<FaultSpec>& faults) {
-  auto group = with_sharing_tags(with_faults(std::move(traced), rank_, faults), axes, sharing_);
-  if (collectives_ == CollectivesRun::on_the_group) return group;
-  return with_first_xpu_collectives(std::move(group), sizes_.num_ranks());
+  return with_sharing_tags(with_faults(std::move(traced), rank_, faults), axes, sharing_);
 }
 
 Communicator& RankGroups::add_eplb_group(const std::vector<FaultSpec>& faults) {

@@ -62,7 +62,7 @@ class RankGroups {
                                         const std::vector<FaultSpec>& faults);
 
   ParallelSizes sizes_;
-  CollectivesRun collectives_;
+  Between called_;  // how groups of layers are called, below their traces; empty: as they are
   int rank_ = 0;
   SharingTags sharing_;
   std::vector<Member> members_;  // the world first; later ones do not outlive it

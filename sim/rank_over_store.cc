@@ -10,6 +10,7 @@
 
 #include "comm/board_communicator.h"
 #include "kernels/base/text.h"
+#include "sim/rank_memory.h"
 
 namespace moe::sim {
 
@@ -49,6 +50,17 @@ void tell_and_ask(RankReport& report, const Meeting& meeting) {
   if (failure.message.find(*known) == std::string::npos) failure.message += text("; ", *known);
 }
 
+// The way of the checks' own words: between the memories of the hosts, where it costs nothing that
+// is counted. Null: rows travel there as well.
+std::unique_ptr<Communicator> way_of_words(const RankJob& job, const CommunicatorMaker& maker,
+                                           const Meeting& meeting, int rank, Memory& host) {
+  if (meeting.board != nullptr) return make_board_communicator(*meeting.board, host);
+  if (maker.staged_device != job.line.device) return nullptr;
+  Meeting aside = meeting;
+  aside.mesh += "/words";
+  return maker.make(aside, rank, host);
+}
+
 }  // namespace
 
 RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& maker,
@@ -57,10 +69,10 @@ RankReport run_rank_over_store(const RankJob& job, const CommunicatorMaker& make
   report.rank = rank;
   try {
     const std::unique_ptr<Memory> host = make_host_memory(Poison::on);
-    const std::unique_ptr<Memory> memory = rank_memory(job.line.device, maker, meeting);
+    const std::unique_ptr<Memory> memory = rank_memory_beside_peers(job, maker, meeting, rank);
     RankWires wires;
-    if (meeting.board != nullptr) wires.side = make_board_communicator(*meeting.board, *host);
     wires.wire = maker.make(meeting, rank, *memory);
+    wires.side = way_of_words(job, maker, meeting, rank, *host);
     report = run_rank(job, std::move(wires));
   } catch (const std::exception& error) {
     report.failure = failure_before_run(error);

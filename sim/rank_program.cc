@@ -87,13 +87,14 @@ class RankProgram {
   }
 
   Moment moment() const { return moment_of(watch_.cell, 0); }
+  std::string last_operation() { return ranks_.trace().last_operation(); }
 
   // What can be said at any time, also after a failure.
   void write_report() {
     check_sharing(watch_.cell, ranks_.sharing(), watch_.ledger);  // of a layer that failed
     report_.ledger.merge(watch_.ledger);
     if (!is_measured_) measure();
-    report_.last_operation = ranks_.trace().last_operation();
+    report_.last_operation = last_operation();
   }
 
  private:
@@ -364,18 +365,15 @@ void run_caught(RankProgram& program, RankReport& report) {
   } catch (const DisagreementError& error) {
     report.failure = failure_of(error);
     report.ledger.found(error.check(), program.moment(), error.what());
+  } catch (const RefusedCallError& error) {
+    const std::string where = program.last_operation();
+    report.failure = failure_now(FailureKind::refused, text(where, ": ", error.what()));
   } catch (const std::exception& error) {
     report.failure = failure_of(error);
   }
 }
 
 }  // namespace
-
-std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
-                                    const Meeting& meeting) {
-  const int ordinal = maker.one_device_each ? meeting.local_rank : 0;
-  return device_maker(device).make_memory(ordinal, Poison::on);
-}
 
 RankFailure failure_of(const std::exception& error) {
   FailureKind kind = FailureKind::contract;

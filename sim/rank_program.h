@@ -33,7 +33,8 @@ struct RankJob {
   LineProgress* progress = nullptr;
 };
 
-enum class FailureKind { none, input, system, contract, interrupted };
+// refused: a call that its library refuses on every rank, so that nobody waits for a peer.
+enum class FailureKind { none, input, system, contract, interrupted, refused };
 
 // How a rank ended.
 struct RankFailure {
@@ -71,11 +72,6 @@ struct RankReport {
   std::string last_operation;
   RankFailure failure;
 };
-
-// The memory of a rank on its device: one of its own where its communicator wants that, else the
-// machine's first, which ranks share.
-std::unique_ptr<Memory> rank_memory(DeviceKind device, const CommunicatorMaker& maker,
-                                    const Meeting& meeting);
 
 // The failure of a rank whose run threw, now.
 RankFailure failure_of(const std::exception& error);

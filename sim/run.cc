@@ -136,9 +136,10 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   const Backend& backend = *choice.backend;
   const Capabilities& capabilities = backend.capabilities;
   check_capacity(scenario, loaded.inputs, backend, line);
-  if (const std::string reason =
-          backend_refusal(scenario, capabilities, profile_named(line.profile), line.dispatch_site);
-      !reason.empty()) {
+  std::string reason =
+      backend_refusal(scenario, capabilities, profile_named(line.profile), line.dispatch_site);
+  if (reason.empty()) reason = scales_refusal(scenario, line, backend);
+  if (!reason.empty()) {
     throw ScenarioError(
         text(key_place(scenario, line, "backend"), ": backend ", line.backend, " ", reason));
   }

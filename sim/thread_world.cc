@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "kernels/base/text.h"
+#include "sim/rank_memory.h"
 #include "sim/rank_worlds.h"
 
 namespace moe::sim {
@@ -30,7 +31,7 @@ RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank
   RankReport report;
   try {
     meeting.local_rank = rank;
-    memory = rank_memory(job.line.device, world.maker, meeting);
+    memory = rank_memory(job, world.maker, meeting);
     RankWires wires;
     if (world.store) {
       client.emplace(*world.store, "threads", rank, meeting.deadline);

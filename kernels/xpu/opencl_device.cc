@@ -47,23 +47,30 @@ bool is_gpu(cl_device_id device) {
   return (number_of<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_GPU) != 0;
 }
 
-// Without platforms the loader answers with an error.
-std::vector<cl_platform_id> platforms() {
+// What OpenCL lists, and what it answered where that is nothing.
+template <typename Id>
+struct Listed {
+  std::vector<Id> found = {};
+  cl_int answer = CL_SUCCESS;
+};
+
+Listed<cl_platform_id> platforms() {
   cl_uint count = 0;
-  if (clGetPlatformIDs(0, nullptr, &count) != CL_SUCCESS || count == 0) return {};
+  const cl_int answer = clGetPlatformIDs(0, nullptr, &count);
+  if (answer != CL_SUCCESS || count == 0) return {.answer = answer};
   std::vector<cl_platform_id> found(count);
   check(clGetPlatformIDs(count, found.data(), nullptr), "the platforms");
-  return found;
+  return {std::move(found)};
 }
 
-std::vector<cl_device_id> devices_of(cl_platform_id platform) {
+Listed<cl_device_id> devices_of(cl_platform_id platform) {
   cl_uint count = 0;
-  const cl_int result = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
-  if (result != CL_SUCCESS || count == 0) return {};
+  const cl_int answer = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
+  if (answer != CL_SUCCESS || count == 0) return {.answer = answer};
   std::vector<cl_device_id> found(count);
   check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, found.data(), nullptr),
         "the devices of " + name_of_platform(platform));
-  return found;
+  return {std::move(found)};
 }
 
 // Zeros for every argument of a kernel, whatever its size: no buffers, and no items.
@@ -81,17 +88,41 @@ void give_nothing(cl_kernel kernel) {
   }
 }
 
+void throw_if(const std::atomic<bool>* stop) {
+  if (stop != nullptr && stop->load()) throw SystemError("interrupted while kernels compile");
+}
+
+// PoCL gives the same answer where it cannot start as where it has nothing.
+std::string words_for_none(cl_int answer, const std::vector<std::string>& answers) {
+  if (!answers.empty()) {
+    return text("no OpenCL device: platform ", joined(answers),
+                " (it has none or cannot start: POCL_DEBUG=err lets PoCL say more)");
+  }
+  if (answer == CL_SUCCESS || answer == CL_PLATFORM_NOT_FOUND_KHR) {
+    return "no OpenCL platform (PoCL brings one: Debian's pocl-opencl-icd)";
+  }
+  return text("no OpenCL platform: ", name_of_error(answer));
+}
+
 // What this process knows of OpenCL.
 struct Found {
   std::deque<OpenClDevice> devices;
   std::vector<OpenClDevice*> in_order;
+  std::string why_none;
 
   Found() {
-    for (const cl_platform_id platform : platforms()) {
-      for (const cl_device_id device : devices_of(platform)) {
+    const auto listed = platforms();
+    std::vector<std::string> answers;
+    for (const cl_platform_id platform : listed.found) {
+      const auto own = devices_of(platform);
+      for (const cl_device_id device : own.found) {
         in_order.push_back(&devices.emplace_back(platform, device));
       }
+      answers.push_back(
+          text(name_of_platform(platform), ": ",
+               own.answer == CL_SUCCESS ? "an empty list" : name_of_error(own.answer)));
     }
+    if (in_order.empty()) why_none = words_for_none(listed.answer, answers);
     const auto rank = [](const OpenClDevice* device) {
       return 2 * int{!device->lack().empty()} + int{!is_gpu(device->id())};
     };
@@ -100,10 +131,6 @@ struct Found {
 };
 
 }  // namespace
-
-void check(cl_int result, std::string_view what) {
-  if (result != CL_SUCCESS) throw SystemError(text("OpenCL: ", what, ": error ", result));
-}
 
 OpenClDevice::OpenClDevice(cl_platform_id platform, cl_device_id device)
     : device_(device),
@@ -126,15 +153,16 @@ std::string OpenClDevice::lack() const {
   return {};
 }
 
-void OpenClDevice::open() {
-  std::call_once(opened_, [this] {
+void OpenClDevice::open(const std::atomic<bool>* stop) {
+  std::call_once(opened_, [this, stop] {
+    throw_if(stop);
     cl_int result = CL_SUCCESS;
     context_ = clCreateContext(nullptr, 1, &device_, nullptr, nullptr, &result);
     check(result, "a context on " + name_);
     group_size_ =
         std::min(number_of<std::size_t>(device_, CL_DEVICE_MAX_WORK_GROUP_SIZE), group_size_max);
     build();
-    run_each_over_nothing();
+    run_each_over_nothing(stop);
   });
 }
 
@@ -155,8 +183,9 @@ void OpenClDevice::build() {
 }
 
 // Drivers compile a kernel when it is first launched (PoCL: for the size of a group). Kernels leave
-// at once where there are no items.
-void OpenClDevice::run_each_over_nothing() {
+// at once where there are no items. One after the other, so that an interrupt waits for one at
+// most.
+void OpenClDevice::run_each_over_nothing(const std::atomic<bool>* stop) {
   cl_int result = CL_SUCCESS;
   const cl_command_queue queue = clCreateCommandQueue(context_, device_, 0, &result);
   check(result, "a queue on " + name_);
@@ -165,13 +194,14 @@ void OpenClDevice::run_each_over_nothing() {
   std::vector<cl_kernel> kernels(count);
   check(clCreateKernelsInProgram(program_, count, kernels.data(), nullptr), "all kernels");
   for (const cl_kernel kernel : kernels) {
+    throw_if(stop);
     give_nothing(kernel);
     check(clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &group_size_, &group_size_, 0, nullptr,
                                  nullptr),
           "a launch over nothing");
+    check(clFinish(queue), "a launch over nothing");
     clReleaseKernel(kernel);
   }
-  check(clFinish(queue), "launches over nothing");
   clReleaseCommandQueue(queue);
 }
 
@@ -207,9 +237,17 @@ BufferPlace OpenClDevice::place_of(const void* address, Count bytes) {
                            ": not this device's memory, or more than the buffer has"));
 }
 
-std::span<OpenClDevice* const> opencl_devices() {
-  static const Found found;
-  return found.in_order;
+namespace {
+
+const Found& found() {
+  static const Found once;
+  return once;
 }
+
+}  // namespace
+
+std::span<OpenClDevice* const> opencl_devices() { return found().in_order; }
+
+const std::string& why_no_opencl_device() { return found().why_none; }
 
 }  // namespace moe::xpu

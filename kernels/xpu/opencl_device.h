@@ -4,10 +4,7 @@
 
 #pragma once
 
-// Of the calls that OpenCL has had since, none is needed (OpenCL 1.2).
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
-
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -15,11 +12,9 @@
 #include <string>
 
 #include "kernels/base/reserved_addresses.h"
+#include "kernels/xpu/opencl_error.h"
 
 namespace moe::xpu {
-
-// Throws SystemError with what was asked for and the number that OpenCL gave.
-void check(cl_int result, std::string_view what);
 
 // Where an address lies.
 struct BufferPlace {
@@ -40,8 +35,8 @@ class OpenClDevice {
 
   // Context and program, made when first asked for, with every kernel compiled to the end: a rank
   // that compiles in the middle of a step lets its peers wait. Throws SystemError with the
-  // compiler's words.
-  void open();
+  // compiler's words, or between two kernels when stop has become true (null: it never does).
+  void open(const std::atomic<bool>* stop = nullptr);
   cl_context context() const { return context_; }
   cl_device_id id() const { return device_; }
   cl_program program() const { return program_; }
@@ -62,7 +57,7 @@ class OpenClDevice {
   };
 
   void build();
-  void run_each_over_nothing();
+  void run_each_over_nothing(const std::atomic<bool>* stop);
 
   cl_device_id device_;
   std::string name_;
@@ -77,5 +72,8 @@ class OpenClDevice {
 // The devices of this machine, those first that can run our kernels, and of them GPUs before CPUs.
 // Looked for once in a process, when somebody first asks.
 std::span<OpenClDevice* const> opencl_devices();
+
+// Why there is none: no platform, or what OpenCL and its platforms answered. Empty where there are.
+const std::string& why_no_opencl_device();
 
 }  // namespace moe::xpu

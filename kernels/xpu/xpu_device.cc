@@ -20,14 +20,16 @@ int count() {
 
 std::string absence() {
   const auto devices = xpu::opencl_devices();
-  if (devices.empty()) {
-    return "no OpenCL platform with a device (PoCL brings one: Debian's pocl-opencl-icd)";
-  }
+  if (devices.empty()) return xpu::why_no_opencl_device();
   const std::string lack = devices[0]->lack();
   return lack.empty() ? "" : text("no OpenCL device: ", devices[0]->name(), " ", lack);
 }
 
 std::string which() { return xpu::opencl_devices()[0]->name(); }
+
+void open(int ordinal, const std::atomic<bool>& stop) {
+  xpu::opencl_devices()[static_cast<std::size_t>(ordinal)]->open(&stop);
+}
 
 std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
   return std::make_unique<xpu::XpuMemory>(ordinal, poison);
@@ -37,6 +39,7 @@ std::unique_ptr<Memory> make_memory(int ordinal, Poison poison) {
 
 const DeviceMaker xpu_device = {.kind = DeviceKind::xpu,
                                 .has = "OpenCL, its own products",
+                                .open = open,
                                 .make_memory = make_memory,
                                 .make_kernels = xpu::make_xpu_kernels,
                                 .count = count,

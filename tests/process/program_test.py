@@ -7,7 +7,6 @@ interrupts. Works on a copy of the scenarios in a folder of its own; ends only w
 
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -70,46 +69,6 @@ class Results(Program):
                                    "cuda")
         self.assertEqual(code, 1)
         self.assertIn("required", out)
-
-    def test_without_an_opencl_platform_xpu_is_a_skip_that_says_so(self):
-        code, out, _ = self.run_it("list", "devices")
-        if re.search(r"^xpu: .*not in this build", out, re.MULTILINE):
-            self.skipTest("a build without OpenCL")
-        empty = self.folder / "no drivers"
-        empty.mkdir()
-        os.environ["OCL_ICD_VENDORS"] = str(empty)  # where the loader looks for platforms
-        self.addCleanup(os.environ.pop, "OCL_ICD_VENDORS")
-        code, out, _ = self.run_it("list", "devices")
-        self.assertEqual(code, 0)
-        self.assertRegex(out, r"(?m)^xpu: no OpenCL platform")
-        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "xpu", "--line", "0")
-        self.assertEqual(code, 0, out)
-        self.assertRegex(out, r"SKIP .*\n +xpu: no OpenCL platform")
-        code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "xpu", "--require", "xpu")
-        self.assertEqual(code, 1)
-        self.assertIn("required, but xpu: no OpenCL platform", out)
-
-    def test_rows_of_an_xpu_are_staged_over_gloo_and_counted(self):
-        code, out, _ = self.run_it("list", "devices")
-        if re.search(r"^xpu: .*(not in this build|no OpenCL)", out, re.MULTILINE):
-            self.skipTest("no OpenCL device")
-        staged = {}
-        for communicator in ("local", "gloo"):
-            code, out, _ = self.run_it("run", "smoke/two-ranks", "--device", "xpu", "--require",
-                                       "xpu", "--communicator", communicator, "--ranks",
-                                       "threads", "--json", "-")
-            self.assertEqual(code, 0, out)
-            first, *_, summary = [json.loads(line) for line in out.splitlines()]
-            self.assertEqual(summary["summary"]["skipped"], 0)
-            self.assertEqual(first["run"]["device"], "xpu")
-            # What travels is what travels from the host's memory.
-            self.assertEqual(first["traffic"]["bytes"], 26 * (128 + 16) + 26 * 128)
-            staged[communicator] = first["traffic"]["staged_bytes"]
-        self.assertEqual(staged["local"], 0)
-        # Dispatch: 26 rows (hidden, ids, weights, the tag) go down, all of them up on both ranks;
-        # combine: both ranks' partial rows of all tokens go down, each rank's own rows up.
-        row, partial = 128 + 16 + 8, 128
-        self.assertEqual(staged["gloo"], 26 * row + 2 * 26 * row + 2 * 26 * partial + 26 * partial)
 
     def test_each_fault_exits_1_and_says_what_happened(self):
         for fault, words in {"MF-37": ["SEQ", "dispatch"], "MF-42": ["COUNT", "rows_per_rank"],
