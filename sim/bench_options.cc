@@ -196,6 +196,10 @@ void check_backend(const BenchSettings& settings) {
 // Options that must fit one another.
 void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator) {
   BenchSettings& settings = bench.settings;
+  if (bench.operators && !bench.results.empty()) {
+    throw ScenarioError(
+        "--results: its tables are of moves and layers; --operators prints its own");
+  }
   const DeviceMaker& device = device_maker(settings.device);
   const std::string kind(name_of(settings.device));
   if (!device.absence().empty())

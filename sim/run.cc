@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "kernels/base/text.h"
-#include "kernels/device_makers.h"
 #include "sim/backend_choice.h"
 #include "sim/capacity.h"
 #include "sim/deployment_rules.h"
@@ -16,6 +15,7 @@
 #include "sim/fault_room.h"
 #include "sim/faults.h"
 #include "sim/joined_world.h"
+#include "sim/lack.h"
 #include "sim/line_pairs.h"
 #include "sim/machine_memory.h"
 #include "sim/outcome.h"
@@ -197,38 +197,6 @@ Count counts_of_dispatch(const WorldSpec& world) {
   return std::ssize(dispatch_sizes(parallel, tokens));
 }
 
-// What the build lacks for the line: {word, reason}; the reason is empty if it lacks nothing.
-std::pair<std::string, std::string> lack(const LoadedScenario& loaded, const RunLine& line,
-                                         const RunSettings& settings) {
-  const BackendChoice choice = backend_choice(loaded.scenario, line);
-  if (choice.backend == nullptr) return {choice.decision.backend, choice.absence};
-  const DeviceMaker& device = device_maker(line.device);
-  const std::string name(name_of(device.kind));
-  if (const std::string absence = device.absence(); !absence.empty()) {
-    return {name, text(name, ": ", absence)};
-  }
-  const std::string without_products = device.products_absence();
-  if (loaded.scenario.model.kernel != ExpertKernel::probe && !without_products.empty()) {
-    return {name, text(name, ": experts with products need ", device.products, ", which is ",
-                       without_products)};
-  }
-  const CommunicatorMaker& maker =
-      row_named("communicator", communicator_makers(), line.communicator);
-  if (maker.make == nullptr) {
-    return {std::string(maker.name), text(maker.name, ": ", maker.absence)};
-  }
-  if (!moves_memory_of(maker, line.device)) {
-    return {std::string(maker.name), text(maker.name, ": moves no rows of ", name)};
-  }
-  const int num_ranks = loaded.scenario.world.num_ranks();
-  const bool is_one_machine = settings.joined == nullptr;  // else devices are those of several
-  if (maker.one_device_each && is_one_machine && num_ranks > device.count()) {
-    return {std::string(maker.name), text(maker.name, ": ", num_ranks, " ranks need as many ", name,
-                                          " devices, this machine has ", device.count())};
-  }
-  return {};
-}
-
 FaultLimits fault_limits(const LoadedScenario& loaded) {
   const Scenario& scenario = loaded.scenario;
   return {.ranks = scenario.world.num_ranks(),
@@ -321,10 +289,10 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   const BackendChoice choice = backend_choice(scenario, line);
   const CommunicatorMaker& maker =
       row_named("communicator", communicator_makers(), line.communicator);
-  if (const auto [word, reason] = lack(loaded, line, settings); !reason.empty()) {
-    const bool is_required = std::ranges::count(settings.required, word) > 0;
-    outcome.verdict =
-        is_required ? Verdict(Failed{text("required, but ", reason)}) : Verdict(Skipped{reason});
+  if (const Lack lack = lack_of(scenario, line, settings.joined == nullptr); !lack.reason.empty()) {
+    outcome.verdict = lack.is_required(settings.required)
+                          ? Verdict(Failed{text("required, but ", lack.reason)})
+                          : Verdict(Skipped{lack.reason});
     return;
   }
   const std::vector<FaultSpec> faults = faults_of(scenario, settings);

@@ -44,6 +44,20 @@ Outcome outcome_of(const LineJob& job, const RunSettings& settings) {
   return outcome;
 }
 
+// A requirement that no line can miss shows nothing.
+void warn_of_idle_requirements(const RunCommand& command, const std::vector<LineJob>& jobs,
+                               const Log& log) {
+  for (const std::string& word : command.required) {
+    const auto is_on_it = [&word](const LineJob& job) {
+      return name_of(job.line.device) == word || job.line.communicator == word;
+    };
+    if (std::ranges::any_of(jobs, is_on_it)) continue;
+    log.write(LogLevel::warning, text("--require ", word,
+                                      ": no run line is on it (--device and "
+                                      "--communicator put lines there)"));
+  }
+}
+
 int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
   const Log log(command.report.log_level);
   const std::vector<PlannedScenario> planned =
@@ -51,6 +65,7 @@ int run_scenarios(const RunCommand& command, const Surroundings& surroundings) {
   RunSettings settings{command.faults, command.required, surroundings.program, surroundings.stop,
                        &log};
   const std::vector<LineJob> lines = checked_lines(planned, settings);
+  warn_of_idle_requirements(command, lines, log);
   const Count count = std::ssize(lines) * command.repeat;
   ProgressDisplay progress(progress_stream(command.report, surroundings), count);
   settings.progress = &progress;

@@ -22,8 +22,10 @@ constexpr Count worlds_max = 1'000'000'000;
 std::string run_usage() {
   return text(
       "usage: moebius run [options] [PATH…]\n\n"
-      "Runs scenarios (files, folders or names; none: all with the tag fast), judges every output\n"
-      "and prints a verdict per run line.\n\n",
+      "Runs scenarios (files, folders or names; none: all with the tag fast, and under --require\n"
+      "cuda or nccl those with the tag gpu, too), judges every output and prints a verdict per "
+      "run\n"
+      "line.\n\n",
       job_help, "options");
 }
 

@@ -45,6 +45,15 @@ std::unique_ptr<LoadedScenario> loaded(const ScenarioSource& source, const Log& 
   return loaded;
 }
 
+// What runs where the command line names nothing: with a GPU required, also what is for GPUs.
+std::vector<std::string> usual_tags(const RunCommand& command) {
+  const auto requires_one = [&command](std::string_view word) {
+    return std::ranges::count(command.required, word) > 0;
+  };
+  if (requires_one("cuda") || requires_one("nccl")) return {"fast", "gpu"};
+  return {"fast"};
+}
+
 }  // namespace
 
 std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
@@ -62,7 +71,7 @@ std::vector<PlannedScenario> planned_scenarios(const RunCommand& command,
     return planned;
   }
   std::vector<std::string> tags = command.tags;
-  if (command.paths.empty() && tags.empty()) tags = {"fast"};
+  if (command.paths.empty() && tags.empty()) tags = usual_tags(command);
   std::vector<std::string> known;  // tags of the files that were looked at
   for (const auto& path : scenario_files(command.paths, folders.scenarios)) {
     if (!tags.empty()) {

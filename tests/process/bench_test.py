@@ -134,6 +134,7 @@ class Bench(unittest.TestCase):
 
     def test_bad_words_and_too_large_shapes_are_refused(self):
         for words, part in ((["--shape", "nothing"], "deepseek-v3"), (["--pinned"], "--pin"),
+                            (["--operators", "--results", "r.md"], "--operators prints its own"),
                             (["--shape", "1000000x1000000x8x2"], "GiB")):
             code, _, err = bench(*words)
             self.assertEqual(code, 2, words)

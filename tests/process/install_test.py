@@ -47,6 +47,15 @@ class InstalledTree(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("All tests passed", done.stdout)
 
+    def test_what_a_gpu_machine_runs_says_where_there_is_none(self):
+        if not (self.tree / "bin/moebius-gpu-check").exists():
+            self.skipTest("not a tree for GPUs")
+        if shutil.which("nvidia-smi"):
+            self.skipTest("a machine with NVIDIA's driver")
+        done = self.run_it("moebius-gpu-check", str(self.folder / "logs"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("lists no GPU", done.stderr)
+
     def test_its_libraries_are_those_of_the_tree(self):
         listed = subprocess.run(["ldd", str(self.tree / "bin" / "moebius")], capture_output=True,
                                 text=True, check=True).stdout

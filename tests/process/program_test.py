@@ -7,6 +7,7 @@ interrupts. Works on a copy of the scenarios in a folder of its own; ends only w
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -69,6 +70,26 @@ class Results(Program):
                                    "cuda")
         self.assertEqual(code, 1)
         self.assertIn("required", out)
+
+    def test_a_required_gpu_brings_the_scenarios_for_gpus(self):
+        for pack in (self.folder / "scenarios").iterdir():
+            if pack.is_dir() and pack.name not in ("smoke", "gpu", "traces"):
+                shutil.rmtree(pack)
+        code, out, _ = self.run_it("run")
+        self.assertEqual(code, 0)
+        self.assertNotIn("gpu/", out)
+        for word in ("cuda", "nccl"):
+            code, out, err = self.run_it("run", "--require", word)
+            self.assertEqual((code, err), (1, ""))  # fails where there is none
+            self.assertIn("smoke/two-ranks", out)
+            self.assertIn("gpu/nccl-two-ranks", out)
+            self.assertIn("required, but cuda: not in this build", out)
+
+    def test_a_requirement_that_no_line_can_miss_is_warned_of(self):
+        code, _, err = self.run_it("run", "smoke/two-ranks", "--require", "cuda,gloo")
+        self.assertEqual(code, 0)
+        self.assertIn("--require cuda: no run line is on it (--device", err)
+        self.assertNotIn("--require gloo", err)
 
     def test_each_fault_exits_1_and_says_what_happened(self):
         for fault, words in {"MF-37": ["SEQ", "dispatch"], "MF-42": ["COUNT", "rows_per_rank"],

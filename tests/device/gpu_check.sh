@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# moebius-gpu-check [FOLDER]: all that this tree can show on the machine's GPUs. Prints one row for
+# each command, in the form of RESULTS.md; what the commands say goes to FOLDER (gpu-check). The
+# bench's tables are FOLDER/operators.log and FOLDER/moves.md. LIMIT: seconds a command may take
+# (600), ONLY: a pattern of the rows to run. Exit 1 if a row failed, 2 where there is no GPU.
+set -uo pipefail
+bin=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+folder=${1:-gpu-check}
+mkdir -p "$folder"
+gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+if [ "$gpus" -eq 0 ]; then
+  echo "moebius-gpu-check: nvidia-smi lists no GPU here" >&2
+  exit 2
+fi
+jobs=$(($(nproc) < 12 ? $(nproc) : 12))
+commit=$("$bin/moebius" --version | sed -n 's/.*(commit \(.*\))/\1/p')
+failed=0
+
+# row NAME COMMAND…: the last line that counts something is what was seen.
+row() {
+  local name=$1 begin=$SECONDS seen code
+  shift
+  if [[ ! $name =~ ${ONLY:-.} ]]; then return; fi
+  timeout "${LIMIT:-600}" "$bin/$1" "${@:2}" >"$folder/$name.log" 2>&1
+  code=$?
+  seen=$(grep -E 'passed|All tests|test cases|operators on' "$folder/$name.log" | tail -n 1)
+  case $code in
+    0) ;;
+    124) seen="not finished in ${LIMIT:-600} s; ${seen}" ;;
+    *) seen="**exit $code** ${seen}" ;;
+  esac
+  if [ "$code" -ne 0 ]; then failed=1; fi
+  echo "| $commit | \`$*\` | $seen, $((SECONDS - begin)) s |"
+}
+
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sed 's/^/GPU: /'
+echo
+echo "| commit | command | seen |"
+echo "|---|---|---|"
+gpu=(--device cuda --require cuda)
+row device moe_tests_device
+row kernels moe_tests_unit_kernels
+row conformance moe_tests_conformance
+row required moebius run --require cuda,nccl --jobs "$jobs"
+row local moebius run "${gpu[@]}" --communicator local --ranks threads --jobs "$jobs"
+row late-local moebius run gpu/eight-ranks "${gpu[@]}" --communicator local --line 0 \
+  --repeat 1000 --delay 1 --jobs "$jobs" --quiet
+row operators moebius bench --operators --device cuda --iterations 20
+if [ "$gpus" -ge 2 ]; then
+  row nccl-threads moebius run "${gpu[@]}" --communicator nccl --ranks threads --jobs 4
+  row late-nccl moebius run gpu/nccl-two-ranks "${gpu[@]}" --line 0 --repeat 1000 --delay 1 --quiet
+  row moves moebius bench --device cuda --only moves --shape mixtral,qwen3,deepseek-v3 \
+    --tokens 128,4096 --iterations 200 --results "$folder/moves.md"
+  row nccl-processes moebius run "${gpu[@]}" --communicator nccl --ranks processes --jobs 6
+fi
+exit "$failed"
