@@ -20,32 +20,14 @@ class DelayingCommunicator final : public ForwardingCommunicator {
       : ForwardingCommunicator(std::move(inner)), delay_max_(delay_max) {}
 
  private:
-  Communicator& late() {
+  Communicator& next() override {
     std::uniform_int_distribution<microseconds::rep> delay(0, delay_max_.count());
     std::this_thread::sleep_for(microseconds(delay(generator_)));
     return inner();
   }
 
-  void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    late().all_gather_v(rows, rows_per_rank, gathered);
-  }
-  void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
-                           const Tensor& own) override {
-    late().reduce_scatter_v(rows, rows_per_rank, own);
-  }
-  void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
-                       Tensors received) override {
-    late().all_to_all_v(sent, rows_to, rows_from, received);
-  }
-  void do_broadcast(Tensors rows, int root) override { late().broadcast(rows, root); }
-  void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
-    late().all_reduce(in, op, out);
-  }
-  void do_send(Tensors rows, int to) override { late().send(rows, to); }
-  void do_recv(Tensors rows, int from) override { late().recv(rows, from); }
-  void do_barrier() override { late().barrier(); }
   std::unique_ptr<Communicator> do_split(int color, int key) override {
-    std::unique_ptr<Communicator> group = late().split(color, key);
+    std::unique_ptr<Communicator> group = next().split(color, key);
     if (group == nullptr) return group;
     return with_random_delays(std::move(group), delay_max_);
   }

@@ -49,7 +49,7 @@ class FaultyCommunicator final : public ForwardingCommunicator {
         lies_(lies) {}
 
  private:
-  Communicator& next() {
+  Communicator& next() override {
     if (before_) before_(num_operations_);
     ++num_operations_;
     return inner();
@@ -134,17 +134,6 @@ class FaultyCommunicator final : public ForwardingCommunicator {
     };
     memory().copy(part(from, half, from.columns - half), part(to, 0, from.columns - half));
     memory().copy(part(from, 0, half), part(to, from.columns - half, half));
-  }
-
-  void do_broadcast(Tensors rows, int root) override { next().broadcast(rows, root); }
-  void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
-    next().all_reduce(in, op, out);
-  }
-  void do_send(Tensors rows, int to) override { next().send(rows, to); }
-  void do_recv(Tensors rows, int from) override { next().recv(rows, from); }
-  void do_barrier() override { next().barrier(); }
-  std::unique_ptr<Communicator> do_split(int color, int key) override {
-    return next().split(color, key);
   }
 
   Before before_;

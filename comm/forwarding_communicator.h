@@ -22,27 +22,31 @@ class ForwardingCommunicator : public Communicator {
 
   Communicator& inner() { return *inner_; }
 
+  // Where a call goes, asked once for each call. Overridden where something happens before all of
+  // them; who overrides a call as well asks it there.
+  virtual Communicator& next() { return *inner_; }
+
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    inner_->all_gather_v(rows, rows_per_rank, gathered);
+    next().all_gather_v(rows, rows_per_rank, gathered);
   }
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
-    inner_->reduce_scatter_v(rows, rows_per_rank, own);
+    next().reduce_scatter_v(rows, rows_per_rank, own);
   }
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
                        Tensors received) override {
-    inner_->all_to_all_v(sent, rows_to, rows_from, received);
+    next().all_to_all_v(sent, rows_to, rows_from, received);
   }
-  void do_broadcast(Tensors rows, int root) override { inner_->broadcast(rows, root); }
+  void do_broadcast(Tensors rows, int root) override { next().broadcast(rows, root); }
   void do_all_reduce(const Tensor& in, ReduceOp op, const Tensor& out) override {
-    inner_->all_reduce(in, op, out);
+    next().all_reduce(in, op, out);
   }
-  void do_send(Tensors rows, int to) override { inner_->send(rows, to); }
-  void do_recv(Tensors rows, int from) override { inner_->recv(rows, from); }
-  void do_barrier() override { inner_->barrier(); }
+  void do_send(Tensors rows, int to) override { next().send(rows, to); }
+  void do_recv(Tensors rows, int from) override { next().recv(rows, from); }
+  void do_barrier() override { next().barrier(); }
   std::unique_ptr<Communicator> do_split(int color, int key) override {
-    return inner_->split(color, key);
+    return next().split(color, key);
   }
 
   std::unique_ptr<Communicator> inner_;

@@ -83,13 +83,15 @@ void warn_of_rows(const Scenario& scenario, const Profile& profile, BackendChoic
 
 }  // namespace
 
+const Backend* emulated_backend(std::string_view name) { return find_backend(emulation_of(name)); }
+
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line) {
   const Profile& profile = profile_named(line.profile);
   const WorldSpec& world = scenario.world;
   BackendChoice choice{.decision = resolve_backend(
                            profile, {line.backend, platform_named(line.platform), world.dp > 1})};
   choice.naive_form = naive_form_of(profile, defects_of(scenario, profile));
-  choice.backend = find_backend(emulation_of(choice.decision.backend));
+  choice.backend = emulated_backend(choice.decision.backend);
   leave_layers_without_all2all(scenario, choice);
   warn_of_rows(scenario, profile, choice);
   if (choice.backend == nullptr && choice.decision.error.empty()) {

@@ -17,6 +17,9 @@ struct BackendChoice {
   NaiveForm naive_form = NaiveForm::ep_group;
 };
 
+// What stands for vLLM's backend of that name here; null: nothing does.
+const Backend* emulated_backend(std::string_view name);
+
 // REQUIRES a line whose words are known: check_backend_name, the key table.
 BackendChoice backend_choice(const Scenario& scenario, const RunLine& line);
 

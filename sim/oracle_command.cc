@@ -8,8 +8,8 @@
 #include "backends/oracle/kernel_pair.h"
 #include "backends/oracle/oracle_table.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
 #include "sim/commands.h"
-#include "sim/registry.h"
 #include "sim/report.h"
 
 namespace moe::sim {
@@ -55,12 +55,12 @@ std::vector<std::string> config_notes(const OracleQuery& query) {
 // What a backend's library says of the sizes when its buffers are made. Counts of experts that the
 // query leaves open are such as it takes.
 std::string library_note(const OracleQuery& query, const BackendDecision& decision, int ep_size) {
-  const auto row = std::ranges::find(registry(), decision.backend, &RegistryRow::name);
-  if (row == registry().end()) return "";
+  const Backend* backend = emulated_backend(decision.backend);
+  if (backend == nullptr) return "";
   const std::string refusal =
-      refusal_of(row->backend->capabilities, {.num_ranks = ep_size,
-                                              .hidden_size = query.deployment.hidden_size,
-                                              .num_experts = query.num_experts.value_or(ep_size)});
+      refusal_of(backend->capabilities, {.num_ranks = ep_size,
+                                         .hidden_size = query.deployment.hidden_size,
+                                         .num_experts = query.num_experts.value_or(ep_size)});
   return refusal.empty() ? "" : text("rows do not move: ", decision.backend, " ", refusal);
 }
 

@@ -6,12 +6,12 @@
 set -uo pipefail
 bin=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 folder=${1:-gpu-check}
-mkdir -p "$folder"
 gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
 if [ "$gpus" -eq 0 ]; then
-  echo "moebius-gpu-check: nvidia-smi lists no GPU here" >&2
+  echo "moebius-gpu-check: nvidia-smi lists no GPU here: run it where one and its driver are" >&2
   exit 2
 fi
+mkdir -p "$folder"
 jobs=$(($(nproc) < 12 ? $(nproc) : 12))
 commit=$("$bin/moebius" --version | sed -n 's/.*(commit \(.*\))/\1/p')
 failed=0
