@@ -11,6 +11,8 @@
 #include "backends/oracle/kernel_pair.h"
 #include "backends/oracle/quant_keys.h"
 #include "kernels/base/text.h"
+#include "sim/backend_choice.h"
+#include "sim/quantization_choice.h"
 #include "sim/registry.h"
 #include "tests/catch.h"
 
@@ -230,5 +232,21 @@ TEST_CASE("quantisation schemes: run and oracle take the same rows, but for what
   for (const NamedDifference& row : differences) {
     INFO(row.backend << " " << row.scheme << ": " << row.why);
     CHECK(needed.contains(&row));
+  }
+}
+
+TEST_CASE("row quantisation: a library's own codes have their scales by column, made late, too") {
+  sim::Scenario scenario;
+  scenario.model.quantization = quant_scheme_named("fp8_block128");
+  const auto in_rooms = [&](std::string_view name, bool is_late) {
+    const RowQuantization contract =
+        sim::row_quantization(scenario, sim::emulated_backend(name)->capabilities, true);
+    const std::vector<sim::FaultSpec> faults = {{.name = "MF-13"}};
+    return sim::quantization_done(contract, is_late ? faults : std::vector<sim::FaultSpec>{})
+        .scales_by_column_in_rooms;
+  };
+  for (const bool is_late : {false, true}) {
+    CHECK(in_rooms("deepep_low_latency", is_late));
+    CHECK_FALSE(in_rooms("allgather_reducescatter", is_late));
   }
 }
