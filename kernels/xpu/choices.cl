@@ -11,7 +11,7 @@ int looked_up(global const int *map, long num_experts, int id, global uchar *ref
 }
 
 kernel void moe_local_ids(IN(ids), IN(map), long num_experts, OUT(local_ids), OUT(refusal),
-                          long items) {
+                          ITEMS) {
   ITEM(i);
   WRITE(int, local_ids)[i] =
       looked_up(READ(int, map), num_experts, READ(int, ids)[i], WRITE(uchar, refusal));
@@ -20,7 +20,7 @@ kernel void moe_local_ids(IN(ids), IN(map), long num_experts, OUT(local_ids), OU
 // The key of a choice: its local expert; num_keys of a masked or foreign one, so that it sorts
 // last. Without a map ids are keys already, and refused as what.
 kernel void moe_keys(IN(ids), IN(map), long num_experts, int num_keys, int what, OUT(keys),
-                     OUT(refusal), long items) {
+                     OUT(refusal), ITEMS) {
   ITEM(i);
   const int id = READ(int, ids)[i];
   int key = id;
@@ -34,7 +34,7 @@ kernel void moe_keys(IN(ids), IN(map), long num_experts, int num_keys, int what,
 }
 
 // counts[key], for keys 0 to num_keys.
-kernel void moe_count_keys(IN(keys), long num_choices, OUT(counts), long items) {
+kernel void moe_count_keys(IN(keys), long num_choices, OUT(counts), ITEMS) {
   ITEM(key);
   int count = 0;
   for (long i = 0; i < num_choices; ++i) count += READ(int, keys)[i] == key ? 1 : 0;
@@ -42,7 +42,7 @@ kernel void moe_count_keys(IN(keys), long num_choices, OUT(counts), long items) 
 }
 
 // first[key]: where the key's choices start; as many as counts. One item.
-kernel void moe_first_of_keys(IN(counts), int num_counts, OUT(first), long items) {
+kernel void moe_first_of_keys(IN(counts), int num_counts, OUT(first), ITEMS) {
   ITEM(only);
   int sum = 0;
   for (int key = 0; key < num_counts; ++key) {
@@ -53,7 +53,7 @@ kernel void moe_first_of_keys(IN(counts), int num_counts, OUT(first), long items
 
 // The choices of each key from its first place on, and the sorted keys.
 kernel void moe_sort_choices(IN(keys), long num_choices, IN(first), OUT(sorted), OUT(sorted_keys),
-                             long items) {
+                             ITEMS) {
   ITEM(key);
   long place = READ(int, first)[key];
   for (long i = 0; i < num_choices; ++i) {
@@ -65,7 +65,7 @@ kernel void moe_sort_choices(IN(keys), long num_choices, IN(first), OUT(sorted),
 }
 
 kernel void moe_plan_rows(IN(sorted), IN(sorted_keys), int num_keys, long top_k, OUT(row_of),
-                          OUT(source_of), long items) {
+                          OUT(source_of), ITEMS) {
   ITEM(row);
   const int choice = READ(int, sorted)[row];
   const bool is_here = READ(int, sorted_keys)[row] < num_keys;
@@ -77,7 +77,7 @@ kernel void moe_plan_rows(IN(sorted), IN(sorted_keys), int num_keys, long top_k,
 // how many places each expert has; map: the ids of blocks, none: the experts' own numbers.
 kernel void moe_start_blocks(IN(counts), int num_experts, int block_size, IN(map),
                              int drops_foreign, OUT(expert_ids), OUT(start), OUT(post_pad),
-                             long items) {
+                             ITEMS) {
   ITEM(only);
   int block = 0;
   for (int expert = 0; expert < num_experts; ++expert) {
@@ -92,7 +92,7 @@ kernel void moe_start_blocks(IN(counts), int num_experts, int block_size, IN(map
 }
 
 kernel void moe_place_in_blocks(IN(sorted), IN(sorted_keys), IN(first), int num_experts, IN(start),
-                                OUT(sorted_token_ids), long items) {
+                                OUT(sorted_token_ids), ITEMS) {
   ITEM(i);
   const int expert = READ(int, sorted_keys)[i];
   if (expert >= num_experts || READ(int, start)[expert] < 0) return;
@@ -101,7 +101,7 @@ kernel void moe_place_in_blocks(IN(sorted), IN(sorted_keys), IN(first), int num_
 }
 
 // Counts that fit into the capacity; others are refused and count as none.
-kernel void moe_fitting_counts(IN(counts), long capacity, OUT(fitting), OUT(refusal), long items) {
+kernel void moe_fitting_counts(IN(counts), long capacity, OUT(fitting), OUT(refusal), ITEMS) {
   ITEM(expert);
   const int count = READ(int, counts)[expert];
   const bool fits = count >= 0 && count <= capacity;
@@ -110,7 +110,7 @@ kernel void moe_fitting_counts(IN(counts), long capacity, OUT(fitting), OUT(refu
 }
 
 kernel void moe_place_batched(IN(fitting), long capacity, IN(start), OUT(sorted_token_ids),
-                              long items) {
+                              ITEMS) {
   ITEM(place);
   const long expert = place / capacity;
   const long slot = place % capacity;
@@ -120,7 +120,7 @@ kernel void moe_place_batched(IN(fitting), long capacity, IN(start), OUT(sorted_
 
 // The owners of a token's choices: those so far stand sorted in the token's own slots.
 kernel void moe_destination_ranks(IN(ids), long top_k, IN(owners), long num_experts, OUT(ranks),
-                                  OUT(refusal), long items) {
+                                  OUT(refusal), ITEMS) {
   ITEM(token);
   global int *distinct = WRITE(int, ranks) + token * top_k;
   long size = 0;
@@ -139,7 +139,7 @@ kernel void moe_destination_ranks(IN(ids), long top_k, IN(owners), long num_expe
 
 // Counts have no order, so atomics count.
 kernel void moe_count_choices(IN(ids), IN(map), long num_experts, OUT(counts), OUT(refusal),
-                              long items) {
+                              ITEMS) {
   ITEM(i);
   const int slot =
       looked_up(READ(int, map), num_experts, READ(int, ids)[i], WRITE(uchar, refusal));
@@ -147,7 +147,7 @@ kernel void moe_count_choices(IN(ids), IN(map), long num_experts, OUT(counts), O
 }
 
 kernel void moe_replace_foreign(OUT(ids), OUT(weights), IN(map), long num_experts, int replacement,
-                                OUT(refusal), long items) {
+                                OUT(refusal), ITEMS) {
   ITEM(i);
   const int id = WRITE(int, ids)[i];
   if (looked_up(READ(int, map), num_experts, id, WRITE(uchar, refusal)) >= 0) return;
@@ -155,12 +155,12 @@ kernel void moe_replace_foreign(OUT(ids), OUT(weights), IN(map), long num_expert
   WRITE(float, weights)[i] = 0;
 }
 
-kernel void moe_widen_ids(IN(ids), OUT(wide), long items) {
+kernel void moe_widen_ids(IN(ids), OUT(wide), ITEMS) {
   ITEM(i);
   WRITE(long, wide)[i] = READ(int, ids)[i];
 }
 
-kernel void moe_narrow_ids(IN(ids), OUT(narrow), OUT(refusal), long items) {
+kernel void moe_narrow_ids(IN(ids), OUT(narrow), OUT(refusal), ITEMS) {
   ITEM(i);
   const long id = READ(long, ids)[i];
   if (id < INT_MIN || id > INT_MAX) refuse(WRITE(uchar, refusal), REFUSED_ID, 0, id, 0);

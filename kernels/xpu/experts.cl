@@ -38,7 +38,7 @@ float swigluoai(float gate, float up) {
 // inner [rows, wide] → out [rows, columns] of out_dtype; silu and gelu are rounded as step_dtype
 // before the product.
 kernel void moe_activate(IN(inner), int dtype, long wide, int activation, int step_dtype, OUT(out),
-                         int out_dtype, long columns, long items) {
+                         int out_dtype, long columns, ITEMS) {
   ITEM(i);
   const long row = i / columns * wide;
   const long column = i % columns;
@@ -61,7 +61,7 @@ kernel void moe_activate(IN(inner), int dtype, long wide, int activation, int st
 // out [rows, out_columns] = rows [rows, columns] · the part [out_columns, columns] of weights of a
 // row's expert, transposed, + its bias [out_columns]: all of one type.
 kernel void moe_multiply(IN(rows), int dtype, long columns, IN(weights), IN(bias), IN(first_row),
-                         int num_experts, OUT(out), long out_columns, long items) {
+                         int num_experts, OUT(out), long out_columns, ITEMS) {
   ITEM(i);
   const long row = i / out_columns;
   const int expert = expert_of_row(READ(int, first_row), num_experts, row);
@@ -118,7 +118,7 @@ float inverse_global_scale(const Operand *operand, global const float *scales, l
 kernel void moe_multiply_codes(IN(rows), IN(row_scales), IN(row_globals), Operand left, IN(weights),
                                IN(scales), IN(zero_points), IN(globals), Operand right, IN(bias),
                                IN(first_row), int num_experts, int is_integer, OUT(out),
-                               long out_columns, long items) {
+                               long out_columns, ITEMS) {
   ITEM(i);
   const long row = i / out_columns;
   const int expert = expert_of_row(READ(int, first_row), num_experts, row);

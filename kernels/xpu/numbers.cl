@@ -12,9 +12,10 @@
 #define READ(type, name) ((global const type *)(name##_buffer + name##_at))
 #define WRITE(type, name) ((global type *)(name##_buffer + name##_at))
 
-// One work item for each of items, and some more.
-#define ITEM(i)                      \
-  const long i = get_global_id(0);   \
+// One work item for each of items, and some more; a launch has those from first on.
+#define ITEMS long first, long items
+#define ITEM(i)                            \
+  const long i = first + get_global_id(0); \
   if (i >= items) return
 
 // kernels/base/bits.h

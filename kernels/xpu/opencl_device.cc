@@ -184,19 +184,22 @@ void OpenClDevice::build() {
 
 // Drivers compile a kernel when it is first launched (PoCL: for the size of a group). Kernels leave
 // at once where there are no items. One after the other, so that an interrupt waits for one at
-// most.
+// most. As wide as launches can be: PoCL keeps a kernel once more for a launch wider than all
+// before it, and its count of users then ends the process where launches of both widths run at once
+// (3.1, lib/CL/devices/common.c: pocl_release_dlhandle_cache takes the first of any width).
 void OpenClDevice::run_each_over_nothing(const std::atomic<bool>* stop) {
   cl_int result = CL_SUCCESS;
   const cl_command_queue queue = clCreateCommandQueue(context_, device_, 0, &result);
   check(result, "a queue on " + name_);
   cl_uint count = 0;
   check(clCreateKernelsInProgram(program_, 0, nullptr, &count), "the number of kernels");
+  const auto items = static_cast<std::size_t>(items_max());
   std::vector<cl_kernel> kernels(count);
   check(clCreateKernelsInProgram(program_, count, kernels.data(), nullptr), "all kernels");
   for (const cl_kernel kernel : kernels) {
     throw_if(stop);
     give_nothing(kernel);
-    check(clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &group_size_, &group_size_, 0, nullptr,
+    check(clEnqueueNDRangeKernel(queue, kernel, 1, nullptr, &items, &group_size_, 0, nullptr,
                                  nullptr),
           "a launch over nothing");
     check(clFinish(queue), "a launch over nothing");

@@ -41,6 +41,8 @@ class OpenClDevice {
   cl_device_id id() const { return device_; }
   cl_program program() const { return program_; }
   std::size_t group_size() const { return group_size_; }  // of work items
+  // No launch has more: larger work is several of them.
+  Count items_max() const { return static_cast<Count>(group_size_) * groups_max; }
 
   // A buffer and addresses for it. REQUIRES that the device is open, as all below.
   void* allocate(Count bytes);
@@ -50,6 +52,8 @@ class OpenClDevice {
   BufferPlace place_of(const void* address, Count bytes);
 
  private:
+  static constexpr Count groups_max = 16384;
+
   struct Block {
     ReservedAddresses addresses;
     cl_mem buffer;

@@ -185,7 +185,7 @@ Extremes extremes_of(global const uchar *rows, int dtype, const Layout *layout, 
 
 // work: a GroupScale for each logical scale.
 kernel void moe_make_scales(IN(rows), int dtype, Recipe call, Layout layout, IN(given), OUT(scales),
-                            OUT(zero_points), OUT(work), long items) {
+                            OUT(zero_points), OUT(work), ITEMS) {
   ITEM(i);
   const long row = i / layout.scales.columns;
   const long rows_per_part = layout.scales.rows / layout.parts;
@@ -207,7 +207,7 @@ uchar code_at(global const uchar *rows, int dtype, const Recipe *call, const Lay
 }
 
 kernel void moe_make_codes(IN(rows), int dtype, Recipe call, Layout layout, IN(work), OUT(data),
-                           long items) {
+                           ITEMS) {
   ITEM(i);
   const long row = i / layout.row_bytes;
   const long at = i % layout.row_bytes;
@@ -223,7 +223,7 @@ kernel void moe_make_codes(IN(rows), int dtype, Recipe call, Layout layout, IN(w
 }
 
 kernel void moe_dequantize(IN(data), IN(scales), IN(zero_points), IN(global_scales), Layout layout,
-                           OUT(out), int dtype, long items) {
+                           OUT(out), int dtype, ITEMS) {
   ITEM(i);
   const long row = i / layout.columns;
   const long column = i % layout.columns;
@@ -241,7 +241,7 @@ kernel void moe_dequantize(IN(data), IN(scales), IN(zero_points), IN(global_scal
 
 // size: of one scale in bytes.
 kernel void moe_relayout_scales(IN(from), Scales before, OUT(to), Scales after, int size,
-                                long items) {
+                                ITEMS) {
   ITEM(i);
   const long row = i / before.columns;
   const long column = i % before.columns;

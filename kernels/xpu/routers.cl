@@ -43,7 +43,7 @@ long best_of(global const float *values, global const float *there, long count) 
 // rows [items, 2 * experts] f32: room for scores, and for what is chosen by.
 kernel void moe_fused_topk(IN(logits), int dtype, long experts, int scoring, int rounds_to_bf16,
                            int renormalize, float factor, IN(bias), OUT(rows), OUT(ids),
-                           OUT(weights), long top_k, long items) {
+                           OUT(weights), long top_k, ITEMS) {
   ITEM(token);
   global float *scores = WRITE(float, rows) + token * 2 * experts;
   global float *biased = scores + experts;
@@ -77,7 +77,7 @@ kernel void moe_fused_topk(IN(logits), int dtype, long experts, int scoring, int
 
 // rows [items, 2 * experts] f32: room for the logits, and for which of them are there.
 kernel void moe_topk_then_score(IN(logits), int dtype, long experts, int scoring, OUT(rows),
-                                OUT(ids), OUT(weights), long top_k, long items) {
+                                OUT(ids), OUT(weights), long top_k, ITEMS) {
   ITEM(token);
   global float *values = WRITE(float, rows) + token * 2 * experts;
   global float *there = values + experts;
@@ -162,7 +162,7 @@ bool keep_best_groups(global const float *biased, long experts, GroupRules rules
 
 // rows [items, 3 * experts + 2 * groups] f32: room for what a token keeps.
 kernel void moe_grouped_topk(IN(logits), int dtype, long experts, GroupRules rules, IN(bias),
-                             OUT(rows), OUT(ids), OUT(weights), long top_k, long items) {
+                             OUT(rows), OUT(ids), OUT(weights), long top_k, ITEMS) {
   ITEM(token);
   global float *scores = WRITE(float, rows) + token * (3 * experts + 2 * rules.groups);
   global float *biased = scores + experts;
@@ -200,7 +200,7 @@ kernel void moe_grouped_topk(IN(logits), int dtype, long experts, GroupRules rul
   }
 }
 
-kernel void moe_recorded_routing(IN(recorded), long top_k, OUT(ids), OUT(weights), long items) {
+kernel void moe_recorded_routing(IN(recorded), long top_k, OUT(ids), OUT(weights), ITEMS) {
   ITEM(i);
   const long slot = i % top_k;
   const long at = i / top_k * 2 * top_k + slot;

@@ -2,7 +2,7 @@
 // the order that kernels.h says. Where a fused multiply-add is meant it is written.
 
 // What a fill in whole words leaves: bytes at any place.
-kernel void moe_fill_bytes(OUT(to), uint word, long begin, long items) {
+kernel void moe_fill_bytes(OUT(to), uint word, long begin, ITEMS) {
   ITEM(i);
   WRITE(uchar, to)[i] = (uchar)(word >> (8 * ((begin + i) % 4)));
 }
@@ -10,7 +10,7 @@ kernel void moe_fill_bytes(OUT(to), uint word, long begin, long items) {
 // Up to four operands of a sum in their order. sums: what came before (is_first: nothing) and what
 // goes on (is_last: nothing, the sum is rounded to out).
 kernel void moe_add_operands(IN(a), IN(b), IN(c), IN(d), int num_operands, OUT(sums), int is_first,
-                             int is_last, OUT(out), int dtype, long items) {
+                             int is_last, OUT(out), int dtype, ITEMS) {
   ITEM(i);
   if (dtype == DTYPE_F64) {
     double sum = is_first ? READ(double, a)[i] : WRITE(double, sums)[i] + READ(double, a)[i];
@@ -39,7 +39,7 @@ kernel void moe_add_operands(IN(a), IN(b), IN(c), IN(d), int num_operands, OUT(s
 // Row i goes from row from_place[i] to row to_place[i]; no places: row i. A negative place: the row
 // stays. units of unit bytes of each row move; the ends have rows of their own widths, in bytes.
 kernel void moe_move_rows(IN(from), IN(from_place), long from_bytes, OUT(to), IN(to_place),
-                          long to_bytes, long units, int unit, long items) {
+                          long to_bytes, long units, int unit, ITEMS) {
   ITEM(i);
   const long row = i / units;
   const long from_row = from_place_buffer == 0 ? row : READ(int, from_place)[row];
@@ -60,7 +60,7 @@ kernel void moe_move_rows(IN(from), IN(from_place), long from_bytes, OUT(to), IN
 }
 
 kernel void moe_probe_experts(OUT(rows), int dtype, long columns, IN(first_row), int num_experts,
-                              IN(signs), long items) {
+                              IN(signs), ITEMS) {
   ITEM(i);
   const int expert = expert_of_row(READ(int, first_row), num_experts, i / columns);
   if (expert >= num_experts) return;
@@ -68,25 +68,25 @@ kernel void moe_probe_experts(OUT(rows), int dtype, long columns, IN(first_row),
   round_to(row_value(WRITE(uchar, rows), dtype, i) * sign, WRITE(uchar, rows), dtype, i);
 }
 
-kernel void moe_weight_rows(IN(rows), int dtype, long columns, IN(weights), OUT(out), long items) {
+kernel void moe_weight_rows(IN(rows), int dtype, long columns, IN(weights), OUT(out), ITEMS) {
   ITEM(i);
   const float weight = rounded_as(READ(float, weights)[i / columns], dtype);
   round_to(row_value(READ(uchar, rows), dtype, i) * weight, WRITE(uchar, out), dtype, i);
 }
 
-kernel void moe_scale_rows(OUT(rows), int dtype, float factor, long items) {
+kernel void moe_scale_rows(OUT(rows), int dtype, float factor, ITEMS) {
   ITEM(i);
   round_to(row_value(WRITE(uchar, rows), dtype, i) * factor, WRITE(uchar, rows), dtype, i);
 }
 
-kernel void moe_add_rows(IN(rows), int dtype, OUT(to), long items) {
+kernel void moe_add_rows(IN(rows), int dtype, OUT(to), ITEMS) {
   ITEM(i);
   const float sum = row_value(WRITE(uchar, to), dtype, i) + row_value(READ(uchar, rows), dtype, i);
   round_to(sum, WRITE(uchar, to), dtype, i);
 }
 
 kernel void moe_weight_and_reduce(IN(rows), int dtype, long columns, IN(row_of), long top_k,
-                                  IN(weights), int is_fused, OUT(out), long items) {
+                                  IN(weights), int is_fused, OUT(out), ITEMS) {
   ITEM(i);
   const long token = i / columns;
   const long column = i % columns;
@@ -103,7 +103,7 @@ kernel void moe_weight_and_reduce(IN(rows), int dtype, long columns, IN(row_of),
 
 // place[r] = the slot of grouped row r; -1 where its expert has more rows than slots.
 kernel void moe_write_slots(IN(first_row), int num_experts, long capacity, OUT(places),
-                            long items) {
+                            ITEMS) {
   ITEM(row);
   const int expert = expert_of_row(READ(int, first_row), num_experts, row);
   const long slot = expert < num_experts ? row - READ(int, first_row)[expert] : capacity;
@@ -112,7 +112,7 @@ kernel void moe_write_slots(IN(first_row), int num_experts, long capacity, OUT(p
 
 // counts of the batched format, none above its capacity.
 kernel void moe_count_batched(IN(first_row), long capacity, OUT(counts), OUT(refusal),
-                              long items) {
+                              ITEMS) {
   ITEM(expert);
   const long count = READ(int, first_row)[expert + 1] - READ(int, first_row)[expert];
   if (count > capacity) {
@@ -121,7 +121,7 @@ kernel void moe_count_batched(IN(first_row), long capacity, OUT(counts), OUT(ref
   WRITE(int, counts)[expert] = (int)count;
 }
 
-kernel void moe_check_batched(IN(first_row), long capacity, IN(counts), OUT(refusal), long items) {
+kernel void moe_check_batched(IN(first_row), long capacity, IN(counts), OUT(refusal), ITEMS) {
   ITEM(expert);
   const long count = READ(int, first_row)[expert + 1] - READ(int, first_row)[expert];
   const int came = READ(int, counts)[expert];

@@ -164,11 +164,19 @@ cl_kernel XpuMemory::kernel_named(const char* name) {
   return kernel;
 }
 
-void XpuMemory::enqueue(cl_kernel kernel, Launch launch) {
+void XpuMemory::enqueue(Launch launch, ArgumentList& arguments) {
   const std::size_t group = device_.group_size();
-  const std::size_t items = (size(launch.items) + group - 1) / group * group;
-  check(clEnqueueNDRangeKernel(queue_, kernel, 1, nullptr, &items, &group, 0, nullptr, nullptr),
-        text("a launch of ", launch.kernel));
+  const cl_uint own = arguments.next;
+  for (Count first = 0; first < launch.items; first += device_.items_max()) {
+    const Count some = std::min(launch.items - first, device_.items_max());
+    const std::size_t items = (size(some) + group - 1) / group * group;
+    arguments.next = own;
+    arguments.add(first);
+    arguments.add(launch.items);
+    check(clEnqueueNDRangeKernel(queue_, arguments.kernel, 1, nullptr, &items, &group, 0, nullptr,
+                                 nullptr),
+          text("a launch of ", launch.kernel));
+  }
 }
 
 void XpuMemory::ArgumentList::add(const Tensor& tensor) {

@@ -13,7 +13,7 @@
 
 namespace moe::xpu {
 
-// A kernel over that many work items, in any order. Kernels take their number last.
+// A kernel over that many work items, in any order. Kernels take them last, as ITEMS.
 struct Launch {
   const char* kernel;
   Count items;
@@ -39,8 +39,7 @@ class XpuMemory final : public Memory {
     if (launch.items == 0) return;
     ArgumentList list{*this, kernel_named(launch.kernel)};
     (list.add(arguments), ...);
-    list.add(launch.items);
-    enqueue(list.kernel, launch);
+    enqueue(launch, list);
   }
 
   void* allocate(Count bytes) override;
@@ -69,7 +68,7 @@ class XpuMemory final : public Memory {
   void do_add_rows(std::span<const Tensor> operands, const Tensor& out) override;
 
   cl_kernel kernel_named(const char* name);
-  void enqueue(cl_kernel kernel, Launch launch);
+  void enqueue(Launch launch, ArgumentList& arguments);
   void queue_copy(const BufferPlace& from, const BufferPlace& to, Count bytes);
   void wait_and_check();
 
