@@ -356,10 +356,10 @@ class BenchRank {
   }
 
   const BenchSettings& settings_;
-  std::unique_ptr<Communicator> wire_;
+  std::unique_ptr<Communicator> wire_;  // in traced_ in the end, which bare_ does not outlive
+  std::optional<TracedCommunicator> traced_;
   std::unique_ptr<Communicator> bare_;  // null: the wire's own calls are bare
   MakeWindow make_window_;              // of bare_; empty: none
-  std::optional<TracedCommunicator> traced_;
   Communicator& group_;
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
   RememberedCalls calls_;

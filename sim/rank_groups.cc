@@ -65,25 +65,20 @@ RankGroups::RankGroups(RankWires wires, const ParallelSizes& sizes,
   std::vector<int> all(static_cast<std::size_t>(sizes.num_ranks()));
   std::iota(all.begin(), all.end(), 0);
   agree_on_members(*traced, all);
-  members_.push_back(
+  members_.all.push_back(
       {dressed(std::move(traced), axes_of(GroupKind::ep, sizes), faults), world_trace_, all});
   for (const GroupKind kind : kinds) split(kind, faults);
-}
-
-// Groups end before the world that they are split from; a vector ends its first first.
-RankGroups::~RankGroups() {
-  while (!members_.empty()) members_.pop_back();
 }
 
 void RankGroups::split(GroupKind kind, const std::vector<FaultSpec>& faults) {
   const OwnGroup own = own_group(kind, sizes_, rank_);
   const auto is_it = [&own](const Member& known) { return known.ranks == own.members; };
-  if (std::ranges::any_of(members_, is_it)) return;
+  if (std::ranges::any_of(members_.all, is_it)) return;
   GroupWords words{text(name_of(kind), " [", joined(own.members), "]"), own.members};
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group, called_);
   TracedCommunicator* trace = traced.get();
   agree_on_members(*traced, own.members);
-  members_.push_back(
+  members_.all.push_back(
       {dressed(std::move(traced), axes_of(kind, sizes_), faults), trace, own.members});
 }
 
@@ -97,13 +92,13 @@ Communicator& RankGroups::add_eplb_group(const std::vector<FaultSpec>& faults) {
   GroupWords words{text("eplb [", joined(own.members), "]"), own.members};
   auto traced = world_trace_->split_as(std::move(words), own.number, own.rank_in_group);
   TracedCommunicator* trace = traced.get();
-  members_.push_back({with_move_faults(std::move(traced), rank_, faults), trace, own.members});
-  return *members_.back().group;
+  members_.all.push_back({with_move_faults(std::move(traced), rank_, faults), trace, own.members});
+  return *members_.all.back().group;
 }
 
 const RankGroups::Member& RankGroups::member(GroupKind kind) const {
   const std::vector<int> ranks = own_group(kind, sizes_, rank_).members;
-  return *std::ranges::find(members_, ranks, &Member::ranks);
+  return *std::ranges::find(members_.all, ranks, &Member::ranks);
 }
 
 TracedCommunicator& RankGroups::trace_of(GroupKind kind) const { return *member(kind).trace; }
@@ -114,7 +109,7 @@ ParallelGroups RankGroups::groups() {
 }
 
 void RankGroups::finish() {
-  for (auto member = members_.rbegin(); member != members_.rend(); ++member) {
+  for (auto member = members_.all.rbegin(); member != members_.all.rend(); ++member) {
     member->trace->finish();
   }
 }

@@ -29,7 +29,6 @@ class RankGroups {
   // Collective over the world.
   RankGroups(RankWires wires, const ParallelSizes& sizes, const std::vector<FaultSpec>& faults,
              CollectivesRun collectives = CollectivesRun::on_the_group);
-  ~RankGroups();
   RankGroups(const RankGroups&) = delete;
   RankGroups& operator=(const RankGroups&) = delete;
 
@@ -55,6 +54,15 @@ class RankGroups {
     std::vector<int> ranks;
   };
 
+  // The world, then what is split from it, which ends before it; a vector ends its first first.
+  struct Members {
+    std::vector<Member> all;
+
+    ~Members() {
+      while (!all.empty()) all.pop_back();
+    }
+  };
+
   const Member& member(GroupKind kind) const;
   void split(GroupKind kind, const std::vector<FaultSpec>& faults);
   // A traced group as the layer gets it.
@@ -65,7 +73,7 @@ class RankGroups {
   Between called_;  // how groups of layers are called, below their traces; empty: as they are
   int rank_ = 0;
   SharingTags sharing_;
-  std::vector<Member> members_;  // the world first; later ones do not outlive it
+  Members members_;
   TracedCommunicator* world_trace_ = nullptr;
 };
 

@@ -50,14 +50,30 @@ __device__ void rounded(float sum, T& to) {
   round_to(sum, to);
 }
 
+constexpr Count operands_max =
+    8;  // of one launch: addresses stay in a recorded launch, tables do not
+
+// Operands that follow others' sums, where it is not the first, and leave a sum for more of them.
 template <typename T>
-void add_in_order(cudaStream_t stream, const T* const* operands, int num_operands,
+struct Operands {
+  const T* at[operands_max];
+  int count;
+  bool is_first;
+  bool is_last;
+};
+
+template <typename T>
+void add_in_order(cudaStream_t stream, const Operands<T>& operands, typename Sum<T>::Type* sums,
                   const Tensor& out) {
   T* to = static_cast<T*>(out.data);
   for_each(stream, out.rows * out.columns, [=] __device__(Count i) {
-    typename Sum<T>::Type sum = widened(operands[0][i]);
-    for (int k = 1; k < num_operands; ++k) sum += widened(operands[k][i]);
-    rounded(sum, to[i]);
+    typename Sum<T>::Type sum = operands.is_first ? widened(operands.at[0][i]) : sums[i];
+#pragma unroll
+    for (int k = 0; k < static_cast<int>(operands_max); ++k) {
+      if (k < operands.count && (k > 0 || !operands.is_first)) sum += widened(operands.at[k][i]);
+    }
+    if (operands.is_last) return rounded(sum, to[i]);
+    sums[i] = sum;
   });
 }
 
@@ -275,17 +291,19 @@ void CudaMemory::do_fill(void* data, std::uint32_t word, Count bytes) {
 }
 
 void CudaMemory::do_add_rows(std::span<const Tensor> operands, const Tensor& out) {
-  std::vector<const void*> rows;
-  for (const Tensor& operand : operands) rows.push_back(operand.data);
-  const auto count = static_cast<Count>(rows.size());
-  const Scratch<const void*> table(*this, count);
-  check(cudaMemcpyAsync(table.data(), rows.data(), rows.size() * sizeof(void*),
-                        cudaMemcpyHostToDevice, stream_),
-        "the operands of a sum");
+  const Count count = std::ssize(operands);
   const auto add = [&](auto element) {
     using T = decltype(element);
-    add_in_order<T>(stream_, reinterpret_cast<const T* const*>(table.data()),
-                    static_cast<int>(count), out);
+    const Count wide = count > operands_max ? out.rows * out.columns : 0;
+    const Scratch<typename Sum<T>::Type> sums(*this, wide);
+    for (Count begin = 0; begin < count; begin += operands_max) {
+      const Count some = std::min(operands_max, count - begin);
+      Operands<T> of{{}, static_cast<int>(some), begin == 0, begin + some == count};
+      for (Count i = 0; i < some; ++i) {
+        of.at[i] = static_cast<const T*>(operands[static_cast<std::size_t>(begin + i)].data);
+      }
+      add_in_order<T>(stream_, of, sums.data(), out);
+    }
   };
   if (out.dtype == DType::f64) return add(double{});
   for_row_type(out.dtype, add);

@@ -44,18 +44,21 @@ struct World {
   Count intermediate;
   Activation activation;
   bool has_bias;
+  ActivationRounding rounding;
   int seed;
 };
 
 constexpr Count num_experts = 3;
 
 World world_of(Scheme scheme, int seed) {
+  const auto rounding = static_cast<ActivationRounding>(mix(seed, 6) % 3);
   return {scheme,
           row_types[mix(seed, 1) % 3],
           2 * (1 + static_cast<Count>(mix(seed, 2) % 160)),
           2 * (1 + static_cast<Count>(mix(seed, 3) % 100)),
           activations[mix(seed, 4) % activations.size()],
           mix(seed, 5) % 2 == 0,
+          scheme.activations == Q::none ? ActivationRounding::each : rounding,
           seed};
 }
 
@@ -99,6 +102,7 @@ struct Side {
         .w13 = weights(world, {num_experts * inner, world.hidden, world.dtype}, 1),
         .w2 = weights(world, {num_experts * world.hidden, world.intermediate, world.dtype}, 2),
         .activation = world.activation,
+        .rounding = world.rounding,
         .row_type = world.dtype,
         .a1 = rows(world),
         .a2 = rows(world)};

@@ -21,15 +21,18 @@ row() {
   local name=$1 begin=$SECONDS seen code
   shift
   if [[ ! $name =~ ${ONLY:-.} ]]; then return; fi
-  timeout "${LIMIT:-600}" "$bin/$1" "${@:2}" >"$folder/$name.log" 2>&1
+  timeout -k 15 "${LIMIT:-600}" "$bin/$1" "${@:2}" >"$folder/$name.log" 2>&1
   code=$?
-  seen=$(grep -E 'passed|All tests|test cases|operators on' "$folder/$name.log" | tail -n 1)
+  seen=$(grep -E 'passed|All tests|test cases|operators on|is loaded' "$folder/$name.log" |
+    tail -n 1)
+  # The runtime may refuse a GPU that nvidia-smi lists: then nothing was compared.
+  if grep -q '^SKIP no device' "$folder/$name.log"; then code="1 (no device)"; fi
   case $code in
     0) ;;
-    124) seen="not finished in ${LIMIT:-600} s; ${seen}" ;;
+    124 | 137) seen="not finished in ${LIMIT:-600} s; ${seen}" ;;
     *) seen="**exit $code** ${seen}" ;;
   esac
-  if [ "$code" -ne 0 ]; then failed=1; fi
+  if [ "$code" != 0 ]; then failed=1; fi
   echo "| $commit | \`$*\` | $seen, $((SECONDS - begin)) s |"
 }
 
@@ -37,7 +40,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sed 's/^/GPU:
 echo
 echo "| commit | command | seen |"
 echo "|---|---|---|"
-gpu=(--device cuda --require cuda)
+gpu=(--device cuda --require cuda --deadline 30000)
 row device moe_tests_device
 row kernels moe_tests_unit_kernels
 row conformance moe_tests_conformance
@@ -48,7 +51,8 @@ row late-local moebius run gpu/eight-ranks "${gpu[@]}" --communicator local --li
 row operators moebius bench --operators --device cuda --iterations 20
 if [ "$gpus" -ge 2 ]; then
   row nccl-threads moebius run "${gpu[@]}" --communicator nccl --ranks threads --jobs 4
-  row late-nccl moebius run gpu/nccl-two-ranks "${gpu[@]}" --line 0 --repeat 1000 --delay 1 --quiet
+  row late-nccl moebius run gpu/nccl-two-ranks "${gpu[@]}" --line 0 --repeat 1000 --delay 1 \
+    --jobs 4 --quiet
   row moves moebius bench --device cuda --only moves --shape mixtral,qwen3,deepseek-v3 \
     --tokens 128,4096 --iterations 200 --results "$folder/moves.md"
   row nccl-processes moebius run "${gpu[@]}" --communicator nccl --ranks processes --jobs 6
