@@ -23,12 +23,34 @@ std::atomic<bool> stop_requested{false};
 
 void request_stop(int) { stop_requested.store(true); }
 
-void catch_interrupts() {
+// Whoever looks at the request has a second to end in its own way.
+void request_end(int) {
+  request_stop(0);
+  alarm(1);
+}
+
+void end_at_once(int) {
+  constexpr std::string_view words = "moebius: interrupted\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
+  _exit(130);
+}
+
+void on_signal(int signal, void (*handler)(int)) {
   struct sigaction action = {};
-  action.sa_handler = request_stop;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  action.sa_handler = handler;
+  sigaction(signal, &action, nullptr);
+}
+
+void on_interrupt(void (*handler)(int)) {
+  on_signal(SIGINT, handler);
+  on_signal(SIGTERM, handler);
+}
+
+// No ranks wait for the end of such a command, and no processes are left behind.
+bool has_no_ranks(const Command& command) {
+  return std::holds_alternative<VerifyCommand>(command) ||
+         std::holds_alternative<OracleCommand>(command) ||
+         std::holds_alternative<ListCommand>(command);
 }
 
 std::filesystem::path own_file() { return std::filesystem::read_symlink("/proc/self/exe"); }
@@ -99,8 +121,14 @@ int failed(int code, const std::exception& error) {
 
 int run(const std::vector<std::string>& arguments) {
   try {
-    catch_interrupts();
-    return do_command(parsed_command_line(arguments));
+    signal(SIGPIPE, SIG_IGN);
+    on_interrupt(request_stop);
+    const Command command = parsed_command_line(arguments);
+    if (has_no_ranks(command)) {
+      on_signal(SIGALRM, end_at_once);
+      on_interrupt(request_end);
+    }
+    return do_command(command);
   } catch (const ScenarioError& error) {
     return failed(2, error);
   } catch (const SystemError& error) {

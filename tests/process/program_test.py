@@ -207,6 +207,17 @@ class DyingRanks(Program):
             self.assertLess(time.monotonic() - begin, 2)
             self.assertIn("passed", out)
 
+    def test_an_interrupt_ends_commands_without_ranks(self):
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            process = self.start("oracle", "--all")
+            time.sleep(0.5)
+            begin = time.monotonic()
+            process.send_signal(kind)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 130, out)
+            self.assertIn("interrupted", out + (err or ""))
+            self.assertLess(time.monotonic() - begin, 2.5)
+
 
 class Input(Program):
     def refused(self, *words):
