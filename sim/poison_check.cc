@@ -4,6 +4,7 @@
 #include "sim/poison_check.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/base/bits.h"
@@ -35,6 +36,25 @@ bool is_untouched(const Tensor& rows, Count row, Count column) {
                      static_cast<std::size_t>(size_of(rows.dtype))) == 0;
 }
 
+// Inputs are finite: infinities are sums that were too large for their type.
+bool has_infinity(const Tensor& rows, Count row) {
+  bool any = false;
+  for_row_type(rows.dtype, [&](auto element) {
+    const auto* values = reinterpret_cast<const decltype(element)*>(row_at(rows, row));
+    for (Count h = 0; h < rows.columns; ++h) any |= std::isinf(to_float(values[h]));
+  });
+  return any;
+}
+
+std::string words_of(const Tensor& rows, Count row, Count column) {
+  if (is_untouched(rows, row, column)) return "was never written (poison)";
+  if (has_infinity(rows, row)) {
+    return "holds NaN beside infinities: numbers too large for their type, or memory that nobody "
+           "wrote";
+  }
+  return "holds NaN, which came from memory that nobody wrote";
+}
+
 }  // namespace
 
 Count first_nan(const Tensor& rows, Count row) {
@@ -54,12 +74,9 @@ void check_poison(golden::Cell cell, RowsOf made_by, const Tensor& rows,
   for (Count row = 0; row < rows.rows; ++row) {
     const Count column = first_nan(rows, row);
     if (column < 0) continue;
-    const std::string what = is_untouched(rows, row, column)
-                                 ? "was never written (poison)"
-                                 : "holds NaN, which came from memory that nobody wrote";
     ledger.found("POISON", moment,
                  text(place_text(cell), ", ", is_output ? "output" : "experts", ": row ", row, " (",
-                      token_of(row), "), column ", column, " ", what));
+                      token_of(row), "), column ", column, " ", words_of(rows, row, column)));
   }
 }
 
