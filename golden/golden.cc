@@ -77,10 +77,11 @@ std::string address(const Cell& cell) {
 }
 
 std::string located(const Cell& cell, const Mismatch& mismatch) {
-  const std::string give =
-      mismatch.bound > 0 ? text(" give or take ", number(mismatch.bound)) : std::string();
+  const std::string expected =
+      mismatch.bound > 0 ? text(nearly(mismatch.expected), " give or take ", nearly(mismatch.bound))
+                         : number(mismatch.expected);
   return text(address(cell), ", token ", mismatch.token, ", column ", mismatch.column,
-              ": expected ", number(mismatch.expected), give, ", got ", number(mismatch.actual));
+              ": expected ", expected, ", got ", number(mismatch.actual));
 }
 
 std::string how_to_regenerate(const Golden& golden) {

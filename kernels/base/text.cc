@@ -48,6 +48,8 @@ void append_text(std::string& out, double value) {
 
 std::string number(double value) { return fmt::format("{}", value); }
 
+std::string nearly(double value) { return fmt::format("{:.9g}", value); }
+
 std::string hex2(std::uint8_t value) { return fmt::format("{:02x}", value); }
 
 std::string hex16(std::uint64_t value) { return fmt::format("{:016x}", value); }

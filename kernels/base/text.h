@@ -53,6 +53,9 @@ std::string joined(const Range& range, std::string_view separator = ", ") {
 // The shortest decimal that reads back as the same double.
 std::string number(double value);
 
+// Nine significant digits, for what differs between machines in the last ones (exp does).
+std::string nearly(double value);
+
 // Two lower-case hexadecimal digits.
 std::string hex2(std::uint8_t value);
 
