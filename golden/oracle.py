@@ -72,14 +72,15 @@ Generated routing, for token t, layer l, routing seed r, draws d = 0, 1, 2, …;
     q_e becomes 16 floor((q_e + 8) / 16); where unit(mix(r, 8, l, t, 1)) < nan, all are NaN.
     Only its ids count: the weights are those of Inputs.
 
-Router, for logits x_e (experts-and-oracles.md, 3), float64 here, float32 in the layer
+Router (plain_router.py), for logits x_e (experts-and-oracles.md, 3), float64, float32 in the layer
   bias b_e = (mix(r, 9, l, e) % 33 - 16) / 64 with `correction_bias`, else 0.
   s_e: softmax or sigmoid of x; where x is NaN all are 0. K times the largest s_e + b_e not chosen
   yet, the lowest e of equals. G `groups` > 1: only among the `topk_group` best of G groups of E / G
   neighbours, worth the sum of their two best s_e + b_e with a bias, else their best; a NaN token
   chooses 0 to K - 1. Where G does not divide E or is not below it: softmax, no groups.
   Two that follow each other in this order but are less than 2^-16 of their size apart, and not
-  equal, are refused: float32 might choose otherwise.
+  equal, are refused: float32 might choose otherwise. So are groups of equal worth that are sums of
+  other values, unless float32 holds all of them.
 """
 
 import functools
@@ -316,85 +317,3 @@ def masked(draws, layer, tokens, share):
 
 def repeated_ids(rows, tokens):
     return numpy.asarray(rows, numpy.int64)[tokens % len(rows)]
-
-
-class Router(NamedTuple):
-    """The model's keys that decide which experts logits choose."""
-    scoring: str
-    groups: int
-    topk_group: int
-    biased: bool
-
-
-class Logits(NamedTuple):
-    """routing: {logits: …}."""
-    spread: float
-    shift: float
-    ties: float
-    nan: float
-
-
-def router_logits(draws, layer, tokens, made):
-    """[tokens, num_experts] float64."""
-    z = mix(draws.seed, LOGIT, layer, tokens[:, None], numpy.arange(draws.num_experts))
-    low, high = (numpy.uint64(0xFFFF) & (z >> numpy.uint64(shift)) for shift in (0, 16))
-    n = (low + high).astype(numpy.int64) - 0xFFFF
-    q = (n * int(16 * made.spread) + 2 ** 15) // 2 ** 16
-    coins = unit(mix(draws.seed, COIN, layer, tokens[:, None], numpy.arange(2)))
-    tied = coins[:, 0] < made.ties
-    q[tied] = (q[tied] + 8) // 16 * 16
-    logits = q / 16 + made.shift
-    logits[coins[:, 1] < made.nan] = math.nan
-    return logits
-
-
-def correction_bias(draws, layer):
-    """[num_experts] float64."""
-    drawn = remainder(mix(draws.seed, BIAS, layer, numpy.arange(draws.num_experts)), 33)
-    return (drawn - 16) / 64
-
-
-def _first_best(values, sizes, candidates, count):
-    order = sorted(candidates, key=lambda i: (-values[i], i))
-    for one, other in list(zip(order, order[1:]))[:count]:
-        if 0 < values[one] - values[other] < max(sizes[one], sizes[other]) / 2 ** 16:
-            raise ValueError(f"routing: logits: {one} and {other} nearly tie; choose another seed")
-    return order[:count]
-
-
-def _kept_experts(router, values, sizes):
-    each = len(values) // router.groups
-    worths, reaches = [], []
-    for begin in range(0, len(values), each):
-        best = sorted(range(begin, begin + each), key=lambda e: (-values[e], e))
-        best = best[:2 if router.biased else 1]
-        worths.append(sum(values[e] for e in best))
-        reaches.append(sum(sizes[e] for e in best))
-    kept = _first_best(worths, reaches, range(router.groups), router.topk_group)
-    return [group * each + i for group in kept for i in range(each)]
-
-
-def _chosen(router, logits, bias, top_k):
-    valid = len(logits) > router.groups and len(logits) % router.groups == 0
-    grouped = router.groups > 1 and valid
-    if math.isnan(logits[0]):
-        if grouped:
-            return list(range(top_k))
-        scores = numpy.zeros(len(logits))
-    elif router.scoring == "sigmoid" and valid:
-        scores = numpy.array([1 / (1 + math.exp(-x)) for x in logits])
-    else:
-        scores = numpy.array([math.exp(x - logits.max()) for x in logits])
-        scores /= scores.sum()
-    values = (scores + bias).tolist()
-    sizes = numpy.maximum(scores, abs(bias)).tolist()
-    candidates = _kept_experts(router, values, sizes) if grouped else range(len(values))
-    return _first_best(values, sizes, candidates, top_k)
-
-
-def routed(draws, layer, tokens, router, made):
-    """[tokens, top_k] int64."""
-    bias = correction_bias(draws, layer) if router.biased else numpy.zeros(draws.num_experts)
-    rows = [_chosen(router, row, bias, draws.top_k)
-            for row in router_logits(draws, layer, tokens, made)]
-    return numpy.asarray(rows, numpy.int64).reshape(len(tokens), draws.top_k)

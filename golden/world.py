@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import engine as engines
 import numpy
 import oracle
+import plain_router
 import schemes
 import surviving
 import yaml
@@ -122,13 +123,13 @@ class Model(NamedTuple):
     top_k: int
     layers: int
     dtype: str
-    router: oracle.Router
+    router: plain_router.Router
 
 
 def read_router(section):
     def count(key):
         return section.take(key, 1, is_count, "a number above 0")
-    return oracle.Router(
+    return plain_router.Router(
         section.take("scoring", "softmax", ("softmax", "sigmoid").__contains__, "softmax, sigmoid"),
         count("groups"), count("topk_group"),
         section.take("correction_bias", False, lambda v: isinstance(v, bool), "true, false"))
@@ -263,7 +264,7 @@ def _logits(section, value, draws, router):
     def sixteenths(least, most):
         return lambda v: type(v) in (int, float) and least <= v <= most and v * 16 == int(v * 16)
     inner = Section(f"{section.where}: logits", value or {})
-    made = oracle.Logits(
+    made = plain_router.Logits(
         inner.take("spread", 4.0, sixteenths(0.0625, 16), "whole sixteenths in [0.0625, 16]"),
         inner.take("shift", 0.0, sixteenths(-64, 64), "whole sixteenths in [-64, 64]"),
         inner.take("ties", 0.0, is_share, "a share in [0, 1]"),
@@ -276,7 +277,7 @@ def _logits(section, value, draws, router):
     if router.topk_group > router.groups or divides and draws.top_k > router.topk_group * size:
         raise ScenarioError(f"{inner.where}: top_k {draws.top_k} of {router.topk_group} of "
                             f"{router.groups} groups")
-    return lambda layer, tokens: oracle.routed(draws, layer, tokens, router, made)
+    return lambda layer, tokens: plain_router.routed(draws, layer, tokens, router, made)
 
 
 def generated_routing(section, model, ranks):

@@ -3,7 +3,6 @@
 // holds it against what its dispatch delivers.
 
 #include <algorithm>
-#include <numeric>
 
 #include "sim/backend_choice.h"
 #include "sim/dispatched_tokens.h"
@@ -101,9 +100,7 @@ std::vector<std::int16_t> row_choices(const ExplainedWorld& world, golden::Cell 
     const auto chosen = world.inputs.topk_ids(cell.step, cell.layer, cell.rank, row);
     return {chosen.begin(), chosen.end()};
   }
-  std::vector<std::int16_t> first(static_cast<std::size_t>(world.inputs.top_k()));
-  std::iota(first.begin(), first.end(), std::int16_t{0});
-  return first;
+  return world.inputs.topk_ids_of_zeros(cell.layer);
 }
 
 // Under sequence parallelism each token is in one rank's share (distribution-layer.md, 4.3).

@@ -38,7 +38,18 @@ struct Candidate {
   int id = 0;
   double value = 0;
   double size = 0;
+  std::vector<double> summed = {};  // of a group: its members' values
 };
+
+bool float_holds(double value) { return static_cast<double>(static_cast<float>(value)) == value; }
+
+// Whether float has the same value for both: made of the same, or never rounded.
+bool are_equal(const Candidate& one, const Candidate& other) {
+  if (one.value != other.value) return false;
+  if (one.summed == other.summed) return true;
+  return float_holds(one.value) && std::ranges::all_of(one.summed, float_holds) &&
+         std::ranges::all_of(other.summed, float_holds);
+}
 
 // The best first, the lower id of equals.
 std::vector<Candidate> best_of(std::vector<Candidate> candidates, int count) {
@@ -48,7 +59,7 @@ std::vector<Candidate> best_of(std::vector<Candidate> candidates, int count) {
     const Candidate& one = candidates[i];
     const Candidate& next = candidates[i + 1];
     const double apart = one.value - next.value;
-    if (apart > 0 && apart < near * std::max(one.size, next.size)) {
+    if (!are_equal(one, next) && apart < near * std::max(one.size, next.size)) {
       throw ScenarioError(text("routing: logits: scores ", one.id, " and ", next.id,
                                " nearly tie; choose another seed"));
     }
@@ -88,6 +99,7 @@ std::vector<Candidate> kept_groups(const std::vector<Candidate>& experts, const 
     Candidate worth{.id = group};
     for (const Candidate& member : members) {
       worth.value += member.value;
+      worth.summed.push_back(member.value);
       worth.size += member.size;
     }
     groups.push_back(worth);
@@ -99,6 +111,23 @@ std::vector<Candidate> kept_groups(const std::vector<Candidate>& experts, const 
   }
   std::ranges::sort(kept, std::less{}, &Candidate::id);
   return kept;
+}
+
+std::vector<int> chosen_of(const RouterSpec& spec, const std::vector<float>& logits) {
+  const bool is_grouped = spec.num_expert_group > 1 && divides(spec);
+  std::vector<int> ids(static_cast<std::size_t>(spec.top_k));
+  std::iota(ids.begin(), ids.end(), 0);
+  if (is_grouped && std::isnan(logits.front())) return ids;
+  const std::vector<double> scores = plain_scores(spec, logits);
+  std::vector<Candidate> experts;
+  for (std::size_t e = 0; e < scores.size(); ++e) {
+    const double bias = spec.correction_bias.empty() ? 0.0 : double{spec.correction_bias[e]};
+    experts.push_back({static_cast<int>(e), scores[e] + bias, std::max(scores[e], std::abs(bias))});
+  }
+  if (is_grouped) experts = kept_groups(experts, spec);
+  const std::vector<Candidate> best = best_of(experts, spec.top_k);
+  std::ranges::transform(best, ids.begin(), &Candidate::id);
+  return ids;
 }
 
 }  // namespace
@@ -144,22 +173,12 @@ std::vector<double> plain_scores(const RouterSpec& spec, const std::vector<float
 }
 
 std::vector<int> plainly_chosen(const Scenario& scenario, int layer, Count token) {
+  return chosen_of(router_spec(scenario, layer), generated_logits(scenario, layer, token));
+}
+
+std::vector<int> chosen_by_zeros(const Scenario& scenario, int layer) {
   const RouterSpec spec = router_spec(scenario, layer);
-  const std::vector<float> logits = generated_logits(scenario, layer, token);
-  const bool is_grouped = spec.num_expert_group > 1 && divides(spec);
-  std::vector<int> ids(static_cast<std::size_t>(spec.top_k));
-  std::iota(ids.begin(), ids.end(), 0);
-  if (is_grouped && std::isnan(logits.front())) return ids;
-  const std::vector<double> scores = plain_scores(spec, logits);
-  std::vector<Candidate> experts;
-  for (std::size_t e = 0; e < scores.size(); ++e) {
-    const double bias = spec.correction_bias.empty() ? 0.0 : double{spec.correction_bias[e]};
-    experts.push_back({static_cast<int>(e), scores[e] + bias, std::max(scores[e], std::abs(bias))});
-  }
-  if (is_grouped) experts = kept_groups(experts, spec);
-  const std::vector<Candidate> best = best_of(experts, spec.top_k);
-  std::ranges::transform(best, ids.begin(), &Candidate::id);
-  return ids;
+  return chosen_of(spec, std::vector<float>(static_cast<std::size_t>(spec.num_experts), 0.0F));
 }
 
 }  // namespace moe::sim

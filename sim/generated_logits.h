@@ -25,4 +25,8 @@ std::vector<double> plain_scores(const RouterSpec& spec, const std::vector<float
 // could decide otherwise than double: scores that differ by less than 2^-16 of their size.
 std::vector<int> plainly_chosen(const Scenario& scenario, int layer, Count token);
 
+// The same for a row of zeros: hidden states of zeros go through vLLM's gate, which makes logits of
+// zeros of them, and then the router's bias decides.
+std::vector<int> chosen_by_zeros(const Scenario& scenario, int layer);
+
 }  // namespace moe::sim

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/base/check.h"
 #include "kernels/base/mix.h"
@@ -155,6 +156,16 @@ std::vector<std::int16_t> generated_topk_ids(const Scenario& scenario, Count num
     }
   }
   return ids;
+}
+
+std::vector<std::int16_t> topk_ids_of_zeros(const Scenario& scenario, int layer) {
+  if (std::holds_alternative<LogitsRouting>(scenario.routing)) {
+    const std::vector<int> chosen = chosen_by_zeros(scenario, layer);
+    return {chosen.begin(), chosen.end()};
+  }
+  std::vector<std::int16_t> first(static_cast<std::size_t>(scenario.model.top_k));
+  std::iota(first.begin(), first.end(), std::int16_t{0});
+  return first;
 }
 
 }  // namespace moe::sim

@@ -14,4 +14,9 @@ namespace moe::sim {
 // REQUIRES a routing that is not a trace.
 std::vector<std::int16_t> generated_topk_ids(const Scenario& scenario, Count num_tokens);
 
+// What a row of zeros chooses in any routing: padding, and the dummy of a rank without tokens.
+// Where there are logits the layer's router decides. A recorded choice is what travels: ids less
+// their slot, of which zeros are the first experts. Throws ScenarioError as plainly_chosen does.
+std::vector<std::int16_t> topk_ids_of_zeros(const Scenario& scenario, int layer);
+
 }  // namespace moe::sim

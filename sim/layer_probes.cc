@@ -34,15 +34,20 @@ void double_rows(const Tensor& rows) {
   });
 }
 
-// Whether values are factor times the others but for a rounding, and not all of them nothing.
-bool is_times(std::span<const double> values, std::span<const double> others, double factor) {
-  bool any = false;
+// The first column whose value is not factor times the other but for a rounding; none: no column.
+std::optional<std::size_t> first_not_times(std::span<const double> values,
+                                           std::span<const double> others, double factor) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double expected = factor * others[i];
-    if (std::abs(values[i] - expected) > std::abs(expected) / 64) return false;
-    any |= expected != 0;
+    if (std::abs(values[i] - expected) > std::abs(expected) / 64) return i;
   }
-  return any;
+  return std::nullopt;
+}
+
+// Whether values are factor times the others but for a rounding, and not all of them nothing.
+bool is_times(std::span<const double> values, std::span<const double> others, double factor) {
+  const auto is_something = [factor](double other) { return factor * other != 0; };
+  return !first_not_times(values, others, factor) && std::ranges::any_of(others, is_something);
 }
 
 bool is_nothing(std::span<const double> values) {
@@ -76,10 +81,11 @@ std::string wrong_weighting(const RoutedOutputs& routed, Count token, double sca
   const auto ones = routed.row(routed.ones, token);
   const auto twos = routed.row(routed.twos, token);
   const auto expected = routed.row(routed.expected_ones, token);
-  if (!is_nothing(ones) && !is_times(twos, ones, 2)) {
+  const auto not_twice = first_not_times(twos, ones, 2);
+  if (!is_nothing(ones) && not_twice) {
     const std::string_view how = is_times(twos, ones, 4) ? "applied twice" : "not applied once";
-    return text("weights of 2 give ", twos[0], " in column 0 where weights of 1 give ", ones[0],
-                ": the router weight is ", how);
+    return text("weights of 2 give ", twos[*not_twice], " in column ", *not_twice,
+                " where weights of 1 give ", ones[*not_twice], ": the router weight is ", how);
   }
   if (is_nothing(ones) && is_nothing(twos) &&
       !is_nothing(routed.row(routed.beside_shared, token))) {
@@ -88,7 +94,9 @@ std::string wrong_weighting(const RoutedOutputs& routed, Count token, double sca
   if (scale == 1) return {};
   for (const int times : {0, 2, 3}) {
     if (!is_times(ones, expected, std::pow(scale, times - 1))) continue;
-    return text("weights of 1 give ", ones[0], " in column 0 where ", expected[0],
+    const auto due = std::ranges::find_if(expected, [](double value) { return value != 0; });
+    const auto column = static_cast<std::size_t>(due - expected.begin());  // zeros say nothing
+    return text("weights of 1 give ", ones[column], " in column ", column, " where ", *due,
                 " is due: the routed scaling factor ", scale, " is applied ", times, " times");
   }
   return {};

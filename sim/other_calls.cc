@@ -6,7 +6,6 @@
 #include "backends/config/capacity_rules.h"
 #include "sim/dp_chunks.h"
 #include "sim/host_copy.h"
-#include "sim/registry.h"
 
 namespace moe::sim {
 namespace {
@@ -27,24 +26,16 @@ OtherCall with_buffers(Memory& memory, Run run) {
 }
 
 OtherCall chunked(const RankJob& job, std::vector<Count> tokens, Memory& memory) {
-  const DpChunking chunking = *job.scenario.dp_chunking;
-  const WorldSpec& world = job.scenario.world;
-  const CallForm& form = call_form_named("dp_chunking");
-  return with_buffers(memory, [=, &memory, &form](MoeRunner& layer, const LayerCall& call) {
-    LayerCall whole = call;
-    whole.num_tokens_across_dp = tokens;
-    const CallFormConfig config{.memory = memory,
-                                .sp_size = world.sequence_parallel ? world.tp : 1,
-                                .rows_max = chunking.rows_max,
-                                .store = chunking.store};
-    form.forward(
-        config,
-        [&layer](const LayerCall& chunk) {
+  return with_buffers(
+      memory, [&job, tokens = std::move(tokens), &memory](MoeRunner& layer, const LayerCall& call) {
+        LayerCall whole = call;
+        whole.num_tokens_across_dp = tokens;
+        const auto forward = [&layer](const LayerCall& chunk, int /*number*/) {
           layer.forward(chunk.hidden_states, chunk.router_logits, chunk.num_tokens_across_dp,
                         chunk.output);
-        },
-        whole);
-  });
+        };
+        call_in_chunks({memory, job.scenario.world, *job.scenario.dp_chunking, forward}, whole);
+      });
 }
 
 OtherCall in_micro_batches(Count rows, int number, Memory& memory) {

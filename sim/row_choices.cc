@@ -38,21 +38,16 @@ std::vector<float> floats_of(std::span<const std::byte> row, DType dtype) {
 
 }  // namespace
 
-RowChoices::RowChoices(const ConservationFacts& facts, golden::Cell cell,
-                       const DispatchedTokens& tokens)
-    : facts_(facts), cell_(cell), tokens_(tokens) {
-  for (int expert = 0; expert < facts.inputs.top_k(); ++expert) {
-    padding_choice_.push_back(static_cast<std::int16_t>(expert));
-  }
-}
-
 std::vector<std::int16_t> RowChoices::of(std::int64_t tag) const {
-  const auto token = tokens_.token_of(tag);
-  std::span<const std::int16_t> chosen = padding_choice_;
-  if (token) {
-    chosen = facts_.inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
+  const WorldInputs& inputs = facts_.inputs;
+  std::vector<std::int16_t> chosen;
+  if (const auto token = tokens_.token_of(tag)) {
+    const auto ids = inputs.topk_ids(cell_.step, cell_.layer, token->dp_rank, token->token);
+    chosen.assign(ids.begin(), ids.end());
+  } else {
+    chosen = inputs.topk_ids_of_zeros(cell_.layer);
   }
-  if (facts_.travelling == nullptr) return {chosen.begin(), chosen.end()};
+  if (facts_.travelling == nullptr) return chosen;
   return facts_.travelling->travelling(cell_.layer, tokens_.router_row(tag), chosen);
 }
 

@@ -16,10 +16,10 @@ inline constexpr std::int64_t no_row = -1;
 // The choices of one cell. LIFETIME: facts and tokens outlive it.
 class RowChoices {
  public:
-  RowChoices(const ConservationFacts& facts, golden::Cell cell, const DispatchedTokens& tokens);
+  RowChoices(const ConservationFacts& facts, golden::Cell cell, const DispatchedTokens& tokens)
+      : facts_(facts), cell_(cell), tokens_(tokens) {}
 
-  // -1 masked, as the ids travel. Padding is a row of zeros, for which a router chooses the first
-  // experts.
+  // -1 masked, as the ids travel. Padding is a row of zeros.
   std::vector<std::int16_t> of(std::int64_t tag) const;
 
   // The same as this rank sees them in the standard format.
@@ -43,7 +43,6 @@ class RowChoices {
   const ConservationFacts& facts_;
   golden::Cell cell_;
   const DispatchedTokens& tokens_;
-  std::vector<std::int16_t> padding_choice_;
 };
 
 // What the checks of both formats have in common.

@@ -198,6 +198,10 @@ std::span<const std::int16_t> WorldInputs::topk_ids(int step, int layer, int ran
   return ids_of(global_token(step, rank, token), layer);
 }
 
+std::vector<std::int16_t> WorldInputs::topk_ids_of_zeros(int layer) const {
+  return sim::topk_ids_of_zeros(scenario_, layer);
+}
+
 std::uint64_t WorldInputs::hidden_seed(int layer, Count global) const {
   return mix(scenario_.seed, stream_hidden, first_layer_ + layer, global);
 }

@@ -52,6 +52,9 @@ class WorldInputs {
   // The choices of a rank's token: its ids, -1 masked.
   std::span<const std::int16_t> topk_ids(int step, int layer, int rank, Count token) const;
 
+  // The same of a row of zeros in a layer (generated_routing.h).
+  std::vector<std::int16_t> topk_ids_of_zeros(int layer) const;
+
   CellInputs cell(golden::Cell cell, Memory& memory) const;
 
   // The cell's router logits [tokens, num_experts] f32. REQUIRES a LogitsRouting.

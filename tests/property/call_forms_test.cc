@@ -1,6 +1,6 @@
 // A layer called otherwise gives what one call gives: chunk by chunk (I13) over all small worlds,
-// and as micro-batches (I29), both dispatched before the first is combined, in one order on all
-// ranks.
+// idle ranks among them, and as micro-batches (I29), both dispatched before the first is combined,
+// in one order on all ranks.
 
 #include "backends/moe_runner.h"
 #include "backends/routers.h"
@@ -126,9 +126,10 @@ MicroBatched micro_batched(Communicator& group, const std::vector<Count>& counts
 TEST_CASE("I13: chunk by chunk as one call, for all counts up to 5 on up to three ranks") {
   std::vector<std::string> troubles;
   int num_runs = 0;
-  for (int code = 0; code < 5 * 5 * 5 + 5 * 5; ++code) {
-    std::vector<Count> tokens = {1 + code % 5, 1 + code / 5 % 5};
-    if (code >= 25) tokens.push_back(code / 25);
+  for (int code = 1; code < 6 * 6 * 6 + 6 * 6; ++code) {
+    std::vector<Count> tokens = {code % 6, code / 6 % 6};
+    if (code >= 36) tokens.push_back(code / 36 - 1);
+    if (total_rows(tokens) == 0) continue;
     for (const Count rows_max : {1, 2, 3}) {
       const auto store = code % 2 == 0 ? ResultStore::if_unfinished : ResultStore::always;
       RunLine line;
@@ -141,7 +142,7 @@ TEST_CASE("I13: chunk by chunk as one call, for all counts up to 5 on up to thre
     }
   }
   CHECK(troubles == std::vector<std::string>{});
-  CHECK(num_runs == 450);
+  CHECK(num_runs == 3 * (35 + 215));
 }
 
 TEST_CASE("I29: micro-batches: the outputs of one call, all dispatched before the first combine") {
@@ -197,6 +198,62 @@ TEST_CASE("DP chunks of 256 rows are how vLLM called pplx: three calls for [700,
   const Outcome idle = chunked_line({257, 0, 3}, line);
   CHECK(std::holds_alternative<Passed>(idle.verdict));
   CHECK(idle.rows == 260);
+}
+
+TEST_CASE("T21: chunks of a layer without rows are empty where the counts claim one row") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto rows_of_chunk = [&](Count rows, Count columns) {
+    return Buffer(*memory, {rows, columns, DType::f32});
+  };
+  const Buffer hidden_states = rows_of_chunk(0, 4);
+  const Buffer logits = rows_of_chunk(0, 2);
+  const Buffer output = rows_of_chunk(0, 4);
+  std::vector<std::string> chunks;
+  call_form_named("dp_chunking")
+      .forward({.memory = *memory, .rows_max = 2},
+               [&](const LayerCall& chunk) {
+                 chunks.push_back(text(chunk.hidden_states.rows, " rows of [",
+                                       joined(chunk.num_tokens_across_dp), "]"));
+               },
+               {hidden_states.tensor(), logits.tensor(), {0, 3}, output.tensor()});
+  CHECK(chunks == std::vector<std::string>{"0 rows of [1, 2]", "0 rows of [1, 1]"});
+}
+
+TEST_CASE("T21: chunks: a rank without tokens runs its dummy also where vLLM calls in no chunks") {
+  for (const auto& [backend, profile] :
+       {std::pair{"naive", "v0.9"}, std::pair{"allgather_reducescatter", "pre-33724"},
+        std::pair{"skeleton", "pre-33724"}, std::pair{"deepep_high_throughput", "pre-33724"}}) {
+    for (const std::vector<Count>& tokens :
+         {std::vector<Count>{4, 0}, {3, 0}, {0, 7}, {1, 0}, {0, 0, 4, 0}}) {
+      RunLine line{.backend = backend, .communicator = "local", .profile = profile};
+      Scenario scenario = chunked_world(tokens, 3, ResultStore::always);
+      scenario.model.num_experts = 8;
+      scenario.model.hidden_size = 2048;
+      INFO(backend);
+      CHECK(trouble(scenario, line) == "");
+    }
+  }
+  Scenario scenario = chunked_world({4, 0}, 3, ResultStore::always);
+  scenario.world.expert_parallel = false;  // then pplx has no chunks
+  RunLine line{.backend = "pplx", .communicator = "local", .profile = "v0.9"};
+  CHECK(trouble(scenario, line) == "");
+}
+
+TEST_CASE("chunks: the dummy of a rank without tokens chooses by the router's bias") {
+  for (const auto& [backend, profile] :
+       {std::pair{"pplx", "v0.9"}, std::pair{"deepep_low_latency", "post-33724"}}) {
+    Scenario scenario = chunked_world({5, 0}, 4, ResultStore::if_unfinished);
+    scenario.model.num_experts = 8;
+    scenario.model.hidden_size = 2048;
+    scenario.model.correction_bias = true;
+    scenario.routing = LogitsRouting{.spread = 4.0};
+    const RunLine line{.backend = backend, .communicator = "local", .profile = profile};
+    const Outcome outcome = judged_line(scenario, line);
+    INFO(backend);
+    CHECK(reason_of(outcome.verdict) == "");
+    CHECK(outcome.rows == 5);
+    for (const auto& [check, said] : outcome.checks) CHECK(said == "ok");
+  }
 }
 
 TEST_CASE("checks know which tokens a chunk has: a fault is named there as in one call") {

@@ -150,6 +150,65 @@ TEST_CASE("rank worlds: sharded experts through the real products on an even wor
   for (const RunLine& line : lines_in(loaded.scenario)) CHECK(trouble(loaded, line) == "");
 }
 
+namespace {
+
+// Routers that choose other experts for a row of zeros than the first ones, and some that do not.
+// Groups and a bias: sigmoid, of which a half and 64ths have exact sums.
+std::vector<ModelSpec> routers() {
+  ModelSpec plain;
+  plain.top_k = 2;
+  ModelSpec biased = plain;
+  biased.correction_bias = true;
+  ModelSpec sigmoid = biased;
+  sigmoid.scoring = Scoring::sigmoid;
+  sigmoid.renormalize = false;
+  ModelSpec grouped = sigmoid;
+  grouped.num_expert_groups = 2;
+  grouped.topk_group = 1;
+  ModelSpec unbiased_groups = grouped;
+  unbiased_groups.correction_bias = false;
+  ModelSpec indivisible = biased;  // vLLM falls back to softmax without groups
+  indivisible.scoring = Scoring::sigmoid;
+  indivisible.num_expert_groups = 3;
+  indivisible.topk_group = 2;
+  return {plain, biased, sigmoid, grouped, unbiased_groups, indivisible};
+}
+
+Scenario routed_by(const ModelSpec& router, Scenario scenario) {
+  scenario.routing = LogitsRouting{.spread = 4.0};
+  scenario.model.scoring = router.scoring;
+  scenario.model.renormalize = router.renormalize;
+  scenario.model.num_expert_groups = router.num_expert_groups;
+  scenario.model.topk_group = router.topk_group;
+  scenario.model.correction_bias = router.correction_bias;
+  return scenario;
+}
+
+}  // namespace
+
+TEST_CASE("rank worlds: padding chooses what the layer's router makes of rows of zeros") {
+  std::vector<std::string> troubles;
+  std::map<std::string, int> num_runs;
+  for (const WorldSpec& world : small_worlds()) {
+    if (world.pp > 1 || world.num_ranks() > 4) continue;
+    if (!world.sequence_parallel && world.pcp == 1) continue;
+    for (const ModelSpec& router : routers()) {
+      const Scenario plain = scenario_in(world, ExpertKernel::probe, ExpertCount::even);
+      const LoadedScenario loaded(routed_by(router, plain));
+      for (const RunLine& line : lines_in(loaded.scenario)) {
+        ++num_runs[line.backend];
+        const std::string found = trouble(loaded, line);
+        if (!found.empty()) troubles.push_back(text(words_of(world, line), ": ", found));
+      }
+    }
+  }
+  CHECK(troubles == std::vector<std::string>{});
+  for (const RegistryRow& row : registry()) {
+    CAPTURE(row.name);
+    CHECK(num_runs[std::string(row.name)] >= 12);
+  }
+}
+
 TEST_CASE("rank worlds: a runner cannot dispatch with a backend that has no dispatch in line") {
   Scenario scenario = scenario_in({.dp = 2}, ExpertKernel::probe);
   RunLine line;

@@ -4,6 +4,7 @@
 #include "sim/generated_logits.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "tests/catch.h"
 
@@ -20,8 +21,8 @@ Scenario scenario_with(LogitsRouting routing, ModelSpec model) {
   return scenario;
 }
 
-std::vector<int> chosen_by_kernels(Kernels& kernels, const Scenario& scenario, Count token) {
-  std::vector<float> logits = generated_logits(scenario, 1, token);
+std::vector<int> chosen_by_kernels(Kernels& kernels, const Scenario& scenario,
+                                   std::vector<float> logits) {
   const RoutingBuffers routing =
       make_router(kernels, router_spec(scenario, 1))
           ->select_experts({logits.data(), 1, std::ssize(logits), DType::f32, {}});
@@ -44,9 +45,10 @@ TEST_CASE("generated logits: the values of the Python oracle") {
         Floats{4 / 64.0F, -7 / 64.0F, 9 / 64.0F, 14 / 64.0F, 14 / 64.0F});
 }
 
-TEST_CASE("generated logits: the plain choice and the layer's routers agree") {
-  const LogitsRouting mixed{.spread = 4.0, .ties = 0.3, .nan = 0.1};
-  const std::vector<ModelSpec> models = {
+namespace {
+
+std::vector<ModelSpec> router_models() {
+  return {
       {.num_experts = 16, .top_k = 4},
       {.num_experts = 10, .top_k = 3, .renormalize = false},
       {.num_experts = 16, .top_k = 1, .scoring = Scoring::sigmoid, .renormalize = false},
@@ -65,6 +67,13 @@ TEST_CASE("generated logits: the plain choice and the layer's routers agree") {
        .topk_group = 2,
        .correction_bias = true},
   };
+}
+
+}  // namespace
+
+TEST_CASE("generated logits: the plain choice and the layer's routers agree") {
+  const LogitsRouting mixed{.spread = 4.0, .ties = 0.3, .nan = 0.1};
+  const std::vector<ModelSpec> models = router_models();
   const auto memory = make_host_memory(Poison::on);
   const auto kernels = make_cpu_kernels(*memory);
   for (std::size_t i = 0; i < models.size(); ++i) {
@@ -79,9 +88,58 @@ TEST_CASE("generated logits: the plain choice and the layer's routers agree") {
         ++nearly_tied;
         continue;
       }
-      CHECK(plain == chosen_by_kernels(*kernels, scenario, token));
+      CHECK(plain == chosen_by_kernels(*kernels, scenario, generated_logits(scenario, 1, token)));
     }
     CHECK(nearly_tied <= 4);
+  }
+}
+
+TEST_CASE("generated logits: rows of zeros choose by the bias, as the layer's routers choose") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = make_cpu_kernels(*memory);
+  int num_biased = 0;
+  for (const ModelSpec& model : router_models()) {
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+      Scenario scenario = scenario_with({.spread = 4.0, .shift = -0.5}, model);
+      scenario.routing_seed = seed;
+      CAPTURE(model.num_experts, model.num_expert_groups, seed);
+      const std::vector<int> chosen = chosen_by_zeros(scenario, 1);
+      std::vector<int> first(chosen.size());
+      std::iota(first.begin(), first.end(), 0);
+      CHECK((chosen == first || model.correction_bias));
+      num_biased += chosen == first ? 0 : 1;
+      const std::vector<float> zeros(static_cast<std::size_t>(model.num_experts));
+      CHECK(chosen == chosen_by_kernels(*kernels, scenario, zeros));
+    }
+  }
+  CHECK(num_biased > 100);
+}
+
+TEST_CASE("generated logits: groups of zeros that tie in double are refused where float rounds") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = make_cpu_kernels(*memory);
+  ModelSpec model{.num_experts = 24,
+                  .top_k = 2,
+                  .num_expert_groups = 8,
+                  .topk_group = 2,
+                  .correction_bias = true};
+  const std::vector<float> zeros(24);
+  for (const auto scoring : {Scoring::softmax, Scoring::sigmoid}) {
+    model.scoring = scoring;
+    int num_refused = 0;
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+      Scenario scenario = scenario_with({.spread = 4.0}, model);
+      scenario.routing_seed = seed;
+      CAPTURE(seed);
+      try {
+        const std::vector<int> chosen = chosen_by_zeros(scenario, 1);
+        CHECK(chosen == chosen_by_kernels(*kernels, scenario, zeros));
+      } catch (const ScenarioError&) {
+        ++num_refused;
+      }
+    }
+    CHECK((num_refused > 0) == (scoring == Scoring::softmax));  // of sigmoid a half, exact
+    CHECK(num_refused < 50);
   }
 }
 
