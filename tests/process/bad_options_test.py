@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""bad_options_test.py MOEBIUS: what the program says to options that cannot be, and to places that
+cannot be read or written.
+
+Every case ends with exit code 2 and one sentence that names the option or the place.
+"""
+
+import subprocess
+import sys
+import unittest
+
+from program import MOEBIUS, Program
+
+
+class Paths(Program):
+    def test_that_the_system_cannot_look_up(self):
+        name = "x" * 300 + ".rank0.safetensors"
+        self.refused(("verify", name), name, "File name too long")
+        for name in ("scenarios", "golden/data"):
+            whole = self.folder / name
+            kept = whole.rename(self.folder / "kept")
+            whole.symlink_to(whole.name)
+            self.refused(("list", "scenarios"), name, "Too many levels of symbolic links")
+            whole.unlink()
+            kept.rename(whole)
+
+
+class StandardOutput(Program):
+    """Results that cannot be written are no success, whatever the command."""
+
+    COMMANDS = (("--help",), ("--version",), ("run", "--help"), ("list", "backends"),
+                ("list", "backends", "--markdown"), ("list", "checks", "--json"), ("oracle",),
+                ("oracle", "--json"), ("explain", "smoke/two-ranks"), ("run", "smoke/one-rank"))
+
+    def ended(self, words, redirected):
+        return subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirected}', MOEBIUS, *words],
+                              cwd=self.folder, text=True, capture_output=True, check=False)
+
+    def test_that_is_full_or_closed(self):
+        for words in self.COMMANDS:
+            for redirected, why in ((">/dev/full", "No space left on device"),
+                                    (">&-", "Bad file descriptor")):
+                done = self.ended(words, redirected)
+                self.assertEqual(done.returncode, 2, (words, redirected, done.stderr))
+                self.assertIn("results cannot be written to standard output", done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                if words[0].startswith("--"):  # little enough to be written at the end
+                    self.assertIn(why, done.stderr, words)
+
+    def test_something_worse_stays(self):
+        done = self.ended(("run", "smoke/two-ranks", "--line", "0", "--fault", "flip_bit"),
+                          ">/dev/full")
+        self.assertEqual(done.returncode, 2, done.stderr)
+
+    def test_no_file_takes_the_number_of_a_closed_one(self):
+        done = self.ended(("run", "smoke/one-rank", "--junit", "report.xml"), ">&-")
+        self.assertEqual(done.returncode, 2)
+        self.assertTrue((self.folder / "report.xml").read_text().endswith("</testsuites>\n"))
+        done = self.ended(("run", "smoke/one-rank", "--json", "report.json"), ">&- 2>&- <&-")
+        self.assertEqual(done.returncode, 2)
+        self.assertNotIn("PASS", (self.folder / "report.json").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
