@@ -285,6 +285,10 @@ std::optional<BenchCommand> bench_options(const std::vector<std::string>& argume
       }
       value = *word;
     }
+    if (value.empty() != option.value.empty()) {
+      throw ScenarioError(text(option.word, " '", value, "': ",
+                               value.empty() ? "a word is empty, " + option.value : "takes none"));
+    }
     option.set(bench, value);
   }
   const auto says = [&](std::string_view option) {

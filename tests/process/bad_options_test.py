@@ -25,6 +25,21 @@ class Paths(Program):
             kept.rename(whole)
 
 
+class EmptyWords(Program):
+    def test_name_nothing_and_are_refused(self):
+        run = ("run", "smoke/two-ranks")
+        for words in ((*run, "--junit"), (*run, "--json"), ("run", "--trace"), (*run, "--tag"),
+                      (*run, "--backend"), (*run, "--store"), (*run, "--fault"), (*run, "--seed"),
+                      ("list", "backends", "--profile"), ("list", "backends", "--json"),
+                      ("oracle", "--json"), ("oracle", "--env"), ("oracle", "--why-not"),
+                      ("verify", "one", "--json"), ("bench", "--json"), ("bench", "--results"),
+                      ("bench", "--shape")):
+            self.refused((*words, ""), words[-1], "a word is empty")
+            self.refused((*words[:-1], words[-1] + "="), words[-1])
+        for words in (("run", ""), ("explain", ""), ("list", "")):
+            self.refused(words)
+
+
 class StandardOutput(Program):
     """Results that cannot be written are no success, whatever the command."""
 
