@@ -40,6 +40,19 @@ class EmptyWords(Program):
             self.refused(words)
 
 
+class Faults(Program):
+    def test_take_minus_one_only_where_it_means_something_and_no_key_twice(self):
+        run = ("run", "smoke/two-ranks", "--line", "0", "--fault")
+        self.refused((*run, "MF-42:rank=-1"), "fault MF-42: rank=-1 is not in this world (0 to 1)")
+        self.refused((*run, "flip_bit:rank=-1"), "flip_bit: rank=-1 is not in this world")
+        self.refused((*run, "MF-35:expert=-2"), "MF-35: expert=-2 is not in this world")
+        self.refused((*run, "MF-42:rank=1,rank=0"), "fault MF-42: rank is given twice")
+        self.refused(("oracle", "--fault", "MF-31:bit=a,bit=b"), "MF-31: bit is given twice")
+        code, out, err = self.run_it(*run, "MF-35:rank=-1,expert=-1")
+        self.assertEqual(code, 1, err)
+        self.assertIn("POISON, REF caught MF-35", out)
+
+
 class StandardOutput(Program):
     """Results that cannot be written are no success, whatever the command."""
 
