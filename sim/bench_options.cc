@@ -10,6 +10,7 @@
 #include "comm/makers.h"
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
+#include "sim/command_options.h"
 #include "sim/registry.h"
 #include "sim/row_named.h"
 
@@ -200,6 +201,10 @@ void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator
     throw ScenarioError(
         "--results: its tables are of moves and layers; --operators prints its own");
   }
+  if (bench.results == "-") {
+    throw ScenarioError("--results -: it adds to a file; --json - is standard output");
+  }
+  refuse_same_place({"--json", bench.json}, {"--results", bench.results});
   const DeviceMaker& device = device_maker(settings.device);
   const std::string kind(name_of(settings.device));
   if (!device.absence().empty())

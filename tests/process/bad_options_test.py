@@ -5,11 +5,13 @@ cannot be read or written.
 Every case ends with exit code 2 and one sentence that names the option or the place.
 """
 
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
-from program import MOEBIUS, Program
+from program import MOEBIUS, Program, TRACE
 
 
 class Paths(Program):
@@ -38,6 +40,18 @@ class EmptyWords(Program):
             self.refused((*words[:-1], words[-1] + "="), words[-1])
         for words in (("run", ""), ("explain", ""), ("list", "")):
             self.refused(words)
+
+
+class Reports(Program):
+    def test_do_not_share_a_place(self):
+        whole = str(self.folder / "one")
+        for json, junit in (("one", "one"), ("one", "./one"), ("one", whole), ("-", "-")):
+            self.refused(("run", "smoke/one-rank", "--json", json, "--junit", junit),
+                         f"--json {json} and --junit {junit}: both in one place")
+        self.refused(("bench", "--json", "one", "--results", "./one"), "both in one place")
+        self.refused(("bench", "--results", "-"), "--results -: ")
+        code, out, err = self.run_it("run", "smoke/one-rank", "--json", "one", "--junit", "two")
+        self.assertEqual(code, 0, out + err)
 
 
 class Faults(Program):
@@ -76,9 +90,16 @@ class StandardOutput(Program):
                     self.assertIn(why, done.stderr, words)
 
     def test_something_worse_stays(self):
-        done = self.ended(("run", "smoke/two-ranks", "--line", "0", "--fault", "flip_bit"),
-                          ">/dev/full")
-        self.assertEqual(done.returncode, 2, done.stderr)
+        words = ("run", "smoke/two-ranks", "--line", "0", "--fault", "flip_bit")
+        self.assertEqual(self.ended(words, ">/dev/full").returncode, 2)
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            process = subprocess.Popen([MOEBIUS, "run", TRACE], cwd=self.folder, stdout=full,
+                                       stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn("results cannot be written", said)
 
     def test_no_file_takes_the_number_of_a_closed_one(self):
         done = self.ended(("run", "smoke/one-rank", "--junit", "report.xml"), ">&-")
