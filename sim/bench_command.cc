@@ -120,7 +120,8 @@ std::ofstream opened(const std::string& option, const std::string& path, std::io
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
   std::ofstream json = opened("--json", bench.json, std::ios::out);
   if (bench.operators) {
-    const OperatorBench result = run_operator_bench(bench.settings);
+    const OperatorBench result = run_operator_bench(
+        bench.settings, bench.says_sizes ? bench.all() : std::vector<BenchSettings>());
     if (json.is_open()) json << json_text(to_json(result)) << std::endl;
     std::cout << (bench.json == "-" ? json_text(to_json(result)) + "\n" : operators_text(result))
               << std::flush;
