@@ -120,11 +120,12 @@ std::ofstream opened(const std::string& option, const std::string& path, std::io
 int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
   std::ofstream json = opened("--json", bench.json, std::ios::out);
   if (bench.operators) {
-    const OperatorBench result = run_operator_bench(bench.settings);
+    const OperatorBench result = run_operator_bench(
+        bench.settings, bench.says_sizes ? bench.all() : std::vector<BenchSettings>());
     if (json.is_open()) json << json_text(to_json(result)) << std::endl;
     std::cout << (bench.json == "-" ? json_text(to_json(result)) + "\n" : operators_text(result))
               << std::flush;
-    if (!std::cout || !json) throw ScenarioError("the result cannot be written");
+    if (!json) throw ScenarioError("the result cannot be written");
     return 0;
   }
   std::ofstream markdown = opened("--results", bench.results, std::ios::app);
@@ -137,7 +138,7 @@ int bench_command(const BenchCommand& bench, const Surroundings& surroundings) {
     markdown << bench_markdown(results, bench.words) << std::flush;
   }
   if (results.size() < bench.all().size()) return 130;
-  if (!std::cout || !json || !markdown) throw ScenarioError("the result cannot be written");
+  if (!json || !markdown) throw ScenarioError("the result cannot be written");
   return 0;
 }
 

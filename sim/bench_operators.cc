@@ -15,12 +15,14 @@
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
 #include "sim/bench_inputs.h"
+#include "sim/machine_memory.h"
 
 namespace moe::sim {
 namespace {
 
 constexpr Count cache_bytes = 128 << 20;  // more than any cache here holds
 constexpr int calls_min = 10;
+constexpr int calls_max = 4096;  // of inputs so small that they stay in a cache all the same
 
 // Experts of a rank and the products' time to beat: the better of vLLM's Triton kernel (the best of
 // a sweep) and torch._grouped_mm, measured 2026-11-23 on an H100, bf16, without the activation that
@@ -44,11 +46,29 @@ const std::vector<ExpertCase>& expert_cases() {
   return cases;
 }
 
-const std::vector<BenchShape>& row_shapes() {
-  static const std::vector<BenchShape> shapes = {{"mixtral", 4096, 14336, 8, 2},
-                                                 {"qwen3", 2048, 768, 128, 8},
-                                                 {"deepseek-v3", 7168, 2048, 256, 8}};
-  return shapes;
+// Of routers and what moves rows.
+std::vector<ExpertCase> row_cases() {
+  std::vector<ExpertCase> cases;
+  for (const BenchShape& shape :
+       {BenchShape{"mixtral", 4096, 14336, 8, 2}, BenchShape{"qwen3", 2048, 768, 128, 8},
+        BenchShape{"deepseek-v3", 7168, 2048, 256, 8}}) {
+    for (const Count tokens : {Count{128}, Count{4096}}) cases.push_back({shape, tokens, 0});
+  }
+  return cases;
+}
+
+// Weights twice, while they are made, and the experts' rows. A device says itself what is too much.
+void check_memory(const BenchSettings& settings, const ExpertCase& expert_case) {
+  if (settings.device != DeviceKind::cpu) return;
+  const auto& [shape, tokens, anchor_us] = expert_case;
+  const Count weights = 3 * shape.hidden_size * shape.intermediate_size * shape.num_experts;
+  const Count rows = tokens * shape.top_k * (2 * shape.hidden_size + 3 * shape.intermediate_size);
+  const double needed = 4.0 * static_cast<double>(weights) + 2.0 * static_cast<double>(rows);
+  const Count there = machine_memory_bytes() / 10 * 8;
+  if (needed < static_cast<double>(there)) return;
+  throw ScenarioError(text("--shape ", shape.name, " --tokens ", tokens, ": its experts need ",
+                           std::llround(needed / (1 << 30)), " GiB, of this machine's memory ",
+                           there >> 30, " GiB may be taken"));
 }
 
 // top_k different experts for each token, all alike likely.
@@ -146,7 +166,8 @@ class Device {
 
 // How many calls are recorded, on inputs of their own.
 int calls_for(Count bytes) {
-  return static_cast<int>(std::max<Count>(calls_min, cache_bytes / std::max<Count>(1, bytes)));
+  return static_cast<int>(
+      std::clamp<Count>(cache_bytes / std::max<Count>(1, bytes), calls_min, calls_max));
 }
 
 template <typename Make>
@@ -302,22 +323,24 @@ OperatorRow quantize_row(Device& device, const BenchShape& shape, Count tokens,
 
 }  // namespace
 
-OperatorBench run_operator_bench(const BenchSettings& settings) {
+OperatorBench run_operator_bench(const BenchSettings& settings,
+                                 const std::vector<BenchSettings>& sizes) {
+  std::vector<ExpertCase> given;
+  for (const BenchSettings& one : sizes) given.push_back({one.shape, one.num_tokens, 0});
+  for (const ExpertCase& one : given) check_memory(settings, one);
   Device device(settings);
   OperatorBench bench{.device = std::string(name_of(settings.device)),
                       .iterations = settings.iterations,
                       .copy_gb_per_s = copy_rate(device)};
-  for (const BenchShape& shape : row_shapes()) {
-    for (const Count tokens : {Count{128}, Count{4096}}) {
-      bench.rows.push_back(router_row(device, shape, tokens));
-      bench.rows.push_back(plan_row(device, shape, tokens));
-      bench.rows.push_back(permute_row(device, shape, tokens));
-      bench.rows.push_back(reduce_row(device, shape, tokens));
-      bench.rows.push_back(quantize_row(device, shape, tokens, QuantRecipe::fp8_block128));
-      bench.rows.push_back(quantize_row(device, shape, tokens, QuantRecipe::fp8_dynamic_token));
-    }
+  for (const auto& [shape, tokens, anchor_us] : given.empty() ? row_cases() : given) {
+    bench.rows.push_back(router_row(device, shape, tokens));
+    bench.rows.push_back(plan_row(device, shape, tokens));
+    bench.rows.push_back(permute_row(device, shape, tokens));
+    bench.rows.push_back(reduce_row(device, shape, tokens));
+    bench.rows.push_back(quantize_row(device, shape, tokens, QuantRecipe::fp8_block128));
+    bench.rows.push_back(quantize_row(device, shape, tokens, QuantRecipe::fp8_dynamic_token));
   }
-  for (const ExpertCase& expert_case : expert_cases()) {
+  for (const ExpertCase& expert_case : given.empty() ? expert_cases() : given) {
     bench.rows.push_back(experts_row(device, expert_case));
   }
   return bench;

@@ -26,8 +26,10 @@ struct OperatorBench {
   std::vector<OperatorRow> rows;
 };
 
-// On the device's first one, in bf16.
-OperatorBench run_operator_bench(const BenchSettings& settings);
+// On the device's first one, in bf16. sizes: shapes and tokens to take; none: those that have
+// something to beat. Throws ScenarioError for what a machine has no memory for.
+OperatorBench run_operator_bench(const BenchSettings& settings,
+                                 const std::vector<BenchSettings>& sizes);
 
 // The floor: bytes at the copy's rate, or products at the tensor cores', whichever takes longer.
 double floor_us(const OperatorBench& bench, const OperatorRow& row);

@@ -10,6 +10,7 @@
 #include "comm/makers.h"
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
+#include "sim/command_options.h"
 #include "sim/registry.h"
 #include "sim/row_named.h"
 
@@ -152,7 +153,7 @@ const std::vector<Option>& options() {
        "run the same layer on torch.distributed beside it, turn by turn (bf16 and f32)",
        [](BenchCommand& b, const std::string& w) { b.peer = chosen("--peer", w, {"torch"}); }},
       {"--operators", "",
-       "time one device's operators instead, by recordings, at shapes of its own",
+       "time one device's operators instead, at --shape and --tokens or at sizes of its own",
        [](BenchCommand& b, const std::string&) { b.operators = true; }},
       {"--json", "FILE|-", "write JSON, an object for each result; - is standard output",
        [](BenchCommand& b, const std::string& w) { b.json = w; }},
@@ -193,21 +194,30 @@ void check_backend(const BenchSettings& settings) {
   if (!refusal.empty()) refuse(refusal);
 }
 
+// Operators have no ranks, and their own type and tables: what would be passed over is refused.
+void check_operators(BenchCommand& bench, const std::vector<std::string>& said) {
+  const std::vector<std::string> taken = {"--operators", "--device",     "--shape",
+                                          "--tokens",    "--iterations", "--json"};
+  for (const std::string& option : said) {
+    if (std::ranges::count(taken, option) > 0) continue;
+    throw ScenarioError(text(option, " means nothing to --operators, which takes ",
+                             joined(std::vector(taken.begin() + 1, taken.end()))));
+  }
+  bench.settings.communicator = "local";
+  bench.settings.world_size = 1;
+}
+
 // Options that must fit one another.
 void check_together(BenchCommand& bench, bool says_ranks, bool says_communicator) {
   BenchSettings& settings = bench.settings;
-  if (bench.operators && !bench.results.empty()) {
-    throw ScenarioError(
-        "--results: its tables are of moves and layers; --operators prints its own");
+  if (bench.results == "-") {
+    throw ScenarioError("--results -: it adds to a file; --json - is standard output");
   }
+  refuse_same_place({"--json", bench.json}, {"--results", bench.results});
   const DeviceMaker& device = device_maker(settings.device);
   const std::string kind(name_of(settings.device));
   if (!device.absence().empty())
     throw ScenarioError(text("--device ", kind, ": ", device.absence()));
-  if (bench.operators && !says_communicator) {
-    settings.communicator = "local";
-    says_communicator = true;
-  }
   if (settings.device != DeviceKind::cpu && !says_communicator) settings.communicator = "nccl";
   const auto& maker = row_named("communicator", communicator_makers(), settings.communicator);
   if (maker.make == nullptr || !moves_memory_of(maker, settings.device)) {
@@ -272,6 +282,7 @@ std::optional<BenchCommand> bench_options(const std::vector<std::string>& argume
   bench.shapes = {bench.settings.shape};
   bench.tokens = {bench.settings.num_tokens};
   bench.words = joined(arguments, " ");
+  std::vector<std::string> said;
   for (auto word = arguments.begin(); word != arguments.end(); ++word) {
     if (*word == "--help") return std::nullopt;
     const std::size_t equals = word->find('=');
@@ -285,13 +296,17 @@ std::optional<BenchCommand> bench_options(const std::vector<std::string>& argume
       }
       value = *word;
     }
+    if (value.empty() != option.value.empty()) {
+      throw ScenarioError(text(option.word, " '", value, "': ",
+                               value.empty() ? "a word is empty, " + option.value : "takes none"));
+    }
     option.set(bench, value);
+    said.push_back(option.word);
   }
-  const auto says = [&](std::string_view option) {
-    return std::ranges::any_of(arguments,
-                               [&](const std::string& word) { return word.starts_with(option); });
-  };
-  check_together(bench, says("--ranks"), says("--communicator"));
+  const auto says = [&](const std::string& option) { return std::ranges::count(said, option) > 0; };
+  bench.says_sizes = says("--shape") || says("--tokens");
+  if (bench.operators) check_operators(bench, said);
+  check_together(bench, says("--ranks"), bench.operators || says("--communicator"));
   return bench;
 }
 

@@ -11,11 +11,12 @@ struct BenchCommand {
   BenchSettings settings;          // of the first
   std::vector<BenchShape> shapes;  // each with each of tokens; the first are settings'
   std::vector<Count> tokens;
-  std::string peer;        // empty or torch
-  bool operators = false;  // of one device alone, without ranks
-  std::string json;        // a file, "-" for standard output, empty for none
-  std::string results;     // a file to add Markdown to, empty for none
-  std::string words;       // as they were given
+  std::string peer;         // empty or torch
+  bool operators = false;   // of one device alone, without ranks
+  bool says_sizes = false;  // shapes or tokens were given
+  std::string json;         // a file, "-" for standard output, empty for none
+  std::string results;      // a file to add Markdown to, empty for none
+  std::string words;        // as they were given
 
   // What is to be measured, in order.
   std::vector<BenchSettings> all() const;

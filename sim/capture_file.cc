@@ -263,7 +263,10 @@ std::vector<std::string> capture_names(const std::vector<std::string>& arguments
       refuse(argument, "a capture's file is called NAME.rank<r>.safetensors");
     }
     const std::string name = file ? file->name : argument;
-    if (file && !fs::exists(argument)) refuse(argument, "no such file");
+    std::error_code error;
+    if (file && !fs::exists(argument, error)) {
+      refuse(argument, error ? error.message() : "no such file");
+    }
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return names;

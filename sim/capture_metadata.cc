@@ -4,6 +4,7 @@
 #include "sim/capture_metadata.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "backends/profile.h"
 #include "kernels/base/check.h"
@@ -133,6 +134,15 @@ void check_world(const CaptureMetadata& taken, const SafetensorsHeader& header,
   if (!refusal.empty()) metadata.refuse("backend", refusal);
 }
 
+std::optional<std::string> value_in(const SafetensorsHeader& header, const std::string& key) {
+  const auto found = header.metadata.find(key);
+  return found == header.metadata.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string value_text(const std::optional<std::string>& value) {
+  return value ? text("'", value->substr(0, 80), "'") : "missing";
+}
+
 }  // namespace
 
 void check_rank(const SafetensorsHeader& header, int rank) {
@@ -165,14 +175,12 @@ void check_same_capture(const SafetensorsHeader& one, const SafetensorsHeader& o
        {"backend", "dp_size", "tp_size", "ep_size", "num_experts", "top_k", "hidden_size",
         "placement", "activation_format", "topk_ids_space", "weights_applied_by", "num_tokens",
         "max_num_tokens_per_rank", "quantization"}) {
-    const auto here = one.metadata.find(key);
-    const auto there = other.metadata.find(key);
-    const std::string first = here == one.metadata.end() ? "" : here->second;
-    const std::string second = there == other.metadata.end() ? "" : there->second;
+    const auto first = value_in(one, key);
+    const auto second = value_in(other, key);
     if (first == second) continue;
-    throw ScenarioError(text(other.path, ": metadata '", key, "' is '", second.substr(0, 80),
-                             "', in ", one.path, " it is '", first.substr(0, 80),
-                             "': ranks of one capture must agree"));
+    throw ScenarioError(text(other.path, ": metadata '", key, "' is ", value_text(second), ", in ",
+                             one.path, " it is ", value_text(first),
+                             ": ranks of one capture must agree"));
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include "sim/command_line.h"
 
+#include <filesystem>
+
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
 #include "sim/command_options.h"
@@ -145,6 +147,19 @@ void add_report_options(OptionTable& table) {
        {"log", OptionKind::word, "LEVEL",
         "error, warning (default), info, debug: what is told on standard error"},
        {"help", OptionKind::flag, "", "print this"}});
+}
+
+void refuse_same_place(const FileOption& one, const FileOption& other) {
+  if (one.file.empty() || other.file.empty()) return;
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto place_of = [&error](const std::string& file) {
+    return fs::weakly_canonical(fs::absolute(file, error), error);
+  };
+  const bool is_same = one.file == other.file || place_of(one.file) == place_of(other.file);
+  if (!is_same || fs::is_character_file(one.file, error)) return;
+  throw ScenarioError(text(one.option, " ", one.file, " and ", other.option, " ", other.file,
+                           ": both in one place; one of them goes elsewhere"));
 }
 
 ReportOptions report_options(const GivenOptions& given) {

@@ -21,7 +21,7 @@ enum class Color { automatic, always, never };
 
 struct ReportOptions {
   std::string json;   // a file, "-" for standard output, empty for none
-  std::string junit;  // a file, empty for none
+  std::string junit;  // the same
   bool quiet = false;
   LogLevel log_level = LogLevel::warning;
   Color color = Color::automatic;

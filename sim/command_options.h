@@ -12,6 +12,15 @@ namespace moe::sim {
 void add_report_options(OptionTable& table);
 ReportOptions report_options(const GivenOptions& given);
 
+// A file that an option names; empty: none.
+struct FileOption {
+  std::string_view option;
+  const std::string& file;
+};
+
+// Two reports in one place would be neither. Devices take what they get.
+void refuse_same_place(const FileOption& one, const FileOption& other);
+
 // arguments after the command's word. Throws ScenarioError with what is valid.
 Command run_options(const std::vector<std::string>& arguments);
 Command oracle_options(const std::vector<std::string>& arguments);

@@ -54,7 +54,7 @@ void read_capture_sizes(const ScenarioMap& map, EngineSettings& engine) {
     return;
   }
   if (node->kind != YamlKind::sequence) {
-    refuse_at(*node, "engine.capture_sizes", "is not a list of token counts");
+    refuse_at(*node, "engine.capture_sizes", no_list_of(*node, "token counts"));
   }
   for (const YamlNode& item : node->items) {
     const Count size = integer_of(item, "engine.capture_sizes", 1, tokens_max);

@@ -166,7 +166,6 @@ int explain_command(const ExplainCommand& command, const Surroundings& surroundi
               << "moebius explain " << command.path << " --step " << choice.step() << " --rank "
               << choice.cell().rank << " --token 0\n";
   }
-  if (!std::cout) throw ScenarioError("the explanation cannot be written to standard output");
   return 0;
 }
 

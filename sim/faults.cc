@@ -91,6 +91,10 @@ void check_fault(const FaultSpec& fault) {
   const FaultRow& row = fault_row(fault.name);
   for (const auto& [name, words] : fault.parameters) {
     number_of(fault.name, name, words);
+    const auto is_same = [&name = name](const auto& other) { return other.first == name; };
+    if (std::ranges::count_if(fault.parameters, is_same) > 1) {
+      throw ScenarioError(text("fault ", fault.name, ": ", name, " is given twice"));
+    }
     const auto is_it = [&name = name](const FaultParameter& known) { return known.name == name; };
     if (std::ranges::any_of(row.parameters, is_it)) continue;
     std::vector<std::string_view> known;
@@ -132,7 +136,7 @@ void check_fault_fits(const FaultSpec& fault, const FaultLimits& limits) {
     const int value = fault_parameter(fault, name);
     const auto is_it = [name](const auto& known) { return known.first == name; };
     const auto limit = std::ranges::find_if(limit_of, is_it);
-    const bool means_any = value == -1 && (name == "rank" || name == "expert");
+    const bool means_any = value == -1 && row.default_value == -1;
     const bool is_too_large = limit != limit_of.end() && value >= limit->second;
     if ((value < row.smallest && !means_any) || is_too_large) {
       throw ScenarioError(

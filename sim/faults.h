@@ -21,7 +21,7 @@ namespace moe::sim {
 
 struct FaultParameter {
   std::string_view name;
-  int default_value = 0;
+  int default_value = 0;  // -1: that, beside what is from the smallest on, which meaning explains
   std::string_view meaning;
   int smallest = 0;
 };

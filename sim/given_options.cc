@@ -59,6 +59,13 @@ Number number_in(const OptionRow& row, const std::string& word) {
                                : text(", ", row.valid)));
 }
 
+// An empty word names no file and nothing else: an option that was written is never left out.
+const std::string& word_in(const OptionRow& row, const std::string& word) {
+  if (!word.empty()) return word;
+  throw ScenarioError(
+      text("--", row.word, " '': a word is empty (--", row.word, " ", row.value, ")"));
+}
+
 // --json at the end or before another option means standard output.
 Words with_json_target(const Words& arguments) {
   Words words;
@@ -110,10 +117,12 @@ GivenOptions::GivenOptions(const Words& arguments, const OptionTable& table) {
         given_.push_back({row.word, ""});
         break;
       case OptionKind::word:
-        given_.push_back({row.word, value.as<std::string>()});
+        given_.push_back({row.word, word_in(row, value.as<std::string>())});
         break;
       case OptionKind::words:
-        for (const std::string& word : value.as<Words>()) given_.push_back({row.word, word});
+        for (const std::string& word : value.as<Words>()) {
+          given_.push_back({row.word, word_in(row, word)});
+        }
         break;
       case OptionKind::number:
         given_.push_back({row.word, "", number_in<int>(row, value.as<std::string>())});

@@ -25,7 +25,8 @@ using OptionTable = std::vector<OptionRow>;
 
 class GivenOptions {
  public:
-  // Throws ScenarioError for an unknown option (with the nearest) and a value of the wrong type.
+  // Throws ScenarioError for an unknown option (with the nearest), a value of the wrong type and an
+  // empty one.
   // --json at the end or before another option means --json -.
   GivenOptions(const std::vector<std::string>& arguments, const OptionTable& table);
 

@@ -168,7 +168,9 @@ StoredRow row_of(const Field& field, Count num_tokens, Kept kept) {
   if (field.value.find("columns") != nullptr) {
     row.columns.clear();
     for (const Field& column : field.at("columns").items()) {
+      const Count least = row.columns.empty() ? 0 : row.columns.back() + 1;
       row.columns.push_back(column.index(1 << 20));
+      if (row.columns.back() < least) column.refuse(text(row.columns.back(), " does not ascend"));
     }
   }
   if (row.values.empty() || row.columns.size() != row.values.size()) {
@@ -187,8 +189,12 @@ StoredCell cell_of(const Field& field, const std::vector<GoldenStep>& steps, Kep
   stored.cell.rank = static_cast<int>(field.at("rank").index(std::ssize(step.tokens)));
   const Count num_tokens = step.tokens[static_cast<std::size_t>(stored.cell.rank)];
   for (const Field& row : field.at("rows").items()) {
+    const Count least = stored.rows.empty() ? 0 : stored.rows.back().token + 1;
     stored.rows.push_back(row_of(row, num_tokens, kept));
+    if (stored.rows.back().token < least)
+      row.refuse("its token does not come after the last row's");
   }
+  if (stored.rows.empty()) field.refuse("no rows");
   return stored;
 }
 
@@ -211,6 +217,10 @@ Golden golden_of(const JsonValue& document) {
   golden.steps = steps_of(root.at("steps"), kept);
   for (const Field& cell : root.at("stored").items()) {
     golden.stored.push_back(cell_of(cell, golden.steps, kept));
+    const std::size_t count = golden.stored.size();
+    if (count > 1 && !(golden.stored[count - 2].cell < golden.stored[count - 1].cell)) {
+      cell.refuse("its step, layer and rank do not come after the last cell's");
+    }
   }
   return golden;
 }
@@ -241,6 +251,27 @@ Count steps_in(const Scenario& scenario) {
   return *trace->last_step - *trace->first_step;
 }
 
+// Each row has as many values as golden/make_golden.py keeps of a layer's width, and no column
+// beside it. REQUIRES layers that the scenario has.
+void check_rows_fit(const Golden& golden, const Scenario& scenario) {
+  const Count kept_max = golden.has_bounds ? 16 : 64;
+  for (std::size_t cell = 0; cell < golden.stored.size(); ++cell) {
+    const auto& [where, rows] = golden.stored[cell];
+    const Count width = scenario.model.layer(where.layer).hidden_size;
+    const Count due = std::min(kept_max, width);
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      const auto refuse = [&](const std::string& why) {
+        refuse_golden(scenario, text("is damaged: stored[", cell, "].rows[", row, "] (step ",
+                                     where.step, ", layer ", where.layer, ", rank ", where.rank,
+                                     ", token ", rows[row].token, ") has ", why));
+      };
+      const std::vector<Count>& columns = rows[row].columns;
+      if (std::ssize(columns) != due) refuse(text(columns.size(), " values, due are ", due));
+      if (columns.back() >= width) refuse(text("column ", columns.back(), " of ", width));
+    }
+  }
+}
+
 void check_shape_fits(const Golden& golden, const Scenario& scenario) {
   const std::size_t num_ranks = static_cast<std::size_t>(scenario.world.dp);
   const std::size_t num_layers = static_cast<std::size_t>(scenario.model.num_layers);
@@ -257,6 +288,7 @@ void check_shape_fits(const Golden& golden, const Scenario& scenario) {
     refuse_golden(scenario, text("has ", first.tokens.size(), " ranks and ", first.digests.size(),
                                  " layers, the scenario ", num_ranks, " and ", num_layers));
   }
+  check_rows_fit(golden, scenario);
   const Count num_steps = steps_in(scenario);
   if (std::ssize(golden.steps) != num_steps) {
     refuse_golden(scenario, text("has ", golden.steps.size(), " steps, the scenario ", num_steps));

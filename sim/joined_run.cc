@@ -235,6 +235,7 @@ class JoinedRun {
           !job.skip.empty() || broken.empty() ? job.skip : text("not run: ", broken);
       Outcome outcome = why.empty() ? run_line(job.loaded, job.line, settings_) : skipped(job, why);
       back_check.look(outcome);
+      progress.hidden_while([&] { tell_error(outcome); });
       printer.add(outcome, ShownOutcomes::all);
     }
     return printer.finish("");
@@ -257,7 +258,8 @@ class JoinedRun {
     }
   }
 
-  // What this rank knows of a wire or a peer that failed; verdicts are rank 0's to tell.
+  // What this rank knows of a wire or a peer that failed, where launchers look for it; verdicts are
+  // rank 0's to tell.
   void tell_error(const Outcome& outcome) const {
     const auto* error = std::get_if<Errored>(&outcome.verdict);
     if (error != nullptr && error->exit_code >= 3 && !is_stopped()) say(error->reason);

@@ -1,10 +1,13 @@
 // The program's door: environment and command line become values, errors become exit codes.
 // Nothing else reads the environment or ends the process.
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -114,13 +117,37 @@ int do_command(const Command& command) {
       command);
 }
 
+// A path that the system cannot look up, with its own words: not allowed, too long, a circle.
+ScenarioError unreachable(const std::filesystem::filesystem_error& error) {
+  return ScenarioError(
+      text(error.path1().string(), ": cannot be looked up: ", error.code().message()));
+}
+
 int failed(int code, const std::exception& error) {
   std::cerr << "moebius: " << printable(error.what()) << "\n";
   return code;
 }
 
+// No file or socket of ours takes the number of a standard stream that is closed: what is written
+// to it fails, as it should, in the place of landing there.
+void hold_standard_streams() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(number, F_GETFD) == -1) open("/dev/null", O_RDONLY);  // the least free number
+  }
+}
+
+// The code, or that of results which could not be written if that is worse.
+int with_results_written(int code) {
+  errno = 0;
+  if (std::cout.flush()) return code;
+  const std::string why = errno == 0 ? "" : ": " + std::generic_category().message(errno);
+  return std::max(code,
+                  failed(2, ScenarioError("results cannot be written to standard output" + why)));
+}
+
 int run(const std::vector<std::string>& arguments) {
   try {
+    hold_standard_streams();
     signal(SIGPIPE, SIG_IGN);
     on_interrupt(request_stop);
     const Command command = parsed_command_line(arguments);
@@ -128,9 +155,11 @@ int run(const std::vector<std::string>& arguments) {
       on_signal(SIGALRM, end_at_once);
       on_interrupt(request_end);
     }
-    return do_command(command);
+    return with_results_written(do_command(command));
   } catch (const ScenarioError& error) {
     return failed(2, error);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return failed(2, unreachable(error));  // of a path that somebody gave us
   } catch (const SystemError& error) {
     return failed(3, error);
   } catch (const std::exception& error) {

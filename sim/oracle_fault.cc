@@ -81,7 +81,9 @@ OracleFault parsed_oracle_fault(const std::string& words, const std::string& pro
       throw ScenarioError(text("--fault ", name, ": '", pair, "' is no parameter of it; it has: ",
                                keys.empty() ? "none" : joined(keys)));
     }
-    (key == "bit" ? fault.bit : fault.experts) = pair.substr(equals + 1);
+    std::string& value = key == "bit" ? fault.bit : fault.experts;
+    if (!value.empty()) throw ScenarioError(text("--fault ", name, ": ", key, " is given twice"));
+    value = pair.substr(equals + 1);
     at = end + 1;
   }
   if (name == "MF-29") {

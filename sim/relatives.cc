@@ -153,14 +153,14 @@ std::string why_without_relatives(const Scenario& scenario) {
 
 void read_same_under(const YamlNode& node, Scenario& scenario) {
   if (node.kind != YamlKind::sequence || node.items.empty()) {
-    refuse_at(node, "same_under", text(described(node), " is not a list of changes"));
+    refuse_at(node, "same_under", no_list_of(node, "changes"));
   }
   if (const std::string why = why_without_relatives(scenario); !why.empty()) {
     refuse_at(node, "same_under", why);
   }
   for (const YamlNode& item : node.items) {
     const std::string where = text("same_under[", scenario.same_under.size(), "]");
-    chosen(text(item.place(), ": ", where), item.scalar, known_changes);
+    chosen_at(item, where, known_changes);
     if (std::ranges::count(scenario.same_under, item.scalar) > 0) {
       refuse_at(item, where, text("'", item.scalar, "' is given twice"));
     }

@@ -44,7 +44,7 @@ class JsonLines {
   bool is_on_standard_output() const { return target_ == "-"; }
   void write(const JsonValue& value);
 
-  // Throws ScenarioError if something could not be written.
+  // Throws ScenarioError if the file could not be written; standard output is main's to ask.
   void finish();
 
  private:
@@ -55,11 +55,14 @@ class JsonLines {
 // Words as XML's text or attribute: entities, and \\xNN for what XML cannot hold.
 std::string xml_text(std::string_view words);
 
-// Where --junit goes. The file is whole at every moment: it is written anew now and then.
+// Where --junit goes: a file, standard output ("-"), or nowhere (empty). A file is whole at every
+// moment: it is written anew now and then.
 class JunitReport {
  public:
-  // An empty name: nowhere. Throws ScenarioError for a file that cannot be written.
+  // Throws ScenarioError for a file that cannot be written.
   explicit JunitReport(const std::string& file);
+
+  bool is_on_standard_output() const { return file_ == "-"; }
 
   // ORDER: outcomes of a scenario follow each other.
   void add(const Outcome& outcome);
@@ -75,6 +78,7 @@ class JunitReport {
   };
 
   void write();
+  std::string whole() const;
 
   std::string file_;
   std::vector<Suite> suites_;

@@ -77,7 +77,6 @@ void JsonLines::write(const JsonValue& value) {
 }
 
 void JsonLines::finish() {
-  if (!std::cout) throw ScenarioError("results cannot be written to standard output");
   if (file_.is_open() && !file_) {
     throw ScenarioError(text("--json: results cannot be written to ", target_));
   }

@@ -2,6 +2,7 @@
 // What XML cannot hold is written as \xNN, so that the file is valid whatever a message says.
 
 #include <algorithm>
+#include <iostream>
 
 #include "kernels/base/check.h"
 #include "kernels/base/text.h"
@@ -156,10 +157,11 @@ void JunitReport::add(const Outcome& outcome) {
 }
 
 void JunitReport::finish() {
+  if (is_on_standard_output()) std::cout << whole() << std::flush;
   if (!file_.empty()) write();
 }
 
-void JunitReport::write() {
+std::string JunitReport::whole() const {
   Summary all;
   std::chrono::nanoseconds time{0};
   std::string suites;
@@ -172,10 +174,14 @@ void JunitReport::write() {
     suites += text("  <testsuite", attribute("name", suite.scenario),
                    counts(suite.summary, suite.time), ">\n", suite.cases, "  </testsuite>\n");
   }
+  return text("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"moebius\"",
+              counts(all, time), ">\n", suites, "</testsuites>\n");
+}
+
+void JunitReport::write() {
+  if (is_on_standard_output()) return;  // it takes the report once
   std::ofstream stream(file_, std::ios::binary | std::ios::trunc);
-  stream << "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"moebius\""
-         << counts(all, time) << ">\n"
-         << suites << "</testsuites>\n";
+  stream << whole();
   stream.close();
   if (!stream) throw ScenarioError(text("--junit: cannot write ", file_));
   written_ = std::chrono::steady_clock::now();

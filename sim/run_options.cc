@@ -66,7 +66,7 @@ OptionTable run_table() {
       {"first", OptionKind::count, "N", "the first small world, from 0", text("0 to ", worlds_max)},
       {"store", word, "HOST:PORT", "where the ranks of a job meet (rank 0's machine)"},
       {"alone", OptionKind::flag, "", "not as a rank of the job that this process belongs to"},
-      {"junit", word, "FILE", "write JUnit's XML for build servers"},
+      {"junit", word, "FILE|-", "write JUnit's XML for build servers; - is standard output"},
   };
   add_report_options(table);
   return table;
@@ -178,6 +178,7 @@ Command run_options(const std::vector<std::string>& arguments) {
   if (run.alone && !run.store.empty()) throw ScenarioError("--alone meets nobody at a --store");
   run.report = report_options(given);
   run.report.junit = given.word("junit").value_or("");
+  refuse_same_place({"--json", run.report.json}, {"--junit", run.report.junit});
   return run;
 }
 

@@ -41,11 +41,12 @@ int RunPrinter::finish(const std::string& sentence) {
   print(summary_text(summary_));
   json_.finish();
   junit_.finish();
+  if (!std::cout.flush()) exit_code_ = std::max(exit_code_, 2);  // for other ranks; main says it
   return surroundings_.stop.load() ? 130 : exit_code_;
 }
 
 void RunPrinter::print(const std::string& words) {
-  if (json_.is_on_standard_output()) return;
+  if (json_.is_on_standard_output() || junit_.is_on_standard_output()) return;
   progress_.hidden_while([&] { std::cout << words << std::endl; });
 }
 

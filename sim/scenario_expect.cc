@@ -28,8 +28,7 @@ ExpectedError expected_error(const YamlNode& node, Scenario& scenario) {
 
 void read_expect(const YamlNode& node, Scenario& scenario) {
   if (node.kind != YamlKind::map) {
-    const std::string where = text(node.place(), ": expect");
-    const std::string& word = chosen(where, node.scalar, {"same_bytes", "derived"});
+    const std::string word = chosen_at(node, "expect", {"same_bytes", "derived"});
     scenario.expect = word == "derived" ? Expectation::derived : Expectation::same_bytes;
     return;
   }
@@ -61,7 +60,7 @@ void read_defects(const YamlNode& node, Scenario& scenario) {
   scenario.defects.emplace();
   for (const YamlNode& item : node.items) {
     const std::string where = text("defects[", scenario.defects->size(), "]");
-    chosen(text(item.place(), ": ", where), item.scalar, known);
+    chosen_at(item, where, known);
     if (std::ranges::count(*scenario.defects, item.scalar) > 0) {
       refuse_at(item, where, text("'", item.scalar, "' is given twice"));
     }

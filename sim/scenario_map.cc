@@ -77,6 +77,20 @@ void refuse_at(const YamlNode& node, const std::string& name, const std::string&
   throw ScenarioError(text(node.place(), ": ", name.empty() ? "" : text(name, ": "), why));
 }
 
+std::string no_list_of(const YamlNode& node, const std::string& things) {
+  const bool is_empty = node.kind == YamlKind::sequence && node.items.empty();
+  return text(described(node), is_empty ? ", in the place of a list of " : " is not a list of ",
+              things);
+}
+
+const std::string& chosen_at(const YamlNode& node, const std::string& name,
+                             const std::vector<std::string>& valid) {
+  if (node.kind != YamlKind::scalar) {
+    refuse_at(node, name, text(described(node), " is not one of ", joined(valid)));
+  }
+  return chosen(text(node.place(), ": ", name), node.scalar, valid);
+}
+
 std::int64_t integer_of(const YamlNode& node, const std::string& name, std::int64_t smallest,
                         std::int64_t largest) {
   const std::string& word = node.scalar;
@@ -176,15 +190,10 @@ std::string ScenarioMap::word(const std::string& key, const std::string& otherwi
   if (value == nullptr) return otherwise;
   const ScenarioKey* row = find_key(section_, key);
   MOE_CHECK(row != nullptr, text("the key table has no ", full_name(key)));
-  if (value->kind != YamlKind::scalar) {
-    refuse_at(*value, full_name(key),
-              row->later.empty() ? text(described(*value), " is not one of ", joined(row->choices))
-                                 : not_supported(*value, *row));
-  }
-  if (is_among(row->later, value->scalar)) {
-    refuse_at(*value, full_name(key), not_supported(*value, *row));
-  }
-  return chosen(text(value->place(), ": ", full_name(key)), value->scalar, row->choices);
+  const bool is_later =
+      value->kind == YamlKind::scalar ? is_among(row->later, value->scalar) : !row->later.empty();
+  if (is_later) refuse_at(*value, full_name(key), not_supported(*value, *row));
+  return chosen_at(*value, full_name(key), row->choices);
 }
 
 }  // namespace moe::sim

@@ -14,6 +14,13 @@ namespace moe::sim {
 // Throws ScenarioError "file:line:column: name: why".
 [[noreturn]] void refuse_at(const YamlNode& node, const std::string& name, const std::string& why);
 
+// What is wrong with a node in whose place a list of such things, at least one, is needed.
+std::string no_list_of(const YamlNode& node, const std::string& things);
+
+// One of those words.
+const std::string& chosen_at(const YamlNode& node, const std::string& name,
+                             const std::vector<std::string>& valid);
+
 // An integer of [smallest, largest], written plainly: no sign +, no leading zero, no quotes.
 std::int64_t integer_of(const YamlNode& node, const std::string& name, std::int64_t smallest,
                         std::int64_t largest);

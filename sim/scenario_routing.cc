@@ -63,7 +63,7 @@ std::vector<int> listed_row(const YamlNode& node, const std::string& name, const
 
 ListedRouting listed_of(const YamlNode& node, const Scenario& scenario) {
   if (node.kind != YamlKind::sequence || node.items.empty()) {
-    refuse_at(node, "routing.ids", text(described(node), " is not a list of rows of experts"));
+    refuse_at(node, "routing.ids", no_list_of(node, "rows of experts"));
   }
   ListedRouting routing;
   for (const YamlNode& item : node.items) {
@@ -204,8 +204,7 @@ void read_steps(const YamlNode& node, Scenario& scenario) {
   }
   if (node.kind != YamlKind::sequence || node.items.empty()) {
     refuse_at(node, "steps",
-              text(described(node), " is not a list of steps, each a list of ", scenario.world.dp,
-                   " token counts"));
+              no_list_of(node, text("steps, each a list of ", scenario.world.dp, " token counts")));
   }
   bool empty = true;
   for (const YamlNode& item : node.items) {

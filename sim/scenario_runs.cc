@@ -129,7 +129,7 @@ namespace {
 
 void read_masked_ranks(const YamlNode& node, Scenario& scenario) {
   if (node.kind != YamlKind::sequence) {
-    refuse_at(node, "world.masked_ranks", "is not a list of ranks");
+    refuse_at(node, "world.masked_ranks", no_list_of(node, "ranks"));
   }
   for (const YamlNode& item : node.items) {
     const auto rank =
@@ -193,7 +193,7 @@ void read_faults(const YamlNode& node, Scenario& scenario) {
 
 void read_runs(const YamlNode& node, Scenario& scenario) {
   if (node.kind != YamlKind::sequence || node.items.empty()) {
-    refuse_at(node, "runs", text(described(node), " is not a list of runs"));
+    refuse_at(node, "runs", no_list_of(node, "runs"));
   }
   for (const YamlNode& item : node.items) {
     const std::string name = text("runs[", scenario.runs.size(), "]");

@@ -57,7 +57,8 @@ std::optional<golden::Golden> load_golden(const ScenarioSource& source, const Sc
   const bool has_outputs = !std::holds_alternative<ExpectedError>(scenario.end);
   if (!has_own_values(source) || !has_outputs) return std::nullopt;
   const std::string path = text(source.folders.goldens, "/", scenario.name, ".golden.json");
-  if (!std::filesystem::exists(path)) {
+  std::error_code error;  // said when it is opened
+  if (!std::filesystem::exists(path, error) && !error) {
     throw ScenarioError(text(path, ": no golden judges ", scenario.name,
                              ": run golden/make_golden.py ", scenario.path));
   }

@@ -213,7 +213,7 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 
 std::string described(const YamlNode& node) {
   if (node.kind == YamlKind::map) return "a map";
-  if (node.kind == YamlKind::sequence) return "a list";
+  if (node.kind == YamlKind::sequence) return node.items.empty() ? "an empty list" : "a list";
   if (node.scalar.empty() && !node.quoted) return "an empty value";
   return text("'", node.scalar.substr(0, 80), "'");
 }

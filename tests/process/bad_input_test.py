@@ -10,7 +10,6 @@ import json
 import struct
 import sys
 import unittest
-from pathlib import Path
 
 import numpy
 from program import Program, TRACE
@@ -70,42 +69,6 @@ class BadInput(Program):
     def setUp(self):
         super().setUp()
         self.write("scenarios/bad/small.yaml", SMALL)
-
-    def write(self, name, content):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return str(path)
-
-    def refused(self, words, *parts, json_out=False):
-        """Exit 2, every part in the message, standard output empty or whole, nobody left."""
-        if json_out:
-            words = (*words, "--json", "-")
-        process = self.start(*words)
-        out, err = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 2, f"{words}: {out}{err}")
-        for part in parts:
-            self.assertIn(part, err, words)
-        self.assertEqual(len(err.splitlines()), 1, err)
-        self.assertTrue(err.startswith("moebius: "), err)
-        for line in out.splitlines():
-            json.loads(line)
-        if not json_out:
-            self.assertEqual(out, "")
-        self.assertEqual(self.left_by(process.pid), [])
-
-    @staticmethod
-    def left_by(session):
-        """Processes whose command is the started one's."""
-        left = []
-        for entry in Path("/proc").iterdir():
-            try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (OSError, ValueError):
-                continue
-            if entry.name.isdigit() and int(stat[1]) == session:
-                left.append(entry.name)
-        return left
 
 
 class Traces(BadInput):
@@ -392,6 +355,19 @@ class Goldens(BadInput):
                        lambda golden: golden["stored"][0].update(rank=-1),
                        lambda golden: golden["stored"][0]["rows"][0].update(token=10 ** 12)):
             self.refuse(change)
+
+    def test_whose_rows_are_not_as_wide_as_is_due(self):
+        def values(change):
+            return lambda golden: change(golden["stored"][0]["rows"][0]["values"])
+        due = "stored[0].rows[0] (step 0, layer 0, rank 0, token 0) has {} values, due are 64"
+        self.refuse(values(lambda row: row.append(1)), due.format(65))
+        self.refuse(values(lambda row: row.pop() and None), due.format(63))
+
+    def test_that_the_system_cannot_look_up(self):
+        path = self.folder / self.NAME
+        path.unlink()
+        path.symlink_to(path.name)
+        self.refused(("run", TRACE), self.NAME, "Too many levels of symbolic links")
 
 
 if __name__ == "__main__":

@@ -93,6 +93,17 @@ class Bench(unittest.TestCase):
         self.assertEqual(bench("--backend", "no_ep", "--world-size", "1", "--ranks", "threads")[0],
                          0)
 
+    def test_operators_are_timed_at_the_sizes_that_were_given(self):
+        rows = measured("--operators", "--shape", "128x32x8x2,256x64x4x1", "--tokens", "8,16")
+        self.assertEqual({(row["shape"], row["tokens"]) for row in rows["operators"]},
+                         {(shape, tokens) for shape in ("128x32x8x2", "256x64x4x1")
+                          for tokens in (8, 16)})
+        self.assertEqual(len(rows["operators"]), 4 * 7)
+        self.assertEqual({row["anchor_us"] for row in rows["operators"]}, {0})
+        # Widths that blocks of 128 do not divide, and fewer experts than a usual world has ranks.
+        rows = measured("--operators", "--shape", "96x32x1x1", "--tokens", "1")
+        self.assertEqual(len(rows["operators"]), 7)
+
     def test_pinned_table_names_what_was_measured(self):
         code, out, _ = bench("--pin")
         self.assertEqual(code, 0)
@@ -134,7 +145,10 @@ class Bench(unittest.TestCase):
 
     def test_bad_words_and_too_large_shapes_are_refused(self):
         for words, part in ((["--shape", "nothing"], "deepseek-v3"), (["--pinned"], "--pin"),
-                            (["--operators", "--results", "r.md"], "--operators prints its own"),
+                            (["--operators", "--results", "r.md"],
+                             "--results means nothing to --operators, which takes --device, --sh"),
+                            (["--operators", "--ranks", "threads"], "--ranks means nothing to"),
+                            (["--operators", "--shape", "1000000x1000000x8x2"], "GiB"),
                             (["--shape", "1000000x1000000x8x2"], "GiB")):
             code, _, err = bench(*words)
             self.assertEqual(code, 2, words)

@@ -66,6 +66,16 @@ class InstalledTree(unittest.TestCase):
             self.assertTrue(Path(path).resolve().is_relative_to(self.tree.resolve()),
                             f"{name} is {path}, outside {self.tree}")
 
+    def test_no_program_looks_for_libraries_in_the_folder_that_it_is_called_in(self):
+        """An empty entry of a run path means that folder. Here and where it was built."""
+        programs = [Path(BUILD) / "sim/moebius", *(self.tree / "bin").glob("moe*")]
+        for program in programs:
+            said = subprocess.run(["readelf", "-d", str(program)], capture_output=True, text=True,
+                                  check=False).stdout
+            for path in re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", said):
+                for entry in path.split(":"):
+                    self.assertRegex(entry, r"^(/|\$ORIGIN)", f"{program}: {path}")
+
     def test_it_is_small(self):
         # A GPU machine's tree has no oneDNN, which is half of another's.
         size = sum(path.lstat().st_size for path in self.tree.rglob("*")

@@ -66,3 +66,39 @@ class Program(unittest.TestCase):
         golden = json.loads(path.read_text())
         change(golden)
         path.write_text(json.dumps(golden))
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    def refused(self, words, *parts, json_out=False):
+        """Exit 2, every part in the message, standard output empty or whole, nobody left."""
+        if json_out:
+            words = (*words, "--json", "-")
+        process = self.start(*words)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 2, f"{words}: {out}{err}")
+        for part in parts:
+            self.assertIn(part, err, words)
+        self.assertEqual(len(err.splitlines()), 1, err)
+        self.assertTrue(err.startswith("moebius: "), err)
+        for line in out.splitlines():
+            json.loads(line)
+        if not json_out:
+            self.assertEqual(out, "")
+        self.assertEqual(self.left_by(process.pid), [])
+
+    @staticmethod
+    def left_by(session):
+        """Processes whose command is the started one's."""
+        left = []
+        for entry in Path("/proc").iterdir():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (OSError, ValueError):
+                continue
+            if entry.name.isdigit() and int(stat[1]) == session:
+                left.append(entry.name)
+        return left

@@ -51,6 +51,12 @@ class Junit(Program):
         self.assertIn("not in this build",
                       root.find("testsuite/testcase/skipped").get("message"))
 
+    def test_standard_output_takes_the_report_and_nothing_else(self):
+        code, out, _ = self.run_it("run", "smoke/two-ranks", "--junit", "-", "--json", "one")
+        self.assertEqual(code, 0)
+        self.assertEqual(ElementTree.fromstring(out).get("tests"), "5")
+        self.assertFalse((self.folder / "-").exists())
+
     def test_an_interrupted_run_leaves_whole_xml(self):
         process = self.start("run", TRACE, "--line", "1", "--junit", "junit.xml")
         time.sleep(0.7)

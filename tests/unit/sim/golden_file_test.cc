@@ -19,7 +19,7 @@ const std::string good_golden = R"({"format":"moe-golden/1","scenario":"small/tw
 {"tokens":[2,0],"digests":[["0123456789abcdef","ef46db3751d8e999"]],"routing":"00000000000000ff"},
 {"tokens":[1,3],"digests":[["0000000000000001","0000000000000002"]]}],
 "stored":[{"step":1,"layer":0,"rank":1,"rows":[
-{"token":2,"values":[1,-2.5,0]},{"token":0,"columns":[7,9],"values":[3,4]}]}]})";
+{"token":0,"values":[1,-2.5,0]},{"token":2,"columns":[0,1,2],"values":[3,4,5]}]}]})";
 
 std::string replaced(const std::string& from, const std::string& to) {
   std::string changed = good_golden;
@@ -35,6 +35,7 @@ Scenario fitting_scenario() {
   scenario.sha256 = "abc";
   scenario.world.dp = 2;
   scenario.steps = {{2, 0}, {1, 3}};
+  scenario.model.hidden_size = 3;
   return scenario;
 }
 
@@ -54,10 +55,10 @@ TEST_CASE("golden file: is read whole") {
   CHECK_FALSE(golden.steps[1].routing_digest.has_value());
   REQUIRE(golden.stored.size() == 1);
   CHECK(golden.stored[0].cell == golden::Cell{1, 0, 1});
-  CHECK(golden.stored[0].rows[0].token == 2);
+  CHECK(golden.stored[0].rows[0].token == 0);
   CHECK(golden.stored[0].rows[0].columns == std::vector<Count>{0, 1, 2});
   CHECK(golden.stored[0].rows[0].values == std::vector<double>{1, -2.5, 0});
-  CHECK(golden.stored[0].rows[1].columns == std::vector<Count>{7, 9});
+  CHECK(golden.stored[0].rows[1].columns == std::vector<Count>{0, 1, 2});
 }
 
 TEST_CASE("golden file: refusals say where and what to run") {
@@ -94,11 +95,20 @@ TEST_CASE("golden file: refusals say where and what to run") {
       {"\"layer\":0", "\"layer\":1", "stored[0].layer: 1 is not an integer from 0 to 0"},
       {"\"rank\":1", "\"rank\":2", "stored[0].rank: 2 is not an integer from 0 to 1"},
       {"\"rank\":1,", "", "stored[0]: 'rank' is missing"},
-      {"\"token\":2", "\"token\":3", "stored[0].rows[0].token: 3 is not an integer from 0 to 2"},
+      {"\"token\":2", "\"token\":3", "stored[0].rows[1].token: 3 is not an integer from 0 to 2"},
+      {"\"token\":2", "\"token\":0", "stored[0].rows[1]: its token does not come after the last"},
+      {"\"rows\":[", "\"rows\":[]},{\"step\":1,\"layer\":0,\"rank\":1,\"rows\":[",
+       "stored[0]: no rows"},
+      {"\"stored\":[",
+       "\"stored\":[{\"step\":1,\"layer\":0,\"rank\":1,\"rows\":[{\"token\":0,\"values\":[1]}]},",
+       "stored[1]: its step, layer and rank do not come after the last cell's"},
+      {"-2.5", "1e999", "not valid JSON"},
+      {"-2.5", "NaN", "not valid JSON"},
       {"[1,-2.5,0]", "[]", "stored[0].rows[0]: 0 values for 0 columns"},
       {"[1,-2.5,0]", "[1,\"2\"]", "stored[0].rows[0].values[1]: '2' is not a number"},
-      {"[7,9]", "[7]", "stored[0].rows[1]: 2 values for 1 columns"},
-      {"[7,9]", "[7,-9]", "stored[0].rows[1].columns[1]: -9 is not"},
+      {"[0,1,2]", "[7]", "stored[0].rows[1]: 3 values for 1 columns"},
+      {"[0,1,2]", "[0,-9,2]", "stored[0].rows[1].columns[1]: -9 is not"},
+      {"[0,1,2]", "[0,2,2]", "stored[0].rows[1].columns[2]: 2 does not ascend"},
       {"\"stored\":[{", "\"stored\":[3,{", "stored[0]: 3 is not an object"},
       {"{\"format\"", "[", "not valid JSON at byte "},
       {"\"scenario_sha256\":\"abc\",", "\"scenario\":\"b\",", "the key 'scenario' is given twice"},
@@ -164,6 +174,18 @@ TEST_CASE("golden file: must be of this scenario, these bytes, this oracle") {
   scenario.steps[1] = {2, 2};
   CHECK_THAT(refusal(golden, scenario),
              Contains("has the tokens [1, 3] in step 1, the scenario [2, 2]"));
+  scenario = fitting_scenario();
+  scenario.model.hidden_size = 4;
+  CHECK_THAT(
+      refusal(golden, scenario),
+      Contains("stored[0].rows[0] (step 1, layer 0, rank 1, token 0) has 3 values, due are 4") &&
+          EndsWith(advice));
+  scenario.model.hidden_size = 2;
+  CHECK_THAT(refusal(golden, scenario), Contains("has 3 values, due are 2"));
+  other = golden;
+  other.stored[0].rows[1].columns.back() = 3;
+  CHECK_THAT(refusal(other, fitting_scenario()),
+             Contains("stored[0].rows[1]") && Contains("has column 3 of 3"));
   scenario = fitting_scenario();
   scenario.steps.clear();
   TraceRouting trace;

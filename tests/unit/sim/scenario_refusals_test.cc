@@ -160,7 +160,7 @@ TEST_CASE("scenario: world") {
        ":2:9: world: unknown key 'dq'; known: dp, tp, pp, pcp, ep, "
        "sequence_parallel, masked_ranks; did you mean 'dp'?"},
       {"name: s\nworld: {dp: 2, masked_ranks: 1}",
-       ":2:30: world.masked_ranks: is not a list of ranks"},
+       ":2:30: world.masked_ranks: '1' is not a list of ranks"},
       {"name: s\nworld: {dp: 2, masked_ranks: [2]}",
        ":2:31: world.masked_ranks: '2' is not an integer from 0 to 1"},
       {"name: s\nworld: {dp: 3, masked_ranks: [1, 1]}",
@@ -310,7 +310,8 @@ TEST_CASE("scenario: routing") {
        ":4:21: routing.hot_rank.rank: rank 1 has none of the 1 experts"},
       {"routing: {masked: {share: -0.5}}", ":3:27: routing.masked.share: '-0.5' is not"},
       {"routing: {ids: 3}", ":3:16: routing.ids: '3' is not a list of rows"},
-      {"routing: {ids: []}", ":3:16: routing.ids: a list is not a list of rows of experts"},
+      {"routing: {ids: []}",
+       ":3:16: routing.ids: an empty list, in the place of a list of rows of experts"},
       {"routing: {ids: [[0, 1], 3]}",
        ":3:25: routing.ids[1]: '3' is not a list of 2 experts (top_k)"},
       {"routing: {ids: [[0, 1, 2]]}", ":3:17: routing.ids[0]: a list of 3 is not a list of 2"},
@@ -331,10 +332,14 @@ TEST_CASE("scenario: routing") {
   });
 }
 
-TEST_CASE("scenario: steps") {
+TEST_CASE("scenario: steps, and lists that are empty") {
   check_refusals({
       {"steps: 3", ":3:8: steps: '3' is not a list of steps, each a list of 2 token counts"},
-      {"steps: []", ":3:8: steps: a list is not a list of steps"},
+      {"steps: []",
+       ":3:8: steps: an empty list, in the place of a list of steps, each a list of 2"},
+      {with_steps("expect: []"), ":4:9: expect: an empty list is not one of same_bytes, derived"},
+      {with_steps("same_under: []"),
+       ":4:13: same_under: an empty list, in the place of a list of changes"},
       {"steps: [3, 4]", ":3:9: steps[0]: '3' is not a list of 2 token counts (world.dp)"},
       {"steps: [[1, 2], [3]]", ":3:17: steps[1]: a list of 1 is not a list of 2 token counts"},
       {"steps: [[1, 2, 3]]", ":3:9: steps[0]: a list of 3 is not a list of 2 token counts"},
@@ -351,7 +356,7 @@ TEST_CASE("scenario: faults and runs") {
       {with_steps("faults: [{rank: 1}]"), ":4:10: faults[0]: a fault needs a name"},
       {with_steps("faults: [{name: drop}]"), ":4:17: faults[0].name: 'drop' is not MF- and two"},
       {with_steps("faults: [{name: MF-07, rank: [1]}]"), ":4:30: faults[0].rank: a list is not a"},
-      {with_steps("runs: []"), ":4:7: runs: a list is not a list of runs"},
+      {with_steps("runs: []"), ":4:7: runs: an empty list, in the place of a list of runs"},
       {with_steps("runs: naive"), ":4:7: runs: 'naive' is not a list of runs"},
       {with_steps("runs: [naive]"), ":4:8: runs[0]: 'naive' is not a map of keys"},
       {with_steps("runs: [{}, {bakend: naive}]"),
