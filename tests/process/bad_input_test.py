@@ -359,7 +359,7 @@ class Goldens(BadInput):
     def test_whose_rows_are_not_as_wide_as_is_due(self):
         def values(change):
             return lambda golden: change(golden["stored"][0]["rows"][0]["values"])
-        due = "stored[0].rows[0] (step 0, layer 0, rank 0, token 0) has {} values, due are 64"
+        due = "stored[0].rows[0] (step 0, layer 0, rank 1, token 0) has {} values, due are 64"
         self.refuse(values(lambda row: row.append(1)), due.format(65))
         self.refuse(values(lambda row: row.pop() and None), due.format(63))
 

@@ -105,7 +105,7 @@ class StandardOutput(Program):
         done = self.ended(("run", "smoke/one-rank", "--junit", "report.xml"), ">&-")
         self.assertEqual(done.returncode, 2)
         self.assertTrue((self.folder / "report.xml").read_text().endswith("</testsuites>\n"))
-        done = self.ended(("run", "smoke/one-rank", "--json", "report.json"), ">&- 2>&- <&-")
+        done = self.ended(("run", "smoke/one-rank", "--json", "report.json"), ">&-")
         self.assertEqual(done.returncode, 2)
         self.assertNotIn("PASS", (self.folder / "report.json").read_text())
 
