@@ -122,7 +122,9 @@ class OnednnWeights final : public PackedWeights {
                                           dnnl::memory::format_tag::any);
       const auto usual = described(usual_rows, any);
       layout_ = usual.weights_desc();
-      if (is_gemm(usual)) row_step_ = gemm_row_step;
+      // A shape that the products made for bf16 do not take is bf16 all the same.
+      const bool is_f32 = type_ == dnnl::memory::data_type::f32;
+      if (is_f32 && is_gemm(usual)) row_step_ = gemm_row_step;
       const auto bytes = static_cast<Count>(layout_.get_size());
       packed_ = Buffer(memory_, {count, (bytes + 63) / 64 * 64, DType::u8});
       const dnnl::memory::desc transposed(Dimensions{plain_.columns, plain_.rows}, type_,
