@@ -50,10 +50,11 @@ __device__ void rounded(float sum, T& to) {
   round_to(sum, to);
 }
 
-constexpr Count operands_max =
-    8;  // of one launch: addresses stay in a recorded launch, tables do not
+// Operands of one launch, whose addresses stay in a recorded one; a table's content would not.
+constexpr Count operands_max = 8;
 
-// Operands that follow others' sums, where it is not the first, and leave a sum for more of them.
+// Some operands of a sum: all but the first follow what is summed so far, all but the last leave
+// it.
 template <typename T>
 struct Operands {
   const T* at[operands_max];
