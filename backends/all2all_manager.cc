@@ -17,6 +17,10 @@ class AgRsAll2All final : public All2AllManager {
   Communicator& group() override { return group_; }
 
  private:
+  Memory& memory_for_received(int index) override {
+    return group_.memory_for({RowsAre::gathered, index});
+  }
+
   void do_dispatch(Tensors rows, RowCounts tokens, Tensors received) override {
     group_.all_gather_v(rows, tokens, received);
   }
@@ -71,8 +75,9 @@ std::vector<Tensor> All2AllManager::move(std::vector<Tensor> list, Extras extras
   }
   std::vector<Tensor> received;
   for (const Tensor& sent : list) {
-    received.push_back(dispatched.handle.keep(
-        Buffer(group().memory(), {total_rows(tokens), sent.columns, sent.dtype})));
+    Memory& memory = memory_for_received(static_cast<int>(received.size()));
+    received.push_back(
+        dispatched.handle.keep(Buffer(memory, {total_rows(tokens), sent.columns, sent.dtype})));
   }
   dispatched.handle.rows_per_rank.assign(tokens.begin(), tokens.end());
   do_dispatch(list, tokens, received);

@@ -39,6 +39,9 @@ class All2AllManager {
   void combine(const Tensor& rows, RowCounts tokens, const Tensor& own);
 
  private:
+  // Where the index-th received tensor of a list comes to lie.
+  virtual Memory& memory_for_received(int /*index*/) { return group().memory(); }
+
   // Whether a dispatch takes extras. The first managers did not (vLLM: NotImplementedError).
   virtual bool carries_extras() const { return true; }
 

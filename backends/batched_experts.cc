@@ -57,7 +57,7 @@ class LocalBatchedExperts final : public Experts {
                       std::unique_ptr<ExpertIdMap> id_map)
       : kernels_(config.kernels),
         num_local_experts_(config.num_local_experts),
-        router_weight_(config.router_weight),
+        sums_(config),
         experts_(config, std::move(weights)),
         id_map_(std::move(id_map)) {}
 
@@ -65,8 +65,7 @@ class LocalBatchedExperts final : public Experts {
     const RoutingBuffers local = id_map_->local_ids(dispatched.routing);
     const RowPlanBuffers plan = kernels_.plan_rows(local.topk_ids.tensor(), {}, num_local_experts_);
     const Buffer home = through_rooms(dispatched.hidden_states, plan.view());
-    return summed_choices(kernels_, router_weight_, dispatched, home.tensor(),
-                          plan.row_of.tensor());
+    return summed_choices(sums_, dispatched, home.tensor(), plan.row_of.tensor());
   }
 
  private:
@@ -84,7 +83,7 @@ class LocalBatchedExperts final : public Experts {
 
   Kernels& kernels_;
   int num_local_experts_;
-  RouterWeight router_weight_;
+  ChoiceSums sums_;
   BatchedExperts experts_;
   std::unique_ptr<ExpertIdMap> id_map_;
 };

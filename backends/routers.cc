@@ -15,10 +15,24 @@ namespace {
 // The kernels' marker of what is taken already is -10000: a lower bias would be chosen twice.
 constexpr float bias_min = -9999.0F;
 
-RoutingBuffers empty_routing(Kernels& kernels, Count tokens, int top_k) {
-  return {Buffer(kernels.memory(), {tokens, top_k, DType::i32}),
-          Buffer(kernels.memory(), {tokens, top_k, DType::f32}), IdSpace::logical};
-}
+// Makes the room of each call's choices.
+class Choices {
+ public:
+  Choices(Kernels& kernels, int top_k, RoutingMemory memory)
+      : ids_(memory.topk_ids == nullptr ? kernels.memory() : *memory.topk_ids),
+        weights_(memory.topk_weights == nullptr ? kernels.memory() : *memory.topk_weights),
+        top_k_(top_k) {}
+
+  RoutingBuffers of(Count tokens) const {
+    return {Buffer(ids_, {tokens, top_k_, DType::i32}),
+            Buffer(weights_, {tokens, top_k_, DType::f32}), IdSpace::logical};
+  }
+
+ private:
+  Memory& ids_;
+  Memory& weights_;
+  int top_k_;
+};
 
 Buffer bias_of(const RouterSpec& spec, Memory& memory) {
   if (spec.correction_bias.empty()) return {};
@@ -33,74 +47,74 @@ Buffer bias_of(const RouterSpec& spec, Memory& memory) {
 
 class FusedTopkRouter final : public Router {
  public:
-  FusedTopkRouter(Kernels& kernels, int top_k, TopkSettings settings, Buffer bias)
-      : kernels_(kernels), top_k_(top_k), settings_(settings), bias_(std::move(bias)) {
+  FusedTopkRouter(Kernels& kernels, Choices choices, TopkSettings settings, Buffer bias)
+      : kernels_(kernels), choices_(choices), settings_(settings), bias_(std::move(bias)) {
     settings_.correction_bias = bias_.tensor();
   }
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = empty_routing(kernels_, router_logits.rows, top_k_);
+    RoutingBuffers chosen = choices_.of(router_logits.rows);
     kernels_.fused_topk(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  int top_k_;
+  Choices choices_;
   TopkSettings settings_;
   Buffer bias_;
 };
 
 class GroupedTopkRouter final : public Router {
  public:
-  GroupedTopkRouter(Kernels& kernels, int top_k, GroupedTopkSettings settings, Buffer bias)
-      : kernels_(kernels), top_k_(top_k), settings_(settings), bias_(std::move(bias)) {
+  GroupedTopkRouter(Kernels& kernels, Choices choices, GroupedTopkSettings settings, Buffer bias)
+      : kernels_(kernels), choices_(choices), settings_(settings), bias_(std::move(bias)) {
     settings_.topk.correction_bias = bias_.tensor();
   }
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = empty_routing(kernels_, router_logits.rows, top_k_);
+    RoutingBuffers chosen = choices_.of(router_logits.rows);
     kernels_.grouped_topk(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  int top_k_;
+  Choices choices_;
   GroupedTopkSettings settings_;
   Buffer bias_;
 };
 
 class TopkThenScoreRouter final : public Router {
  public:
-  TopkThenScoreRouter(Kernels& kernels, int top_k, ChosenScoreSettings settings)
-      : kernels_(kernels), top_k_(top_k), settings_(settings) {}
+  TopkThenScoreRouter(Kernels& kernels, Choices choices, ChosenScoreSettings settings)
+      : kernels_(kernels), choices_(choices), settings_(settings) {}
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = empty_routing(kernels_, router_logits.rows, top_k_);
+    RoutingBuffers chosen = choices_.of(router_logits.rows);
     kernels_.topk_then_score(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  int top_k_;
+  Choices choices_;
   ChosenScoreSettings settings_;
 };
 
 class RecordedRouter final : public Router {
  public:
-  RecordedRouter(Kernels& kernels, int top_k) : kernels_(kernels), top_k_(top_k) {}
+  RecordedRouter(Kernels& kernels, Choices choices) : kernels_(kernels), choices_(choices) {}
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = empty_routing(kernels_, router_logits.rows, top_k_);
+    RoutingBuffers chosen = choices_.of(router_logits.rows);
     kernels_.recorded_routing(router_logits, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  int top_k_;
+  Choices choices_;
 };
 
 TopkSettings topk_settings(const RouterSpec& spec) {
@@ -111,20 +125,21 @@ TopkSettings topk_settings(const RouterSpec& spec) {
 }
 
 std::unique_ptr<Router> make_fused_topk(Kernels& kernels, const RouterSpec& spec,
-                                        TopkSettings settings) {
+                                        TopkSettings settings, Choices choices) {
   if (spec.correction_bias.empty()) settings.routed_scaling_factor = 1.0F;
-  return std::make_unique<FusedTopkRouter>(kernels, spec.top_k, settings,
+  return std::make_unique<FusedTopkRouter>(kernels, choices, settings,
                                            bias_of(spec, kernels.memory()));
 }
 
-std::unique_ptr<Router> make_grouped_topk(Kernels& kernels, const RouterSpec& spec) {
+std::unique_ptr<Router> make_grouped_topk(Kernels& kernels, const RouterSpec& spec,
+                                          Choices choices) {
   TopkSettings settings = topk_settings(spec);
   if (!grouping_is_valid(spec)) {
     settings.scoring = Scoring::softmax;
-    return make_fused_topk(kernels, spec, settings);
+    return make_fused_topk(kernels, spec, settings, choices);
   }
   return std::make_unique<GroupedTopkRouter>(
-      kernels, spec.top_k,
+      kernels, choices,
       GroupedTopkSettings{.topk = settings,
                           .num_expert_group = spec.num_expert_group,
                           .topk_group = spec.topk_group,
@@ -132,11 +147,11 @@ std::unique_ptr<Router> make_grouped_topk(Kernels& kernels, const RouterSpec& sp
       bias_of(spec, kernels.memory()));
 }
 
-std::unique_ptr<Router> make_custom(Kernels& kernels, const RouterSpec& spec) {
+std::unique_ptr<Router> make_custom(Kernels& kernels, const RouterSpec& spec, Choices choices) {
   const bool is_softmax = spec.custom == CustomRouting::top_k_then_softmax;
   MOE_CHECK(is_softmax || spec.top_k == 1, text("top-", spec.top_k, " then sigmoid is top-1's"));
   return std::make_unique<TopkThenScoreRouter>(
-      kernels, spec.top_k,
+      kernels, choices,
       ChosenScoreSettings{.scoring = is_softmax ? Scoring::softmax : Scoring::sigmoid});
 }
 
@@ -175,19 +190,21 @@ GroupedTopkRules grouped_rules_on_cuda(const RouterSpec& spec) {
                                                : GroupedTopkRules::torch;
 }
 
-std::unique_ptr<Router> make_router(Kernels& kernels, const RouterSpec& spec) {
+std::unique_ptr<Router> make_router(Kernels& kernels, const RouterSpec& spec,
+                                    RoutingMemory memory) {
+  const Choices choices(kernels, spec.top_k, memory);
   switch (router_choice(spec)) {
     case RouterChoice::grouped_topk:
-      return make_grouped_topk(kernels, spec);
+      return make_grouped_topk(kernels, spec, choices);
     case RouterChoice::custom:
-      return make_custom(kernels, spec);
+      return make_custom(kernels, spec, choices);
     default:
-      return make_fused_topk(kernels, spec, topk_settings(spec));
+      return make_fused_topk(kernels, spec, topk_settings(spec), choices);
   }
 }
 
-std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k) {
-  return std::make_unique<RecordedRouter>(kernels, top_k);
+std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k, RoutingMemory memory) {
+  return std::make_unique<RecordedRouter>(kernels, Choices(kernels, top_k, memory));
 }
 
 }  // namespace moe

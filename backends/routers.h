@@ -52,13 +52,21 @@ bool grouping_is_valid(const RouterSpec& spec);
 // The CUDA op where a bias is present and neither groups nor top_k are above 32, else torch.
 GroupedTopkRules grouped_rules_on_cuda(const RouterSpec& spec);
 
+// Where a router's choices lie; null: the kernels' memory.
+struct RoutingMemory {
+  Memory* topk_ids = nullptr;
+  Memory* topk_weights = nullptr;
+};
+
 // The router of that spec. fused_topk ignores the scaling factor: whoever asked for it owes it on
 // the output (trap 14). REQUIRES a bias of num_experts finite values above -9999.
-std::unique_ptr<Router> make_router(Kernels& kernels, const RouterSpec& spec);
+std::unique_ptr<Router> make_router(Kernels& kernels, const RouterSpec& spec,
+                                    RoutingMemory memory = {});
 
 // A recorded routing travels in the place of logits: rows [tokens, 2 * top_k] f32, ids less their
 // slot, then weights
 // (vLLM: a custom routing function).
-std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k);
+std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k,
+                                             RoutingMemory memory = {});
 
 }  // namespace moe

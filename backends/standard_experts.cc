@@ -18,7 +18,7 @@ class StandardExperts final : public Experts {
       : kernels_(config.kernels),
         quantization_(config.quantization),
         num_local_experts_(config.num_local_experts),
-        router_weight_(config.router_weight),
+        sums_(config),
         compute_(config, std::move(weights)),
         id_map_(std::move(id_map)) {}
 
@@ -28,8 +28,7 @@ class StandardExperts final : public Experts {
     const RowPlanBuffers plan =
         kernels_.plan_rows(local.topk_ids.tensor(), ids_are_local, num_local_experts_);
     const Buffer computed = outputs(dispatched, plan);
-    return summed_choices(kernels_, router_weight_, dispatched, computed.tensor(),
-                          plan.row_of.tensor());
+    return summed_choices(sums_, dispatched, computed.tensor(), plan.row_of.tensor());
   }
 
  private:
@@ -40,16 +39,17 @@ class StandardExperts final : public Experts {
           kernels_.permute(dispatched.hidden_states, plan.view(), compute_.grouped_rows()),
           plan.first_row.tensor());
     }
-    const RegroupedRows rows =
-        regrouped(dispatched, quantization_, ActivationFormat::standard, kernels_,
-                  [&](const Tensor& given) { return kernels_.permute(given, plan.view()); });
+    const RegroupedRows rows = regrouped(
+        dispatched, quantization_, ActivationFormat::standard, kernels_, [&](const Tensor& given) {
+          return kernels_.permute(given, plan.view(), compute_.grouped_rows());
+        });
     return compute_(rows.view, plan.first_row.tensor());
   }
 
   Kernels& kernels_;
   RowQuantization quantization_;
   int num_local_experts_;
-  RouterWeight router_weight_ = RouterWeight::on_output;
+  ChoiceSums sums_;
   GroupedExperts compute_;
   std::unique_ptr<ExpertIdMap> id_map_;
 };
@@ -69,6 +69,12 @@ GroupedExperts::GroupedExperts(const ExpertsConfig& config, ExpertWeights weight
     return;
   }
   const auto unwatched = make_weight_quantizer(kernels_);
+  const auto looks_at_all = [](QuantRecipe recipe) {
+    return depends_on_all_rows(recipe_row(recipe));
+  };
+  if (looks_at_all(config.quantization.recipe) || looks_at_all(own.between)) {
+    grouped_rows_ = GroupedRows::counted;
+  }
   WeightQuantizer& quantizer =
       config.weight_quantizer != nullptr ? *config.weight_quantizer : *unwatched;
   QuantizedGemmWeights codes =
@@ -95,18 +101,18 @@ Buffer GroupedExperts::operator()(const QuantizedRows& rows, const Tensor& first
   return (*this)(kernels_.dequantize(rows, dtype_), first_row);
 }
 
-Tensor summed_choices(Kernels& kernels, RouterWeight router_weight, Dispatched& dispatched,
-                      const Tensor& outputs, const Tensor& row_of) {
+Tensor summed_choices(const ChoiceSums& sums, Dispatched& dispatched, const Tensor& outputs,
+                      const Tensor& row_of) {
   const Tensor& weights = dispatched.routing.topk_weights;
-  const Tensor sums = dispatched.handle.keep_workspace(Buffer(
-      kernels.memory(), {dispatched.hidden_states.rows, dispatched.columns(), outputs.dtype}));
-  if (router_weight == RouterWeight::on_output) {
-    kernels.weight_and_reduce(outputs, row_of, weights, sums);
-    return sums;
+  const Tensor rows = dispatched.handle.keep_workspace(
+      Buffer(sums.memory, {dispatched.hidden_states.rows, dispatched.columns(), outputs.dtype}));
+  if (sums.router_weight == RouterWeight::on_output) {
+    sums.kernels.weight_and_reduce(outputs, row_of, weights, rows);
+    return rows;
   }
-  const Buffer ones = weights_of_one(weights, kernels.memory());
-  kernels.weight_and_reduce(outputs, row_of, ones.tensor(), sums);
-  return sums;
+  const Buffer ones = weights_of_one(weights, sums.kernels.memory());
+  sums.kernels.weight_and_reduce(outputs, row_of, ones.tensor(), rows);
+  return rows;
 }
 
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,

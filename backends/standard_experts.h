@@ -36,6 +36,7 @@ struct ExpertsConfig {
   RowQuantization quantization = {};  // in which rows come
   ExpertQuantization own_quantization = {};
   WeightQuantizer* weight_quantizer = nullptr;  // while experts are made; null: one of their own
+  Memory* output = nullptr;  // where the rows that they give back lie; null: kernels' memory
 };
 
 // A rank's experts on rows that are grouped by them.
@@ -45,9 +46,7 @@ class GroupedExperts {
 
   // How rows may come: only where codes have a scale of all rows does somebody look at those behind
   // first_row's end.
-  GroupedRows grouped_rows() const {
-    return quantized_ == nullptr ? GroupedRows::bounded : GroupedRows::counted;
-  }
+  GroupedRows grouped_rows() const { return grouped_rows_; }
 
   // first_row as in RowPlan. RETURNS the experts' outputs.
   Buffer operator()(Buffer rows, const Tensor& first_row);
@@ -58,16 +57,29 @@ class GroupedExperts {
  private:
   Kernels& kernels_;
   DType dtype_;
+  GroupedRows grouped_rows_ = GroupedRows::bounded;
   Buffer signs_;
   std::unique_ptr<GemmExperts> gemm_;                // null: probes, or codes
   std::unique_ptr<QuantizedGemmExperts> quantized_;  // null: weights are no codes
 };
 
+// How a rank sums choices, and where the sums lie.
+struct ChoiceSums {
+  explicit ChoiceSums(const ExpertsConfig& config)
+      : kernels(config.kernels),
+        router_weight(config.router_weight),
+        memory(config.output == nullptr ? config.kernels.memory() : *config.output) {}
+
+  Kernels& kernels;
+  RouterWeight router_weight;
+  Memory& memory;
+};
+
 // Each dispatched row's choices on this rank, weighted where their inputs were not and summed in k
 // order. outputs [n, hidden], row_of as in RowPlan. RETURNS [dispatched rows, hidden], which the
 // handle keeps.
-Tensor summed_choices(Kernels& kernels, RouterWeight router_weight, Dispatched& dispatched,
-                      const Tensor& outputs, const Tensor& row_of);
+Tensor summed_choices(const ChoiceSums& sums, Dispatched& dispatched, const Tensor& outputs,
+                      const Tensor& row_of);
 
 // id_map: null: one of the config's own.
 std::unique_ptr<Experts> make_standard_experts(const ExpertsConfig& config, ExpertWeights weights,

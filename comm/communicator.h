@@ -18,6 +18,13 @@ enum class ReduceOp { sum, max, bitwise_or };
 
 std::string_view name_of(ReduceOp op);
 
+// What a tensor is in a call that moves rows, and its number in the call's list.
+enum class RowsAre { to_gather, gathered, to_scatter, scattered };
+struct RowPlace {
+  RowsAre rows = RowsAre::to_gather;
+  int index = 0;
+};
+
 // Every collective is called by all ranks of the group in the same order. A list moves in one group
 // call; tensor i of all ranks has the same columns and dtype. A call may return when it is queued.
 // Errors: SystemError when a peer, a wire or a deadline fails, from the call, the next one or the
@@ -32,6 +39,12 @@ class Communicator {
 
   // The memory whose tensors this communicator moves.
   virtual Memory& memory() = 0;
+
+  // Where a Buffer of such rows lies best: all_gather_v and reduce_scatter_v move rows from
+  // anywhere, and may move those at their place faster. memory() or a part of it. Collective, the
+  // first time. REQUIRES that all ranks ask for places, and make and end what they keep there, in
+  // the same order, and for gathered and to_scatter in the same shapes.
+  virtual Memory& memory_for(RowPlace /*place*/) { return memory(); }
 
   // How many bytes this rank has copied between a device's memory and the host's so that its rows
   // could move, in this group and in those split from it. 0: rows move from where they lie.

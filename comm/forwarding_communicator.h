@@ -15,6 +15,7 @@ class ForwardingCommunicator : public Communicator {
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   Memory& memory() override { return inner_->memory(); }
+  Memory& memory_for(RowPlace place) override { return inner_->memory_for(place); }
   Count staged_bytes() const override { return inner_->staged_bytes(); }
 
  protected:

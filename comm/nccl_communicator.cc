@@ -13,8 +13,9 @@
 
 #include "comm/exchange_sum.h"
 #include "comm/gathered_numbers.h"
+#include "comm/nccl_calls.h"
 #include "comm/nccl_group.h"
-#include "comm/nccl_window.h"
+#include "comm/nccl_row_windows.h"
 #include "comm/operation.h"
 #include "comm/row_counts.h"
 #include "comm/split.h"
@@ -28,29 +29,6 @@ namespace {
 // NCCL rounds at every hop, and rows are exchanged and added in order instead (numerics.md, 3).
 constexpr int ranks_in_any_order = 2;
 
-ncclDataType_t type_of(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return ncclFloat64;
-    case DType::f32:
-      return ncclFloat32;
-    case DType::bf16:
-      return ncclBfloat16;
-    case DType::f16:
-      return ncclFloat16;
-    case DType::i32:
-      return ncclInt32;
-    default:
-      return ncclInt64;
-  }
-}
-
-std::size_t elements(const Tensor& rows) {
-  return static_cast<std::size_t>(rows.rows * rows.columns);
-}
-
-std::size_t bytes(const Tensor& rows) { return static_cast<std::size_t>(bytes_of(rows)); }
-
 // NCCL's structures change between versions: headers and library must be the same.
 void check_version() {
   int version = 0;
@@ -59,24 +37,6 @@ void check_version() {
   throw SystemError(text("NCCL ", version, " is loaded, this program was built for ",
                          NCCL_VERSION_CODE, ": put that library first in LD_LIBRARY_PATH"));
 }
-
-// The calls of one group, and the first that failed.
-class GroupCall {
- public:
-  GroupCall() : result_(ncclGroupStart()) {}
-
-  void add(ncclResult_t result) {
-    if (!is_error(result_)) result_ = result;
-  }
-
-  ncclResult_t end() {
-    add(ncclGroupEnd());
-    return result_;
-  }
-
- private:
-  ncclResult_t result_;
-};
 
 class NcclCommunicator final : public Communicator {
  public:
@@ -116,6 +76,11 @@ class NcclCommunicator final : public Communicator {
   int size() const override { return settings_.size; }
   Memory& memory() override { return memory_; }
 
+  Memory& memory_for(RowPlace place) override {
+    if (!windows_were_asked_for_) open_windows();
+    return windows_ == nullptr ? memory_ : windows_->memory_for(place);
+  }
+
   // The same ranks without a watch: what hangs there ends with this one.
   std::unique_ptr<Communicator> bare() {
     memory_.synchronize();
@@ -130,7 +95,7 @@ class NcclCommunicator final : public Communicator {
     do_barrier();
     if (watch_) watch_->enter(Operation::barrier);
     try {
-      auto window = make_nccl_window(group_, {rank(), size()}, memory_, bytes);
+      auto window = make_nccl_window(group_, comm(), {rank(), size()}, memory_, bytes);
       if (watch_) watch_->leave();
       return window;
     } catch (const SystemError& error) {
@@ -141,6 +106,9 @@ class NcclCommunicator final : public Communicator {
 
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
+    if (windows_ != nullptr && windows_->take(rows, rows_per_rank, gathered)) {
+      return gather_in_windows(rows, gathered);
+    }
     run(Operation::all_gather_v, [&](GroupCall& call) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
         if (are_equal(rows_per_rank)) {
@@ -159,6 +127,9 @@ class NcclCommunicator final : public Communicator {
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
     if (size() > ranks_in_any_order) return exchange_and_sum(*this, rows, rows_per_rank, own);
+    if (windows_ != nullptr && windows_->take(rows, rows_per_rank, own)) {
+      return scatter_in_windows(rows, own);
+    }
     run(Operation::reduce_scatter_v, [&](GroupCall& call) {
       const ncclDataType_t type = type_of(rows.dtype);
       if (are_equal(rows_per_rank)) {
@@ -170,6 +141,28 @@ class NcclCommunicator final : public Communicator {
         call.add(ncclReduce(part.data, to, elements(part), type, ncclSum, root, comm(), stream_));
       });
     });
+  }
+
+  void gather_in_windows(Tensors rows, Tensors gathered) {
+    std::vector<Tensor> brought;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      brought.push_back(windows_->brought(rows[i], static_cast<int>(i)));
+    }
+    run(Operation::all_gather_v, [&](GroupCall& call) {
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        call.add(ncclAllGather(brought[i].data, gathered[i].data, bytes(rows[i]), ncclUint8,
+                               windows_->comm(), stream_));
+      }
+    });
+  }
+
+  void scatter_in_windows(const Tensor& rows, const Tensor& own) {
+    const Tensor arriving = windows_->arriving(own);
+    run(Operation::reduce_scatter_v, [&](GroupCall& call) {
+      call.add(ncclReduceScatter(rows.data, arriving.data, elements(own), type_of(own.dtype),
+                                 ncclSum, windows_->comm(), stream_));
+    });
+    if (arriving.data != own.data) memory_.copy(arriving, own);
   }
 
   void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
@@ -262,13 +255,39 @@ class NcclCommunicator final : public Communicator {
     return joined(settings, child);
   }
 
+  // Windows between all ranks or none: where one rank lacks them, calls are plain on all.
+  void open_windows() {
+    windows_were_asked_for_ = true;
+    if (!watch_ || size() == 1) return;
+    do_barrier();
+    ncclComm_t second = waited_for_split(
+        [&](const StillHopeful& still_hopeful) { return group_.windowed(still_hopeful); });
+    watch_->enter(Operation::barrier);
+    std::unique_ptr<NcclRowWindows> windows;
+    try {
+      windows =
+          std::make_unique<NcclRowWindows>(group_, second, WindowRank{rank(), size()}, memory_);
+    } catch (const SystemError&) {
+      // No error: rows move as they do between any two buffers.
+    }
+    watch_->leave();
+    const std::array<std::int64_t, 1> has_windows = {windows == nullptr ? 0 : 1};
+    const std::vector<std::int64_t> all = gathered_numbers(has_windows, *this);
+    if (std::ranges::count(all, 1) == std::ssize(all)) windows_ = std::move(windows);
+  }
+
   // NCCL's split, which every rank comes to.
   ncclComm_t split_group(NcclGroup::Share share) {
     MOE_CHECK(watch_.has_value(), "bare groups are not split");
+    return waited_for_split(
+        [&](const StillHopeful& still_hopeful) { return group_.split(share, still_hopeful); });
+  }
+
+  template <typename Split>
+  ncclComm_t waited_for_split(const Split& split) {
     watch_->enter(Operation::split, -1, OperationWatch::LookedAfter::by_rank);
     try {
-      ncclComm_t child =
-          group_.split(share, [&] { throw_if_absent(watch_->num_collectives() - 1); });
+      ncclComm_t child = split([&] { throw_if_absent(watch_->num_collectives() - 1); });
       watch_->leave();
       return child;
     } catch (const LatePeer&) {
@@ -341,6 +360,8 @@ class NcclCommunicator final : public Communicator {
   NcclGroup group_;
   int num_exceptions_;  // under way when it was made
   Count num_splits_ = 0;
+  bool windows_were_asked_for_ = false;
+  std::unique_ptr<NcclRowWindows> windows_;  // null: none, or nobody has asked yet
   std::optional<OperationWatch> watch_;
 };
 

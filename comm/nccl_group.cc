@@ -107,8 +107,9 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
 }
 
 NcclGroup::~NcclGroup() {
-  if (comm_ != nullptr) is_cut() ? ncclCommAbort(comm_) : ncclCommDestroy(comm_);
-  if (handle_ != nullptr) is_cut() ? ncclCommAbort(handle_) : ncclCommDestroy(handle_);
+  for (ncclComm_t comm : {windowed_, comm_, handle_}) {
+    if (comm != nullptr) is_cut() ? ncclCommAbort(comm) : ncclCommDestroy(comm);
+  }
   for (cudaEvent_t event : marks_) {
     if (event != nullptr) cudaEventDestroy(event);
   }
@@ -122,6 +123,15 @@ ncclComm_t NcclGroup::split(Share share, const StillHopeful& still_hopeful) {
   ncclComm_t child = nullptr;
   settle(ncclCommSplit(handle_, color, share.key, &child, &config), "split", still_hopeful);
   return child;
+}
+
+ncclComm_t NcclGroup::windowed(const StillHopeful& still_hopeful) {
+  if (windowed_ != nullptr) return windowed_;
+  MOE_CHECK(handle_ != nullptr, "a bare group, or one that is cut, has no windows");
+  ncclConfig_t config = blocking_config();
+  settle(ncclCommSplit(handle_, 0, settings_.rank, &windowed_, &config), "a second communicator",
+         still_hopeful);
+  return windowed_;
 }
 
 std::string NcclGroup::words_of(ncclResult_t result) const {

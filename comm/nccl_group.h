@@ -69,6 +69,10 @@ class NcclGroup final : public WatchedWire {
   };
   ncclComm_t split(Share share, const StillHopeful& still_hopeful);
 
+  // A second one for operations, of the same ranks: its windows are not comm()'s. The first call is
+  // collective and makes it. REQUIRES that nothing is queued. Throws as split does.
+  ncclComm_t windowed(const StillHopeful& still_hopeful);
+
   // NCCL's words for a call that failed.
   std::string words_of(ncclResult_t result) const;
 
@@ -88,6 +92,7 @@ class NcclGroup final : public WatchedWire {
   int device_ = 0;
   ncclComm_t handle_ = nullptr;  // null: bare, which is cut with the group that it was split from
   ncclComm_t comm_ = nullptr;
+  ncclComm_t windowed_ = nullptr;
   std::atomic<bool> is_cut_ = false;  // where this group began its family
   std::atomic<bool>* family_;
   std::vector<cudaEvent_t> spare_;

@@ -22,11 +22,11 @@ __global__ void read_addresses(ncclWindow_t window, int size, std::int64_t* addr
 
 class NcclWindow final : public SymmetricMemory {
  public:
-  NcclWindow(NcclGroup& group, WindowRank at, Memory& memory, Count bytes)
-      : group_(group), at_(at) {
+  NcclWindow(NcclGroup& group, ncclComm_t comm, WindowRank at, Memory& memory, Count bytes)
+      : group_(group), comm_(comm), at_(at) {
     const auto size = static_cast<std::size_t>(bytes);
     require(ncclMemAlloc(&data_, size), "memory for a window");
-    require(ncclCommWindowRegister(group.comm(), data_, size, &window_, NCCL_WIN_COLL_SYMMETRIC),
+    require(ncclCommWindowRegister(comm_, data_, size, &window_, NCCL_WIN_COLL_SYMMETRIC),
             "registering a window");
     if (window_ == nullptr) fail("no symmetric windows between these devices");
     const Buffer addresses(memory, {1, at.size, DType::i64});
@@ -69,12 +69,13 @@ class NcclWindow final : public SymmetricMemory {
 
   void give_back() {
     if (window_ != nullptr) {
-      ncclCommWindowDeregister(group_.comm(), std::exchange(window_, nullptr));
+      ncclCommWindowDeregister(comm_, std::exchange(window_, nullptr));
     }
     if (data_ != nullptr) ncclMemFree(std::exchange(data_, nullptr));
   }
 
   NcclGroup& group_;
+  ncclComm_t comm_;
   WindowRank at_;
   void* data_ = nullptr;
   ncclWindow_t window_ = nullptr;
@@ -83,9 +84,9 @@ class NcclWindow final : public SymmetricMemory {
 
 }  // namespace
 
-std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, WindowRank at, Memory& memory,
-                                                  Count bytes) {
-  return std::make_unique<NcclWindow>(group, at, memory, bytes);
+std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, ncclComm_t comm, WindowRank at,
+                                                  Memory& memory, Count bytes) {
+  return std::make_unique<NcclWindow>(group, comm, at, memory, bytes);
 }
 
 }  // namespace moe

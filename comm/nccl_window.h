@@ -16,8 +16,9 @@ struct WindowRank {
   int size = 1;
 };
 
+// comm: the group's own, or its second one (NcclGroup::windowed), of which the window is then one.
 // Collective. Throws SystemError where NCCL has no such windows between these ranks.
-std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, WindowRank at, Memory& memory,
-                                                  Count bytes);
+std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, ncclComm_t comm, WindowRank at,
+                                                  Memory& memory, Count bytes);
 
 }  // namespace moe

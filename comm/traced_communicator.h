@@ -116,6 +116,7 @@ class TracedCommunicator final : public Communicator {
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   Memory& memory() override { return inner_->memory(); }
+  Memory& memory_for(RowPlace place) override { return inner_->memory_for(place); }
   Count staged_bytes() const override { return inner_->staged_bytes(); }
 
   // Says where the program is now; later operations carry it, those of split groups too.

@@ -7,9 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "backends/batched_experts.h"
-#include "backends/placement/expert_placement.h"
-#include "backends/routers.h"
 #include "comm/traced_communicator.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
@@ -17,9 +14,9 @@
 #include "sim/bench.h"
 #include "sim/bench_calls.h"
 #include "sim/bench_inputs.h"
+#include "sim/bench_parts.h"
 #include "sim/bench_queue.h"
 #include "sim/host_copy.h"
-#include "sim/registry.h"
 
 namespace moe::sim {
 namespace {
@@ -30,13 +27,6 @@ constexpr int warm_up = 3;
 constexpr int checked_iterations_max = 10;
 constexpr Count probe_bytes = Count{128} << 20U;  // that each rank sends to each
 constexpr int probes = 9;
-
-// The parts of a layer, to be called one by one.
-struct Parts {
-  std::unique_ptr<Router> router;
-  std::unique_ptr<PrepareFinalize> prepare_finalize;
-  std::unique_ptr<Experts> experts;
-};
 
 class BenchRank {
  public:
@@ -49,18 +39,17 @@ class BenchRank {
         alone_(group_.split(group_.rank(), 0)),
         calls_(group_, bare_.get()),
         window_calls_(group_, bare_.get(), make_window_),
-        parallel_(make_parallel_config({.sizes = {.dp = settings.world_size}}, group_.rank())),
         kernels_(device_maker(settings.device).make_kernels(group_.memory())),
-        expert_map_(
-            determine_expert_map(settings.shape.num_experts, group_.size(), Placement::linear)),
         tokens_(static_cast<std::size_t>(group_.size()), settings.num_tokens),
+        parts_(settings, group_),
         hidden_states_(random_rows(
-            group_.memory(), {settings.num_tokens, settings.shape.hidden_size, settings.dtype},
+            parts_.homes().hidden_states,
+            {settings.num_tokens, settings.shape.hidden_size, settings.dtype},
             mix(static_cast<std::uint64_t>(BenchSeed::hidden_states), group_.rank()), 1.7)),
         router_logits_(random_rows(
             group_.memory(), {settings.num_tokens, settings.shape.num_experts, settings.dtype},
             mix(static_cast<std::uint64_t>(BenchSeed::router_logits), group_.rank()), 1.7)),
-        output_(group_.memory(),
+        output_(parts_.homes().output,
                 {settings.num_tokens, settings.shape.hidden_size, settings.dtype}) {
     report_.rank = group_.rank();
   }
@@ -80,7 +69,7 @@ class BenchRank {
  private:
   void run_layer() {
     const ParallelGroups groups = groups_over(group_);
-    const Parts parts = parts_on(groups, *kernels_, Provenance::off);
+    const LayerParts parts = parts_.all(groups, *kernels_, Provenance::off);
     const auto bare = make_bare_experts(settings_, *kernels_, first_rows_);
     for (int i = -warm_up; i < settings_.iterations; ++i) {
       BenchSamples samples;
@@ -91,61 +80,40 @@ class BenchRank {
     }
   }
 
-  // Dispatch and combine alone: the dispatched rows take the place of the experts' output.
+  // Dispatch and combine alone.
   void run_moves() {
     const ParallelGroups groups = groups_over(group_);
-    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    const auto moves = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
+    const Buffer partial = partial_rows(*moves);
     for (int i = -warm_up; i < settings_.iterations; ++i) {
       BenchSamples samples;
       Dispatched dispatched;
       time_alone(BenchStage::dispatch, samples, [&] {
         dispatched = moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
       });
-      const Tensor rows = dispatched.hidden_states;
-      time_alone(BenchStage::combine, samples,
-                 [&] { moves->finalize(rows, std::move(dispatched), output_.tensor()); });
+      time_alone(BenchStage::combine, samples, [&] {
+        moves->finalize(partial.tensor(), std::move(dispatched), output_.tensor());
+      });
       time_limits(nullptr, samples);
       if (i >= 0) keep(samples);
     }
   }
 
-  int local_count() const {
-    return expert_map_.num_local_experts[static_cast<std::size_t>(group_.rank())];
-  }
-
-  RouterSpec router_spec() const {
-    return {.num_experts = settings_.shape.num_experts, .top_k = settings_.shape.top_k};
+  // Zeros in the shape of the dispatched rows, where experts would leave theirs.
+  Buffer partial_rows(PrepareFinalize& moves) {
+    const Dispatched dispatched = moves.prepare(hidden_states_.tensor(), routing_.view(), tokens_);
+    const Tensor& like = dispatched.hidden_states;
+    Buffer rows(parts_.homes().expert_output, {like.rows, like.columns, like.dtype});
+    group_.memory().fill(rows.tensor(), 0);
+    return rows;
   }
 
   // Data parallel ranks that share the experts: TP and PCP are groups of one.
   ParallelGroups groups_over(Communicator& group) const { return {*alone_, *alone_, group, group}; }
 
-  std::unique_ptr<PrepareFinalize> prepare_finalize_on(const ParallelGroups& groups,
-                                                       Kernels& kernels, Provenance provenance) {
-    return backend().make({.groups = groups,
-                           .parallel = parallel_,
-                           .memory = kernels.memory(),
-                           .expert_map = expert_map_,
-                           .provenance = provenance,
-                           .kernels = &kernels,
-                           .max_num_tokens = bench_capacity(settings_, backend().capabilities)});
-  }
-
-  std::unique_ptr<Experts> experts_on(Kernels& kernels) const {
-    const ExpertsConfig config{kernels, expert_map_.slots_on(group_.rank()), local_count()};
-    GemmWeights weights = random_weights(settings_, kernels.memory(), local_count(), group_.rank());
-    if (is_batched()) return make_batched_experts(config, std::move(weights));
-    return make_standard_experts(config, std::move(weights));
-  }
-
-  Parts parts_on(const ParallelGroups& groups, Kernels& kernels, Provenance provenance) {
-    return {make_router(kernels, router_spec()), prepare_finalize_on(groups, kernels, provenance),
-            experts_on(kernels)};
-  }
-
   // One dispatch and combine whose calls are remembered; on windows once more.
   void remember_calls() {
-    routing_ = make_router(*kernels_, router_spec())->select_experts(router_logits_.tensor());
+    routing_ = parts_.router(*kernels_)->select_experts(router_logits_.tensor());
     remember(calls_, bare_dispatch_, bare_combine_);
     if (!make_window_) return;
     try {
@@ -158,7 +126,7 @@ class BenchRank {
 
   void remember(RememberedCalls& calls, BareCalls& dispatch, BareCalls& combine) {
     const ParallelGroups groups = groups_over(calls);
-    const auto prepare_finalize = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    const auto prepare_finalize = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     Dispatched dispatched =
         prepare_finalize->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
     dispatch = calls.take();
@@ -170,29 +138,23 @@ class BenchRank {
 
   // Where each local expert's rows begin among those that came, and how many there are.
   std::vector<std::int32_t> first_rows(const Dispatched& dispatched) {
-    std::vector<std::int32_t> first(static_cast<std::size_t>(local_count()) + 1);
-    if (is_batched()) {
+    std::vector<std::int32_t> first(static_cast<std::size_t>(parts_.local_count()) + 1);
+    if (parts_.is_batched()) {
       const HostCopy copy(dispatched.expert_num_tokens, group_.memory());
       const auto counts = elements_of<std::int32_t>(copy.tensor());
       std::partial_sum(counts.begin(), counts.end(), first.begin() + 1);
       return first;
     }
-    const RowPlanBuffers plan =
-        kernels_->plan_rows(dispatched.routing.topk_ids, local_map().tensor(), local_count());
+    const RowPlanBuffers plan = kernels_->plan_rows(dispatched.routing.topk_ids,
+                                                    local_map().tensor(), parts_.local_count());
     const HostCopy copy(plan.first_row.tensor(), group_.memory());
     const auto planned = elements_of<std::int32_t>(copy.tensor());
     first.assign(planned.begin(), planned.end());
     return first;
   }
 
-  const Backend& backend() const { return *backend_named(settings_.backend).backend; }
-
-  bool is_batched() const {
-    return backend().capabilities.activation_format == ActivationFormat::batched_experts;
-  }
-
   Buffer local_map() {
-    const std::vector<int> local = expert_map_.slots_on(group_.rank());
+    const std::vector<int> local = parts_.expert_map().slots_on(group_.rank());
     std::vector<std::int32_t> map(local.begin(), local.end());
     return copy_of({map.data(), static_cast<Count>(map.size()), 1, DType::i32, {}},
                    group_.memory());
@@ -207,7 +169,7 @@ class BenchRank {
   }
 
   // The layer as it runs: a rank that comes late makes the others wait inside of it.
-  void time_layer(const Parts& parts, BenchSamples& samples) {
+  void time_layer(const LayerParts& parts, BenchSamples& samples) {
     time_alone(BenchStage::layer, samples, [&] {
       const RoutingBuffers routing = parts.router->select_experts(router_logits_.tensor());
       Dispatched dispatched =
@@ -218,7 +180,7 @@ class BenchRank {
   }
 
   // The same with a barrier before every stage, so that none pays for the one before it.
-  void time_stages(const Parts& parts, BenchSamples& samples) {
+  void time_stages(const LayerParts& parts, BenchSamples& samples) {
     RoutingBuffers routing;
     time_alone(BenchStage::route, samples,
                [&] { routing = parts.router->select_experts(router_logits_.tensor()); });
@@ -267,24 +229,20 @@ class BenchRank {
   // The moves by the device's own clock: the layer's, the bare ones, those on windows.
   void time_queue() {
     const ParallelGroups groups = groups_over(group_);
-    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    const auto moves = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     const auto prepared = [&] {
       return moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
     };
+    const Buffer partial = partial_rows(*moves);
     std::vector<Dispatched> held;
-    const Dispatched first = prepared();  // whose rows all combine
     const auto combine = [&] {
-      moves->finalize(first.hidden_states, std::move(held.back()), output_.tensor());
+      moves->finalize(partial.tensor(), std::move(held.back()), output_.tensor());
       held.pop_back();
     };
     const auto hold = [&](int count) {
       for (int i = 0; i < count; ++i) held.push_back(prepared());
     };
-    const auto pair = [&] {
-      Dispatched own = prepared();
-      const Tensor rows = own.hidden_states;
-      moves->finalize(rows, std::move(own), output_.tensor());
-    };
+    const auto pair = [&] { moves->finalize(partial.tensor(), prepared(), output_.tensor()); };
     std::vector<TimedMoves> ways = {{{hold, [&] { prepared(); }, combine, pair}, layer_stages},
                                     {bare_moves(bare_dispatch_, bare_combine_), bare_stages}};
     if (make_window_)
@@ -323,8 +281,8 @@ class BenchRank {
                         StageNames(), LastTensor::side);
     const ParallelGroups groups = groups_over(traced);
     if (settings_.of == BenchOf::moves) return count_traffic(traced);
-    const Parts parts =
-        parts_on(groups, kernels, is_on_host() ? Provenance::travels : Provenance::off);
+    const LayerParts parts =
+        parts_.all(groups, kernels, is_on_host() ? Provenance::travels : Provenance::off);
     const int iterations = std::min(settings_.iterations, checked_iterations_max);
     for (int i = -1; i < iterations; ++i) {
       group_.barrier();
@@ -346,7 +304,7 @@ class BenchRank {
 
   void count_traffic(TracedCommunicator& traced) {
     const ParallelGroups groups = groups_over(traced);
-    const auto moves = prepare_finalize_on(groups, *kernels_, Provenance::off);
+    const auto moves = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     Dispatched dispatched = moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
     report_.dispatch_bytes = traced.traffic().bytes;
     const Tensor rows = dispatched.hidden_states;
@@ -364,10 +322,9 @@ class BenchRank {
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
   RememberedCalls calls_;
   RememberedCalls window_calls_;
-  FusedMoEParallelConfig parallel_;
   std::unique_ptr<Kernels> kernels_;
-  ExpertMap expert_map_;
   std::vector<Count> tokens_;
+  BenchParts parts_;
   Buffer hidden_states_;
   Buffer router_logits_;
   Buffer output_;

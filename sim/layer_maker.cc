@@ -71,9 +71,10 @@ bool LayerMaker::has_logits() const {
 // The layer's own router where there are logits, else one that repeats what was written down.
 std::unique_ptr<Router> LayerMaker::layer_router(int layer) const {
   const int top_k = at_.job.scenario.model.top_k;
-  if (!has_logits()) return make_recorded_router(at_.kernels, top_k);
-  return with_exact_weights(make_router(at_.kernels, router_spec(at_.job.scenario, layer)), top_k,
-                            at_.memory);
+  const RoutingMemory homes{&at_.homes.topk_ids, &at_.homes.topk_weights};
+  if (!has_logits()) return make_recorded_router(at_.kernels, top_k, homes);
+  return with_exact_weights(make_router(at_.kernels, router_spec(at_.job.scenario, layer), homes),
+                            top_k, at_.memory);
 }
 
 LayerContract LayerMaker::contract_of(int layer) const {
@@ -99,7 +100,7 @@ std::unique_ptr<Experts> LayerMaker::experts_of(int layer, const LayerContract& 
     const auto quantizer = weight_quantizer(at, layer);
     const ExpertsConfig config{at.kernels, contract.local_of, contract.num_local_experts,
                                weight,     contract.dtype,    contract.facts.quantization,
-                               own,        quantizer.get()};
+                               own,        quantizer.get(),   &at.homes.expert_output};
     if (contract.is_batched()) return make_batched_experts(config, std::move(weights));
     auto id_map =
         watched(with_faults(make_expert_id_map(at.kernels, contract.local_of), site, at.job.faults),
@@ -164,11 +165,11 @@ MoeRunner LayerMaker::make(int layer) const {
                      std::move(experts), &at_.sharing);
   const bool is_reduced = at_.job.backend.capabilities.output_is_reduced;
   const auto factor = static_cast<float>(at_.job.scenario.model.scale);
-  return MoeRunner(
-      MoeRunnerConfig{at_.groups, at_.parallel, at_.memory, at_.kernels, is_reduced, factor},
-      std::move(moe_layer), make_in_line_manager(at_.job.backend, where, config),
-      with_faults(watched(shared_of(layer), at_.watch, contract.facts, at_.memory), site,
-                  at_.job.faults));
+  return MoeRunner(MoeRunnerConfig{at_.groups, at_.parallel, at_.memory, at_.kernels, is_reduced,
+                                   factor, &at_.homes.expert_output},
+                   std::move(moe_layer), make_in_line_manager(at_.job.backend, where, config),
+                   with_faults(watched(shared_of(layer), at_.watch, contract.facts, at_.memory),
+                               site, at_.job.faults));
 }
 
 }  // namespace moe::sim

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/moe_runner.h"
+#include "backends/row_homes.h"
 #include "sim/layer_watch.h"
 
 namespace moe::sim {
@@ -24,6 +25,7 @@ struct LayerSite {
   const ExpertMap& expert_map;
   Kernels& kernels;
   const ParallelGroups& groups;
+  const RowHomes& homes;
   TracedCommunicator& trace;
   SharingTags& sharing;
   LayerWatch& watch;

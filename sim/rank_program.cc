@@ -58,7 +58,7 @@ class RankProgram {
         groups_(ranks_.groups()),
         stage_(layers_of_stage(job.inputs.num_layers(), deployment_.sizes.pp, at_.pp)) {
     const LayerMaker maker({job_, rank_, memory_, parallel_, expert_map_, *kernels_, groups_,
-                            ranks_.trace(), ranks_.sharing(), watch_, facts_, naive_form_,
+                            homes_, ranks_.trace(), ranks_.sharing(), watch_, facts_, naive_form_,
                             balance_.get()});
     for (int layer = stage_.first; layer < stage_.last; ++layer) {
       layers_.push_back(maker.make(layer));
@@ -184,8 +184,8 @@ class RankProgram {
     watch_.cell = {cell.step, cell.layer, rank_};
     ranks_.trace().enter({cell.step, cell.layer, 0});
     const Tensor& host_rows = inputs.hidden_states.tensor();
-    Ran ran{copy_of(host_rows, memory_),
-            Buffer(memory_, {host_rows.rows, host_rows.columns, host_rows.dtype})};
+    Ran ran{copy_of(host_rows, homes_.hidden_states),
+            Buffer(homes_.output, {host_rows.rows, host_rows.columns, host_rows.dtype})};
     const Buffer host_logits = router_rows(cell, inputs);
     const Buffer router_logits = copy_of(host_logits.tensor(), memory_);
     call_layer(cell, {ran.hidden_states.tensor(), router_logits.tensor(), {}, ran.output.tensor()});
@@ -327,6 +327,7 @@ class RankProgram {
   LayerWatch watch_;
   RankGroups ranks_;
   ParallelGroups groups_;
+  RowHomes homes_{row_homes(job_.backend.capabilities, dispatch_group(groups_, parallel_))};
   EngineSteps engine_{job_, ranks_, at_, parallel_};
   LayerRange stage_;  // the layers that run here
   std::unique_ptr<ExpertBalance> balance_ = make_balance();

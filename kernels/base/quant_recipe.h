@@ -161,6 +161,11 @@ constexpr const RecipeRow& recipe_row(QuantRecipe recipe) {
   return recipe_rows[static_cast<std::size_t>(recipe)];
 }
 
+// Whether a row's codes depend on all rows that are quantised with it: by their largest magnitude.
+constexpr bool depends_on_all_rows(const RecipeRow& row) {
+  return row.granularity == ScaleGranularity::per_tensor && row.scale_rule != ScaleRule::given;
+}
+
 // RETURNS nothing for a word that names no recipe.
 constexpr std::optional<QuantRecipe> recipe_named(std::string_view word) {
   for (const RecipeRow& row : recipe_rows) {

@@ -34,6 +34,7 @@ struct ConformanceCase {
 std::vector<ConformanceCase> move_cases();
 std::vector<ConformanceCase> sum_cases();
 std::vector<ConformanceCase> group_cases();
+std::vector<ConformanceCase> place_cases();
 std::vector<ConformanceCase> queue_cases();
 std::vector<ConformanceCase> failure_cases();
 
@@ -66,6 +67,15 @@ auto run_subject(const Subject& subject, int size, const Program& program) {
     if (subject.dressed) group = subject.dressed(std::move(group));
     return program(*group);
   });
+}
+
+// What a rank holds, after its queue is done.
+inline Bytes bytes_on(Communicator& group, const Buffer& buffer) {
+  const Tensor& tensor = buffer.tensor();
+  Bytes bytes(static_cast<std::size_t>(bytes_of(tensor)));
+  group.memory().copy_to_host(tensor,
+                              {bytes.data(), tensor.rows, tensor.columns, tensor.dtype, {}});
+  return bytes;
 }
 
 // Adds a trouble where a rank's outcome is an error or another value.

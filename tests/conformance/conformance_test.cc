@@ -142,6 +142,8 @@ TEST_CASE("conformance: queued calls and symmetric memory on every communicator"
   check_part(queue_cases());
 }
 
+TEST_CASE("conformance: rows at their places on every communicator") { check_part(place_cases()); }
+
 TEST_CASE("conformance: late, lost and astray peers on every communicator") {
   check_part(failure_cases());
 }

@@ -15,15 +15,6 @@ constexpr int repetitions = 100;
 constexpr int repetitions_on_devices = 1000;
 constexpr milliseconds soon{30000};
 
-// What a rank holds, after its queue is done.
-Bytes bytes_on(Communicator& group, const Buffer& buffer) {
-  const Tensor& tensor = buffer.tensor();
-  Bytes bytes(static_cast<std::size_t>(bytes_of(tensor)));
-  group.memory().copy_to_host(tensor,
-                              {bytes.data(), tensor.rows, tensor.columns, tensor.dtype, {}});
-  return bytes;
-}
-
 // Up to half a millisecond, another for each rank and turn.
 void come_late(int rank, int turn) {
   const auto late = static_cast<int>(mix(20261127, rank, turn) % 500);

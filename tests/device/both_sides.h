@@ -8,6 +8,7 @@
 #include <functional>
 #include <iostream>
 
+#include "kernels/base/device_queue.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
@@ -123,6 +124,17 @@ inline void on_every_device(const std::function<void(BothSides&)>& test) {
     test(both);
   }
   if (!any) std::cout << "SKIP no device beside the host: " << joined(absences, "; ") << "\n";
+}
+
+// The same on the first device that records its queue, where blocks are kept as recordings need it.
+inline void on_recording_device(const std::function<void(BothSides&, DeviceQueue&)>& test) {
+  for (const DeviceMaker& maker : device_makers()) {
+    if (maker.kind == DeviceKind::cpu || !maker.absence().empty()) continue;
+    BothSides both(maker, Poison::off);
+    DeviceQueue* queue = queue_of(both.device_memory());
+    if (queue != nullptr) return test(both, *queue);
+  }
+  std::cout << "SKIP no device that records\n";
 }
 
 inline constexpr std::array row_types = {DType::bf16, DType::f16, DType::f32};

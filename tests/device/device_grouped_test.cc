@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "kernels/base/device_queue.h"
 #include "kernels/cpu/cpu_operators.h"
 #include "tests/device/both_sides.h"
 
@@ -233,11 +232,7 @@ TEST_CASE("device grouped: a row's bits do not depend on who is beside it") {
 }
 
 TEST_CASE("device grouped: plan, permute, experts and reduce as a recording, on other inputs") {
-  for (const DeviceMaker& maker : device_makers()) {
-    if (maker.kind == DeviceKind::cpu || !maker.absence().empty()) continue;
-    BothSides both(maker, Poison::off);  // which keeps blocks, as recordings need it
-    DeviceQueue* queue = queue_of(both.device_memory());
-    if (queue == nullptr) continue;  // a device that records nothing
+  on_recording_device([](BothSides& both, DeviceQueue& queue) {
     constexpr int num_local = 6;
     const Count tokens = 75;
     const Count top_k = 3;
@@ -259,7 +254,7 @@ TEST_CASE("device grouped: plan, permute, experts and reduce as a recording, on 
                                out.device.tensor());
     };
     step();
-    const Recording recording = queue->recorded(step);
+    const Recording recording = queue.recorded(step);
     REQUIRE(recording.why_not == "");
     for (int seed = 10; seed < 20; ++seed) {
       INFO("seed " << seed);
@@ -276,11 +271,9 @@ TEST_CASE("device grouped: plan, permute, experts and reduce as a recording, on 
                                     out.host.tensor());
       CHECK(both.difference(out) == "");
     }
-    const Recording waiting = queue->recorded([&] { both.device_memory().synchronize(); });
+    const Recording waiting = queue.recorded([&] { both.device_memory().synchronize(); });
     CHECK(waiting.why_not == "waits for the device");
-    return;
-  }
-  std::cout << "SKIP no device beside the host\n";
+  });
 }
 
 TEST_CASE("device grouped: plans of many choices, counted by one block, by some, and sorted") {

@@ -151,3 +151,44 @@ TEST_CASE("device quantized experts: every scheme gives the host's bytes") {
     }
   });
 }
+
+TEST_CASE("device quantized experts: a step as a recording, on other inputs") {
+  on_recording_device([](BothSides& both, DeviceQueue& queue) {
+    const Side host{both, both.host(), [](const Twin& t) -> const Buffer& { return t.host; }};
+    const Side device{both, both.device(), [](const Twin& t) -> const Buffer& { return t.device; }};
+    for (const Scheme& scheme : schemes) {
+      if (depends_on_all_rows(recipe_row(scheme.activations))) continue;  // and counts its rows
+      World world = world_of(scheme, 400 + static_cast<int>(&scheme - schemes.data()));
+      INFO(recipe_row(scheme.weights).name << " x " << recipe_row(scheme.activations).name);
+      const auto on_host = host.experts(world);
+      const auto on_device = device.experts(world);
+      const Count tokens = 40;
+      const Twin ids = both.integers({tokens, 2, DType::i32}, {-1, num_experts - 1}, 5);
+      const Twin rows = both.numbers({tokens, world.hidden, world.dtype}, 6);
+      const Twin weights = both.numbers({tokens, 2, DType::f32}, 7);
+      const Twin out = both.fresh({tokens, world.hidden, world.dtype});
+      const auto step = [&](const Side& side, QuantizedGemmExperts& experts) {
+        const RowPlanBuffers plan = side.kernels.plan_rows(side.of(ids).tensor(), {}, num_experts);
+        const Buffer grouped =
+            side.kernels.permute(side.of(rows).tensor(), plan.view(), GroupedRows::bounded);
+        const Buffer computed = experts.apply(grouped.tensor(), plan.first_row.tensor());
+        side.kernels.weight_and_reduce(computed.tensor(), plan.row_of.tensor(),
+                                       side.of(weights).tensor(), side.of(out).tensor());
+      };
+      step(device, *on_device);
+      const Recording recording = queue.recorded([&] { step(device, *on_device); });
+      REQUIRE(recording.why_not == "");
+      for (int seed = 10; seed < 13; ++seed) {
+        const Twin other_ids = both.integers({tokens, 2, DType::i32}, {-1, seed % 3}, seed);
+        const Twin other_rows = both.numbers({tokens, world.hidden, world.dtype}, seed);
+        both.device_memory().copy(other_ids.device.tensor(), ids.device.tensor());
+        both.device_memory().copy(other_rows.device.tensor(), rows.device.tensor());
+        both.host().memory().copy(other_ids.host.tensor(), ids.host.tensor());
+        both.host().memory().copy(other_rows.host.tensor(), rows.host.tensor());
+        recording.replay->play();
+        step(host, *on_host);
+        CHECK(both.difference(out) == "");
+      }
+    }
+  });
+}

@@ -128,6 +128,8 @@ TEST_CASE("bench: a table has a row for each move and way, with what it is held 
   set(BenchStage::replayed_dispatch, 21);
   set(BenchStage::bare_replayed_dispatch, 20);
   set(BenchStage::window_replayed_dispatch, 15);
+  set(BenchStage::queued_dispatch, 25);
+  set(BenchStage::bare_queued_dispatch, 30);  // on windows not measured
   set(BenchStage::dispatch, 50);  // without bare calls there is nothing to hold it against
   result.dispatch_bytes = 2'000'000;
   result.copies_gb_per_s = 100;
@@ -136,7 +138,8 @@ TEST_CASE("bench: a table has a row for each move and way, with what it is held 
   CHECK(contains(table, "`moebius bench --only moves` at "));
   CHECK(contains(table,
                  "| 64x32x8x2 | 512 | dispatch, replayed | 1000000 | 10.0 | 21.0 | 21.0 | "
-                 "20.0 | 1.05 | 15.0 | 48 % |"));
+                 "20.0 | 15.0 | 1.40 | 48 % |"));
+  CHECK(contains(table, "| dispatch, queued | 1000000 | 10.0 | 25.0 | 25.0 | 30.0 |  | 0.83 |"));
   CHECK_FALSE(contains(table, "awaited"));
   CHECK(table.find("waits for the device") == table.rfind("waits for the device"));
 }

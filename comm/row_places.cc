@@ -1,0 +1,150 @@
+// The block's layout: each place, then the spare rows of each, in the order of RowsAre. A place is
+// a Memory that has one block to give and sends everybody else on.
+
+#include "comm/row_places.h"
+
+#include <functional>
+#include <utility>
+
+#include "kernels/base/check.h"
+
+namespace moe {
+namespace {
+
+// What a Buffer's guard rows take in its place at most: of rows up to 64 KiB.
+constexpr Count guards_max = Count{128} << 10U;
+constexpr Count page = 4096;
+
+constexpr std::array all_rows = {RowsAre::to_gather, RowsAre::gathered, RowsAre::to_scatter,
+                                 RowsAre::scattered};
+
+// Rows that peers' calls touch lie at the same offset on all ranks, or these calls go astray.
+bool is_shared(RowsAre rows) { return rows == RowsAre::gathered || rows == RowsAre::to_scatter; }
+
+bool is_of_gather(RowsAre rows) { return rows == RowsAre::to_gather || rows == RowsAre::gathered; }
+
+// Places for such rows in a list.
+int listed(RowsAre rows, int listed_max) { return is_of_gather(rows) ? listed_max : 1; }
+
+// Bytes of rows that a place takes.
+Count room_of(RowPlace place, const RowRoom& room, int num_ranks) {
+  const Count own = !is_of_gather(place.rows) ? room.scattered
+                    : place.index == 0        ? room.first_gathered
+                                              : room.others_gathered;
+  const Count rows = is_shared(place.rows) ? own * num_ranks : own;
+  return (rows + page - 1) / page * page;
+}
+
+Tensor as_bytes(const void* data, Count bytes, Device device) {
+  return {const_cast<void*>(data), 1, bytes, DType::u8, device};
+}
+
+}  // namespace
+
+class RowPlaces::Place final : public Memory {
+ public:
+  Place(Memory& memory, const Tensor& room) : memory_(memory), room_(room) {}
+
+  Stream stream() const override { return memory_.stream(); }
+  Poison poison() const override { return memory_.poison(); }
+
+  void* allocate(Count bytes) override {
+    if (is_taken_ || bytes > bytes_of(room_)) return memory_.allocate(bytes);
+    is_taken_ = true;
+    return room_.data;
+  }
+
+  void release(void* data, Count bytes) noexcept override {
+    if (data != room_.data) return memory_.release(data, bytes);
+    is_taken_ = false;
+  }
+
+  void synchronize() override { memory_.synchronize(); }
+
+ private:
+  void do_copy(const void* from, void* to, Count bytes) override {
+    memory_.copy(as_bytes(from, bytes, room_.device), as_bytes(to, bytes, room_.device));
+  }
+  void do_copy_from_host(const void* host, void* to, Count bytes) override {
+    memory_.copy_from_host(as_bytes(host, bytes, {}), as_bytes(to, bytes, room_.device));
+  }
+  void do_copy_to_host(const void* from, void* host, Count bytes) override {
+    memory_.copy_to_host(as_bytes(from, bytes, room_.device), as_bytes(host, bytes, {}));
+  }
+  void do_fill(void* data, std::uint32_t word, Count bytes) override {
+    memory_.fill(as_bytes(data, bytes, room_.device), word);
+  }
+  void do_add_rows(std::span<const Tensor> operands, const Tensor& out) override {
+    memory_.add_rows(operands, out);
+  }
+
+  Memory& memory_;
+  Tensor room_;
+  bool is_taken_ = false;
+};
+
+Count RowPlaces::block_bytes(const RowRoom& room, int num_ranks) {
+  Count bytes = 0;
+  for (const RowsAre rows : all_rows) {
+    for (int index = 0; index < listed(rows, listed_max); ++index) {
+      const Count each = room_of({rows, index}, room, num_ranks);
+      bytes += each + guards_max + (is_shared(rows) ? 0 : each);
+    }
+  }
+  return bytes;
+}
+
+RowPlaces::RowPlaces(Memory& memory, const Tensor& block, const RowRoom& room, int num_ranks)
+    : memory_(memory), block_(block) {
+  MOE_CHECK(bytes_of(block) >= block_bytes(room, num_ranks), "a block without room for its places");
+  auto* next = static_cast<std::byte*>(block.data);
+  const auto taken = [&](Count bytes) {
+    return as_bytes(std::exchange(next, next + bytes), bytes, block.device);
+  };
+  for (const RowsAre rows : all_rows) {
+    for (int index = 0; index < listed(rows, listed_max); ++index) {
+      const Count each = room_of({rows, index}, room, num_ranks);
+      places_.push_back(std::make_unique<Place>(memory, taken(each + guards_max)));
+      spares_.push_back(is_shared(rows) ? Tensor{} : taken(each));
+    }
+  }
+}
+
+RowPlaces::~RowPlaces() = default;
+
+std::optional<std::size_t> RowPlaces::number_of(RowPlace place) {
+  std::size_t number = 0;
+  for (const RowsAre rows : all_rows) {
+    const int count = listed(rows, listed_max);
+    if (rows != place.rows) {
+      number += static_cast<std::size_t>(count);
+      continue;
+    }
+    if (place.index < 0 || place.index >= count) return std::nullopt;
+    return number + static_cast<std::size_t>(place.index);
+  }
+  return std::nullopt;
+}
+
+Memory& RowPlaces::memory_for(RowPlace place) {
+  const auto number = number_of(place);
+  return number ? static_cast<Memory&>(*places_[*number]) : memory_;
+}
+
+bool RowPlaces::holds(const Tensor& tensor) const {
+  if (bytes_of(tensor) == 0) return true;
+  const std::less_equal<> is_before;
+  const auto* begin = static_cast<const std::byte*>(tensor.data);
+  const auto* block = static_cast<const std::byte*>(block_.data);
+  return is_before(block, begin) && is_before(begin + bytes_of(tensor), block + bytes_of(block_));
+}
+
+std::optional<Tensor> RowPlaces::spare(const Tensor& like, RowPlace place) const {
+  const auto number = number_of(place);
+  if (!number || bytes_of(like) > bytes_of(spares_[*number])) return std::nullopt;
+  Tensor rows = like;
+  rows.data = spares_[*number].data;
+  return rows;
+}
+
+}  // namespace moe
