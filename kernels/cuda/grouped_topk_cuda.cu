@@ -37,43 +37,46 @@ GroupRules rules_of(const GroupedTopkSettings& settings, const Tensor& logits, C
           settings.topk.routed_scaling_factor};
 }
 
-// What a warp keeps of its row.
+// What a row has in memory.
 struct Row {
-  float* scores;        // what weights are made of
-  float* biased;        // what is chosen by
-  float* group_scores;  // [groups]
-  bool* kept;           // experts of chosen groups
-  bool* there;          // groups not chosen yet
+  float* scores;         // what weights are made of
+  unsigned* keys;        // by which experts are chosen
+  float* group_scores;   // [groups]
+  unsigned* group_keys;  // [groups]
+  Slots slots;
+
+  __device__ Row(void* memory, int experts, int groups, int top_k)
+      : scores(static_cast<float*>(memory)),
+        keys(reinterpret_cast<unsigned*>(scores + experts)),
+        group_scores(scores + 2 * experts),
+        group_keys(reinterpret_cast<unsigned*>(group_scores + groups)),
+        slots(group_keys + groups, top_k) {}
 };
 
-Count row_bytes_of(Count experts, Count groups) {
-  return (2 * experts + groups) * size_of(DType::f32) + experts + groups;
+Count row_bytes_of(Count experts, Count groups, Count top_k) {
+  return 2 * (experts + groups) * size_of(DType::f32) + Slots::bytes(top_k);
 }
 
-__device__ Row row_in(float* memory, int experts, int groups) {
-  bool* flags = reinterpret_cast<bool*>(memory + 2 * experts + groups);
-  return {memory, memory + experts, memory + 2 * experts, flags, flags + experts};
-}
-
+// tanh by way of exp, in double: what a small one loses is less than half of it has in the sum.
 __device__ float scored(float logit, const GroupRules& rules) {
-  if (rules.is_cuda_op) return 0.5F * tanh_of(0.5F * logit) + 0.5F;
-  return sigmoid(logit);
+  if (!rules.is_cuda_op) return sigmoid(logit);
+  const auto tanh_of_half = static_cast<float>(1 - 2 / (exp(static_cast<double>(logit)) + 1));
+  return 0.5F * tanh_of_half + 0.5F;
 }
 
-// By all threads of the block; exp and tanh in double are most of a row's work.
-__device__ void score(const Row& row, const GroupRules& rules, int experts) {
+// By all of the row's threads; exp in double is most of a row's work.
+__device__ void score(const RowGrid& grid, const Row& row, const GroupRules& rules, int experts) {
   if (rules.scoring == Scoring::softmax) {
-    if (threadIdx.x < warp) softmax(row.scores, experts);
-    __syncthreads();
+    if (grid.thread() < warp) softmax(row.scores, experts);
+    grid.synchronize();
   }
-  for (int e = static_cast<int>(threadIdx.x); e < experts; e += blockDim.x) {
+  for (int e = grid.thread(); e < experts; e += grid.threads) {
     const float value =
         rules.scoring == Scoring::softmax ? row.scores[e] : scored(row.scores[e], rules);
     row.scores[e] = rounded_to(value, rules.score_type);
     const float bias = rules.bias == nullptr ? 0.0F : rounded_to(rules.bias[e], rules.bias_type);
     const float biased = row.scores[e] + bias;
-    row.biased[e] = rules.is_cuda_op && !isfinite(biased) ? -INFINITY : biased;
-    row.kept[e] = false;
+    row.keys[e] = key_of(rules.is_cuda_op && !isfinite(biased) ? -INFINITY : biased);
   }
 }
 
@@ -98,7 +101,7 @@ __device__ void score_groups(const Row& row, const GroupRules& rules, int each) 
     const bool is_one = group < rules.groups;
     TwoBest found;
     for (int e = lane() % lanes; is_one && e < each; e += lanes) {
-      found.add(key_of(row.biased[group * each + e]));
+      found.add(row.keys[group * each + e]);
     }
     for (int distance = lanes / 2; distance > 0; distance /= 2) {
       const unsigned best = __shfl_xor_sync(whole_warp, found.best, distance);
@@ -110,23 +113,26 @@ __device__ void score_groups(const Row& row, const GroupRules& rules, int each) 
     const float sum = 0.0F + value_of_key(found.best);
     const bool counts_two = rules.bias != nullptr && each > 1;
     row.group_scores[group] = counts_two ? sum + value_of_key(found.second) : sum;
-    row.there[group] = true;
+    row.group_keys[group] = key_of(row.group_scores[group]);
   }
 }
 
-// Marks the experts of the topk_group best groups. RETURNS whether the op has that many.
+// Leaves the keys of the topk_group best groups alone. RETURNS whether the op has that many.
 __device__ bool keep_best_groups(const Row& row, const GroupRules& rules, int experts) {
   const int each = experts / rules.groups;
   score_groups(row, rules, each);
   __syncwarp();
+  BestFirst best(row.group_keys, rules.groups);
   for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
-    const int best = best_of(row.group_scores, row.there, rules.groups);
-    if (rules.is_cuda_op && row.group_scores[best] == -INFINITY) return false;
-    __syncwarp();
-    if (lane() == 0) row.there[best] = false;
-    for (int e = lane(); e < each; e += warp) row.kept[best * each + e] = true;
-    __syncwarp();
+    const int group = best.take().at;
+    if (rules.is_cuda_op && row.group_scores[group] == -INFINITY) return false;
   }
+  __syncwarp();
+  for (int group = 0; group < rules.groups; ++group) {
+    if (row.group_keys[group] == 0) continue;  // taken
+    for (int e = lane(); e < each; e += warp) row.keys[group * each + e] = 0;
+  }
+  __syncwarp();
   return true;
 }
 
@@ -144,44 +150,43 @@ __device__ void weigh(float* weights, int top_k, const GroupRules& rules) {
   }
 }
 
-struct Slots {
-  int top_k;
-  std::int32_t* ids;
-  float* weights;
-};
-
-__global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
-  extern __shared__ float memory[];
-  const Row row = row_in(memory, logits.columns, rules.groups);
-  const Count token = blockIdx.x;
-  std::int32_t* ids = chosen.ids + token * chosen.top_k;
-  float* weights = chosen.weights + token * chosen.top_k;
-  for (int e = static_cast<int>(threadIdx.x); e < logits.columns; e += blockDim.x) {
-    row.scores[e] = logits.at(token, e);
-  }
-  __syncthreads();
-  score(row, rules, logits.columns);
-  __syncthreads();
-  if (threadIdx.x >= warp) return;  // the rest is one warp's
-  if (!keep_best_groups(row, rules, logits.columns)) {
-    for (int k = lane(); k < chosen.top_k; k += warp) {
-      ids[k] = k;
-      weights[k] = 1.0F / static_cast<float>(chosen.top_k);
+// The experts of the kept groups, or the op's answer to rows without scores.
+__device__ void choose(const Row& row, const GroupRules& rules, int experts, int top_k) {
+  const Slots& slots = row.slots;
+  if (!keep_best_groups(row, rules, experts)) {
+    for (int k = lane(); k < top_k; k += warp) {
+      slots.ids[k] = k;
+      slots.weights[k] = 1.0F / static_cast<float>(top_k);
     }
     return;
   }
-  for (int k = 0; k < chosen.top_k; ++k) {
-    const int best = best_of(row.biased, row.kept, logits.columns);
-    __syncwarp();
-    if (lane() == 0) {
-      row.kept[best] = false;
-      ids[k] = best;
-      // Fewer finite scores than top_k in the op's kept groups: the rest is chosen with weight 0.
-      weights[k] = rules.is_cuda_op && row.biased[best] == -INFINITY ? 0.0F : row.scores[best];
-    }
-    __syncwarp();
+  const unsigned least = key_of(-INFINITY);
+  BestFirst best(row.keys, experts);
+  for (int k = 0; k < top_k; ++k) {
+    const Best found = best.take();
+    if (lane() != 0) continue;
+    slots.ids[k] = found.at;
+    // Fewer finite scores than top_k in the op's kept groups: the rest is chosen with weight 0.
+    slots.weights[k] = rules.is_cuda_op && found.key == least ? 0.0F : row.scores[found.at];
   }
-  weigh(weights, chosen.top_k, rules);
+  weigh(slots.weights, top_k, rules);
+}
+
+__global__ void choose_grouped(RowGrid grid, Logits logits, GroupRules rules, Choices chosen) {
+  extern __shared__ float memory[];
+  const Count token = grid.row();
+  if (token >= grid.rows) return;
+  const Row row(grid.memory_of(memory), logits.columns, rules.groups, chosen.top_k);
+  for (int e = grid.thread(); e < logits.columns; e += grid.threads) {
+    row.scores[e] = logits.at(token, e);
+  }
+  grid.synchronize();
+  score(grid, row, rules, logits.columns);
+  grid.synchronize();
+  if (grid.thread() >= warp) return;  // the rest is one warp's
+  choose(row, rules, logits.columns, chosen.top_k);
+  __syncwarp();
+  chosen.write(token, row.slots);
 }
 
 }  // namespace
@@ -189,12 +194,10 @@ __global__ void choose_grouped(Logits logits, GroupRules rules, Slots chosen) {
 void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
                   const GroupedTopkSettings& settings, const Routing& chosen) {
   const Count top_k = chosen.topk_ids.columns;
-  const Slots slots{static_cast<int>(top_k), device_elements<std::int32_t>(chosen.topk_ids),
-                    device_elements<float>(chosen.topk_weights)};
-  const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group);
+  const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group, top_k);
   const int threads = router_logits.rows <= few_tokens ? scoring_threads_max : warp;
   launch_rows(memory, {router_logits.rows, bytes, threads}, choose_grouped, Logits(router_logits),
-              rules_of(settings, router_logits, top_k), slots);
+              rules_of(settings, router_logits, top_k), Choices(chosen));
 }
 
 }  // namespace moe::cuda

@@ -7,20 +7,6 @@
 namespace moe::cuda {
 namespace {
 
-constexpr float taken = -10000.0F;  // what vLLM writes over a winner's score
-
-// What all tokens of a call have in common.
-struct Choice {
-  int top_k;
-  std::int32_t* ids;
-  float* weights;
-
-  explicit Choice(const Routing& chosen)
-      : top_k(static_cast<int>(chosen.topk_ids.columns)),
-        ids(device_elements<std::int32_t>(chosen.topk_ids)),
-        weights(device_elements<float>(chosen.topk_weights)) {}
-};
-
 struct Rules {
   Scoring scoring;
   ScoreRounding rounding;
@@ -54,53 +40,65 @@ __device__ void weigh(float* weights, int top_k, const Rules& rules) {
   for (int k = lane(); k < top_k; k += warp) weights[k] = weights[k] / divisor * rules.factor;
 }
 
-__global__ void choose_scored(Logits logits, Rules rules, Choice chosen) {
-  extern __shared__ float row[];
-  float* scores = row;
-  float* biased = row + logits.columns;
-  const Count token = blockIdx.x;
+// What a warp keeps of its row: scores, keys by which it chooses, and what it chose.
+Count row_bytes_of(Count experts, Count top_k) {
+  return 2 * experts * size_of(DType::f32) + Slots::bytes(top_k);
+}
+
+__global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices chosen) {
+  extern __shared__ float memory[];
+  const Count token = grid.row();
+  if (token >= grid.rows) return;
+  auto* scores = static_cast<float*>(grid.memory_of(memory));
+  auto* keys = reinterpret_cast<unsigned*>(scores + logits.columns);
+  const Slots slots(keys + logits.columns, chosen.top_k);
   for (int e = lane(); e < logits.columns; e += warp) scores[e] = logits.at(token, e);
   __syncwarp();
   score_row(scores, logits.columns, rules);
   for (int e = lane(); e < logits.columns; e += warp) {
-    biased[e] = rules.bias == nullptr ? scores[e] : scores[e] + rules.bias[e];
+    keys[e] = key_of(rules.bias == nullptr ? scores[e] : scores[e] + rules.bias[e]);
   }
-  __syncwarp();
-  float* weights = chosen.weights + token * chosen.top_k;
+  BestFirst best(keys, logits.columns);  // each lane looks at its own alone
   for (int k = 0; k < chosen.top_k; ++k) {
-    const int expert = best_of(biased, nullptr, logits.columns);
+    const int expert = best.take().at;
     if (lane() == 0) {
-      chosen.ids[token * chosen.top_k + k] = expert;
-      weights[k] = scores[expert];
-      biased[expert] = taken;
+      slots.ids[k] = expert;
+      slots.weights[k] = scores[expert];
     }
-    __syncwarp();
   }
-  weigh(weights, chosen.top_k, rules);
+  weigh(slots.weights, chosen.top_k, rules);
+  __syncwarp();
+  chosen.write(token, slots);
 }
 
-__global__ void choose_then_score(Logits logits, Scoring scoring, Choice chosen) {
-  extern __shared__ float row[];
-  float* values = row;
-  bool* there = reinterpret_cast<bool*>(row + logits.columns);
-  const Count token = blockIdx.x;
+__global__ void choose_then_score(RowGrid grid, Logits logits, Scoring scoring, Choices chosen) {
+  extern __shared__ float memory[];
+  const Count token = grid.row();
+  if (token >= grid.rows) return;
+  auto* values = static_cast<float*>(grid.memory_of(memory));
+  auto* keys = reinterpret_cast<unsigned*>(values + logits.columns);
+  const Slots slots(keys + logits.columns, chosen.top_k);
   for (int e = lane(); e < logits.columns; e += warp) {
     values[e] = logits.at(token, e);
-    there[e] = true;
+    keys[e] = key_of(values[e]);
   }
   __syncwarp();
-  float* weights = chosen.weights + token * chosen.top_k;
+  BestFirst best(keys, logits.columns);
   for (int k = 0; k < chosen.top_k; ++k) {
-    const int expert = best_of(values, there, logits.columns);
+    const int expert = best.take().at;
     if (lane() == 0) {
-      chosen.ids[token * chosen.top_k + k] = expert;
-      weights[k] = values[expert];
-      there[expert] = false;
+      slots.ids[k] = expert;
+      slots.weights[k] = values[expert];
     }
-    __syncwarp();
   }
-  if (scoring == Scoring::softmax) return softmax(weights, chosen.top_k);
-  for (int k = lane(); k < chosen.top_k; k += warp) weights[k] = sigmoid(weights[k]);
+  __syncwarp();
+  if (scoring == Scoring::softmax) {
+    softmax(slots.weights, chosen.top_k);
+  } else {
+    for (int k = lane(); k < chosen.top_k; k += warp) slots.weights[k] = sigmoid(slots.weights[k]);
+  }
+  __syncwarp();
+  chosen.write(token, slots);
 }
 
 }  // namespace
@@ -111,21 +109,21 @@ void fused_topk(CudaMemory& memory, const Tensor& router_logits, const TopkSetti
   const Rules rules{settings.scoring, settings.score_rounding, settings.renormalize,
                     settings.routed_scaling_factor,
                     bias.columns > 0 ? device_elements<float>(bias) : nullptr};
-  const Count bytes = 2 * router_logits.columns * size_of(DType::f32);
+  const Count bytes = row_bytes_of(router_logits.columns, chosen.topk_ids.columns);
   launch_rows(memory, {router_logits.rows, bytes}, choose_scored, Logits(router_logits), rules,
-              Choice(chosen));
+              Choices(chosen));
 }
 
 void topk_then_score(CudaMemory& memory, const Tensor& router_logits, ChosenScoreSettings settings,
                      const Routing& chosen) {
-  const Count bytes = router_logits.columns * (size_of(DType::f32) + 1);
+  const Count bytes = row_bytes_of(router_logits.columns, chosen.topk_ids.columns);
   launch_rows(memory, {router_logits.rows, bytes}, choose_then_score, Logits(router_logits),
-              settings.scoring, Choice(chosen));
+              settings.scoring, Choices(chosen));
 }
 
 void recorded_routing(CudaMemory& memory, const Tensor& recorded, const Routing& chosen) {
   const auto* from = device_elements<float>(recorded);
-  const Choice to(chosen);
+  const Choices to(chosen);
   for_each(memory.queue(), chosen.topk_ids.rows * to.top_k, [=] __device__(Count i) {
     const Count slot = i % to.top_k;
     const Count at = i / to.top_k * 2 * to.top_k + slot;

@@ -5,6 +5,8 @@
 
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/base/bits.h"
 #include "kernels/cuda/cuda_memory.cuh"
 
@@ -33,13 +35,9 @@ struct Logits {
   }
 };
 
-__device__ inline int lane() { return static_cast<int>(threadIdx.x); }
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp; }
 
 __device__ inline float exp_of(float x) { return static_cast<float>(exp(static_cast<double>(x))); }
-
-__device__ inline float tanh_of(float x) {
-  return static_cast<float>(tanh(static_cast<double>(x)));
-}
 
 __device__ inline float sigmoid(float x) { return 1.0F / (1.0F + exp_of(-x)); }
 
@@ -72,12 +70,6 @@ __device__ inline void softmax(float* scores, int count) {
   __syncwarp();
 }
 
-// Whether a goes before b: the larger, and as torch has it a NaN before everything.
-__device__ inline bool nan_first_greater(float a, float b) {
-  if (isnan(a) || isnan(b)) return isnan(a) && !isnan(b);
-  return a > b;
-}
-
 // Numbers in the order in which they are chosen, as unsigned ones: a NaN before everything, the
 // zeros alike. No number is 0.
 __device__ inline unsigned key_of(float value) {
@@ -91,36 +83,100 @@ __device__ inline float value_of_key(unsigned key) {
   return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7FFFFFFFU : ~key);
 }
 
-// The first of the best among those that are there (null: all), on every lane; count if none is.
-__device__ inline int best_of(const float* values, const bool* there, int count) {
-  unsigned best_key = 0;
-  int best = count;
-  for (int i = lane(); i < count; i += warp) {
-    const unsigned key = there == nullptr || there[i] ? key_of(values[i]) : 0U;
-    if (key > best_key) {
-      best_key = key;
-      best = i;
+struct Best {
+  int at;
+  unsigned key;
+};
+
+// A row's keys in memory, given away the best first; 0: no number is there. Each lane knows the
+// best of its own, and looks again only where that was taken.
+class BestFirst {
+ public:
+  // REQUIRES that the warp sees the keys.
+  __device__ BestFirst(unsigned* keys, int count) : keys_(keys), count_(count) { look(); }
+
+  // The first of the best, on every lane. REQUIRES that one is there; then it is no more.
+  __device__ Best take() {
+    const unsigned most = __reduce_max_sync(whole_warp, own_.key);
+    const int at = __reduce_min_sync(whole_warp, own_.key == most ? own_.at : count_);
+    if (own_.at == at) {
+      keys_[at] = 0;
+      look();
+    }
+    return {at, most};
+  }
+
+ private:
+  __device__ void look() {
+    own_ = {count_, 0};
+    for (int i = lane(); i < count_; i += warp) {
+      if (keys_[i] > own_.key) own_ = {i, keys_[i]};
     }
   }
-  const unsigned most = __reduce_max_sync(whole_warp, best_key);
-  return __reduce_min_sync(whole_warp, best_key == most ? best : count);
-}
 
-// Rows of a call, and how much memory a warp wants for what it keeps of one.
+  unsigned* keys_;
+  int count_;
+  Best own_;
+};
+
+// What a row chose, in memory until all of it is known.
+struct Slots {
+  std::int32_t* ids;
+  float* weights;
+
+  static constexpr Count bytes(Count top_k) { return top_k * 8; }
+  __device__ Slots(void* memory, int top_k)
+      : ids(static_cast<std::int32_t*>(memory)), weights(static_cast<float*>(memory) + top_k) {}
+};
+
+// Where choices go.
+struct Choices {
+  int top_k;
+  std::int32_t* ids;
+  float* weights;
+
+  explicit Choices(const Routing& chosen)
+      : top_k(static_cast<int>(chosen.topk_ids.columns)),
+        ids(device_elements<std::int32_t>(chosen.topk_ids)),
+        weights(device_elements<float>(chosen.topk_weights)) {}
+
+  // By one warp, which sees the slots.
+  __device__ void write(Count row, const Slots& slots) const {
+    for (int k = lane(); k < top_k; k += warp) {
+      ids[row * top_k + k] = slots.ids[k];
+      weights[row * top_k + k] = slots.weights[k];
+    }
+  }
+};
+
+// How a call's rows are shared out: so many threads each, a warp or a block, and memory.
 struct RowGrid {
   Count rows = 0;
   Count bytes = 0;
-  int threads = warp;  // of a row
+  int threads = warp;
+
+  __device__ Count row() const {
+    return Count{blockIdx.x} * (blockDim.x / threads) + threadIdx.x / threads;
+  }
+  __device__ int thread() const { return static_cast<int>(threadIdx.x) % threads; }
+  __device__ void* memory_of(void* shared) const {
+    return static_cast<std::byte*>(shared) + threadIdx.x / threads * bytes;
+  }
+  __device__ void synchronize() const { threads == warp ? __syncwarp() : __syncthreads(); }
 };
 
 // What a block may have without asking; beyond, all that the device can give is asked for, so that
 // threads that launch the same kernel with other rows never ask for less.
 inline constexpr Count bytes_without_asking = 48 * 1024;
 
-// One block for each row.
+// Blocks of several rows where these are a warp's each and memory allows; the kernel's first
+// parameter is the grid.
 template <typename... Parameters, typename... Arguments>
-void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...),
+void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(RowGrid, Parameters...),
                  Arguments... arguments) {
+  grid.bytes = (grid.bytes + 15) / 16 * 16;
+  const Count fitting = std::max<Count>(1, bytes_without_asking / std::max<Count>(1, grid.bytes));
+  const Count each = std::min<Count>(threads_a_block / grid.threads, fitting);
   if (grid.bytes > bytes_without_asking) {
     int most = 0;
     check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
@@ -129,8 +185,10 @@ void launch_rows(CudaMemory& memory, RowGrid grid, void (*kernel)(Parameters...)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
           "room for a row of scores");
   }
-  launch(memory.queue(), {grid.rows, grid.threads, static_cast<std::size_t>(grid.bytes)}, kernel,
-         arguments...);
+  launch(memory.queue(),
+         {(grid.rows + each - 1) / each, static_cast<int>(each) * grid.threads,
+          static_cast<std::size_t>(each * grid.bytes)},
+         kernel, grid, arguments...);
 }
 
 }  // namespace moe::cuda
