@@ -66,7 +66,7 @@ void with_logits(
         bias.push_back(static_cast<double>(mix(seed, e) % 16) / 64);
       }
       // Few rows are a block's each, more than 512 a warp's, several a block.
-      const Count rows = seed % 4 == 1 && num_experts < 8192 ? 1037 : 29;
+      const Count rows = seed % 4 == 3 && num_experts < 8192 ? 1037 : 29;
       test(both, logits_of(both, {rows, num_experts, dtype}, seed),
            both.twin({1, num_experts, DType::f32}, bias), seed);
     }
