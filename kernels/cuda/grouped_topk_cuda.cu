@@ -117,16 +117,27 @@ __device__ void score_groups(const Row& row, const GroupRules& rules, int each) 
   }
 }
 
+// Makes the keys of the topk_group best groups 0. RETURNS whether the op has that many.
+template <int held>
+__device__ bool take_best_groups(const Row& row, const GroupRules& rules) {
+  BestFirst<held> best(row.group_keys, rules.groups);
+  __syncwarp();
+  for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
+    const int group = best.take().at;
+    if (rules.is_cuda_op && row.group_scores[group] == -INFINITY) return false;
+    if (held > 0 && lane() == 0) row.group_keys[group] = 0;  // else best has done it
+  }
+  return true;
+}
+
 // Leaves the keys of the topk_group best groups alone. RETURNS whether the op has that many.
 __device__ bool keep_best_groups(const Row& row, const GroupRules& rules, int experts) {
   const int each = experts / rules.groups;
   score_groups(row, rules, each);
   __syncwarp();
-  BestFirst best(row.group_keys, rules.groups);
-  for (int chosen = 0; chosen < rules.topk_group; ++chosen) {
-    const int group = best.take().at;
-    if (rules.is_cuda_op && row.group_scores[group] == -INFINITY) return false;
-  }
+  const bool has_all =
+      rules.groups <= warp ? take_best_groups<1>(row, rules) : take_best_groups<0>(row, rules);
+  if (!has_all) return false;
   __syncwarp();
   for (int group = 0; group < rules.groups; ++group) {
     if (row.group_keys[group] == 0) continue;  // taken
@@ -151,6 +162,7 @@ __device__ void weigh(float* weights, int top_k, const GroupRules& rules) {
 }
 
 // The experts of the kept groups, or the op's answer to rows without scores.
+template <int held>
 __device__ void choose(const Row& row, const GroupRules& rules, int experts, int top_k) {
   const Slots& slots = row.slots;
   if (!keep_best_groups(row, rules, experts)) {
@@ -161,7 +173,7 @@ __device__ void choose(const Row& row, const GroupRules& rules, int experts, int
     return;
   }
   const unsigned least = key_of(-INFINITY);
-  BestFirst best(row.keys, experts);
+  BestFirst<held> best(row.keys, experts);
   for (int k = 0; k < top_k; ++k) {
     const Best found = best.take();
     if (lane() != 0) continue;
@@ -172,8 +184,9 @@ __device__ void choose(const Row& row, const GroupRules& rules, int experts, int
   weigh(slots.weights, top_k, rules);
 }
 
+template <int held>
 __global__ void choose_grouped(RowGrid grid, Logits logits, GroupRules rules, Choices chosen) {
-  extern __shared__ float memory[];
+  extern __shared__ float4 memory[];
   const Count token = grid.row();
   if (token >= grid.rows) return;
   const Row row(grid.memory_of(memory), logits.columns, rules.groups, chosen.top_k);
@@ -184,7 +197,7 @@ __global__ void choose_grouped(RowGrid grid, Logits logits, GroupRules rules, Ch
   score(grid, row, rules, logits.columns);
   grid.synchronize();
   if (grid.thread() >= warp) return;  // the rest is one warp's
-  choose(row, rules, logits.columns, chosen.top_k);
+  choose<held>(row, rules, logits.columns, chosen.top_k);
   __syncwarp();
   chosen.write(token, row.slots);
 }
@@ -196,8 +209,10 @@ void grouped_topk(CudaMemory& memory, const Tensor& router_logits,
   const Count top_k = chosen.topk_ids.columns;
   const Count bytes = row_bytes_of(router_logits.columns, settings.num_expert_group, top_k);
   const int threads = router_logits.rows <= few_tokens ? scoring_threads_max : warp;
-  launch_rows(memory, {router_logits.rows, bytes, threads}, choose_grouped, Logits(router_logits),
-              rules_of(settings, router_logits, top_k), Choices(chosen));
+  with_held(router_logits.columns, [&](auto held) {
+    launch_rows(memory, {router_logits.rows, bytes, threads}, choose_grouped<held>,
+                Logits(router_logits), rules_of(settings, router_logits, top_k), Choices(chosen));
+  });
 }
 
 }  // namespace moe::cuda

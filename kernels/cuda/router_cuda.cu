@@ -45,8 +45,9 @@ Count row_bytes_of(Count experts, Count top_k) {
   return 2 * experts * size_of(DType::f32) + Slots::bytes(top_k);
 }
 
+template <int held>
 __global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices chosen) {
-  extern __shared__ float memory[];
+  extern __shared__ float4 memory[];
   const Count token = grid.row();
   if (token >= grid.rows) return;
   auto* scores = static_cast<float*>(grid.memory_of(memory));
@@ -58,7 +59,7 @@ __global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices 
   for (int e = lane(); e < logits.columns; e += warp) {
     keys[e] = key_of(rules.bias == nullptr ? scores[e] : scores[e] + rules.bias[e]);
   }
-  BestFirst best(keys, logits.columns);  // each lane looks at its own alone
+  BestFirst<held> best(keys, logits.columns);  // each lane sees its own
   for (int k = 0; k < chosen.top_k; ++k) {
     const int expert = best.take().at;
     if (lane() == 0) {
@@ -71,8 +72,9 @@ __global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices 
   chosen.write(token, slots);
 }
 
+template <int held>
 __global__ void choose_then_score(RowGrid grid, Logits logits, Scoring scoring, Choices chosen) {
-  extern __shared__ float memory[];
+  extern __shared__ float4 memory[];
   const Count token = grid.row();
   if (token >= grid.rows) return;
   auto* values = static_cast<float*>(grid.memory_of(memory));
@@ -83,7 +85,7 @@ __global__ void choose_then_score(RowGrid grid, Logits logits, Scoring scoring, 
     keys[e] = key_of(values[e]);
   }
   __syncwarp();
-  BestFirst best(keys, logits.columns);
+  BestFirst<held> best(keys, logits.columns);
   for (int k = 0; k < chosen.top_k; ++k) {
     const int expert = best.take().at;
     if (lane() == 0) {
@@ -110,15 +112,19 @@ void fused_topk(CudaMemory& memory, const Tensor& router_logits, const TopkSetti
                     settings.routed_scaling_factor,
                     bias.columns > 0 ? device_elements<float>(bias) : nullptr};
   const Count bytes = row_bytes_of(router_logits.columns, chosen.topk_ids.columns);
-  launch_rows(memory, {router_logits.rows, bytes}, choose_scored, Logits(router_logits), rules,
-              Choices(chosen));
+  with_held(router_logits.columns, [&](auto held) {
+    launch_rows(memory, {router_logits.rows, bytes}, choose_scored<held>, Logits(router_logits),
+                rules, Choices(chosen));
+  });
 }
 
 void topk_then_score(CudaMemory& memory, const Tensor& router_logits, ChosenScoreSettings settings,
                      const Routing& chosen) {
   const Count bytes = row_bytes_of(router_logits.columns, chosen.topk_ids.columns);
-  launch_rows(memory, {router_logits.rows, bytes}, choose_then_score, Logits(router_logits),
-              settings.scoring, Choices(chosen));
+  with_held(router_logits.columns, [&](auto held) {
+    launch_rows(memory, {router_logits.rows, bytes}, choose_then_score<held>, Logits(router_logits),
+                settings.scoring, Choices(chosen));
+  });
 }
 
 void recorded_routing(CudaMemory& memory, const Tensor& recorded, const Routing& chosen) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/base/bits.h"
 #include "kernels/cuda/cuda_memory.cuh"
@@ -46,12 +47,20 @@ __device__ inline float rounded_to(float value, DType dtype) {
   return dtype == DType::f16 ? to_float(to_float16(value)) : value;
 }
 
-// From the left, on every lane. values in memory that the warp has written.
+// From the left, on every lane. values in memory that the warp has written; of many, four are read
+// at once, and ahead of the additions, where they lie so.
 __device__ inline float sum_of(const float* values, int count) {
   float sum = 0;
   if (lane() == 0) {
+    int i = 0;
+    if (reinterpret_cast<std::uintptr_t>(values) % sizeof(float4) == 0) {
 #pragma unroll 8
-    for (int i = 0; i < count; ++i) sum += values[i];  // reads ahead of the additions
+      for (; i + 4 <= count; i += 4) {
+        const float4 four = *reinterpret_cast<const float4*>(values + i);
+        sum = sum + four.x + four.y + four.z + four.w;
+      }
+    }
+    for (; i < count; ++i) sum += values[i];
   }
   return __shfl_sync(whole_warp, sum, 0);
 }
@@ -88,14 +97,46 @@ struct Best {
   unsigned key;
 };
 
-// A row's keys in memory, given away the best first; 0: no number is there. Each lane knows the
-// best of its own, and looks again only where that was taken.
+// A row's keys, given away the best first; 0: no number is there. A lane holds every warp-th of
+// them, so many at most.
+template <int held>
 class BestFirst {
  public:
-  // REQUIRES that the warp sees the keys.
-  __device__ BestFirst(unsigned* keys, int count) : keys_(keys), count_(count) { look(); }
+  // REQUIRES that each lane sees its own keys, and that there are no more than are held.
+  __device__ BestFirst(const unsigned* keys, int count) : count_(count) {
+#pragma unroll
+    for (int i = 0; i < held; ++i) keys_[i] = place(i) < count ? keys[place(i)] : 0;
+  }
 
   // The first of the best, on every lane. REQUIRES that one is there; then it is no more.
+  __device__ Best take() {
+    Best own{count_, 0};
+#pragma unroll
+    for (int i = 0; i < held; ++i) {
+      if (keys_[i] > own.key) own = {place(i), keys_[i]};
+    }
+    const unsigned most = __reduce_max_sync(whole_warp, own.key);
+    const int at = __reduce_min_sync(whole_warp, own.key == most ? own.at : count_);
+#pragma unroll
+    for (int i = 0; i < held; ++i) {
+      if (place(i) == at) keys_[i] = 0;
+    }
+    return {at, most};
+  }
+
+ private:
+  __device__ static int place(int index) { return lane() + index * warp; }
+
+  unsigned keys_[held];
+  int count_;
+};
+
+// Rows that are too long to be held: a lane looks again in memory where its best was taken.
+template <>
+class BestFirst<0> {
+ public:
+  __device__ BestFirst(unsigned* keys, int count) : keys_(keys), count_(count) { look(); }
+
   __device__ Best take() {
     const unsigned most = __reduce_max_sync(whole_warp, own_.key);
     const int at = __reduce_min_sync(whole_warp, own_.key == most ? own_.at : count_);
@@ -118,6 +159,16 @@ class BestFirst {
   int count_;
   Best own_;
 };
+
+// function(std::integral_constant of what a lane holds of so many keys).
+template <typename Function>
+void with_held(Count count, Function function) {
+  if (count <= warp) return function(std::integral_constant<int, 1>());
+  if (count <= 2 * warp) return function(std::integral_constant<int, 2>());
+  if (count <= 4 * warp) return function(std::integral_constant<int, 4>());
+  if (count <= 8 * warp) return function(std::integral_constant<int, 8>());
+  function(std::integral_constant<int, 0>());
+}
 
 // What a row chose, in memory until all of it is known.
 struct Slots {
