@@ -10,9 +10,9 @@ namespace moe {
 namespace {
 
 // Where windows were the faster way, by bytes of one rank's rows, all tensors of a call together
-// (two H100s, NCCL 2.28.9, replayed calls: tests/device/RESULTS.md). Below the gaps NCCL's kernels
-// for windows send small messages, above them they load and store the peer's memory; in the gaps
-// its usual small messages win, and beyond the ends its usual rings.
+// (two H100s, NCCL 2.28.9, replayed calls: tests/device/RESULTS.md). Of sums NCCL's kernels for
+// windows send the smallest as messages; larger ones, and gathers, load and store the peer's
+// memory, which pays from a size on and until NCCL's usual rings catch up.
 struct Sizes {
   Count small_max;
   Count large_min;
@@ -23,7 +23,7 @@ struct Sizes {
   }
 };
 constexpr Count kib = Count{1} << 10U;
-constexpr Sizes gathered_sizes = {15 * kib, 96 * kib, 36 * 1024 * kib};
+constexpr Sizes gathered_sizes = {0, 96 * kib, 36 * 1024 * kib};
 constexpr Sizes scattered_sizes = {32 * kib, 768 * kib, 2816 * kib};
 
 constexpr RowRoom room = {.first_gathered = gathered_sizes.large_max,
