@@ -41,9 +41,9 @@ class Communicator {
   virtual Memory& memory() = 0;
 
   // Where a Buffer of such rows lies best: all_gather_v and reduce_scatter_v move rows from
-  // anywhere, and may move those at their place faster. memory() or a part of it. Collective, the
-  // first time. REQUIRES that all ranks ask for places, and make and end what they keep there, in
-  // the same order, and for gathered and to_scatter in the same shapes.
+  // anywhere, and may move those at their place faster. memory(), or another of the same device.
+  // Collective, the first time. REQUIRES that all ranks ask for places, and make and end what they
+  // keep there, in the same order, and for gathered and to_scatter in the same shapes.
   virtual Memory& memory_for(RowPlace /*place*/) { return memory(); }
 
   // How many bytes this rank has copied between a device's memory and the host's so that its rows

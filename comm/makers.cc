@@ -35,9 +35,12 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
 
 std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "an NCCL communicator without a store to meet through");
-  return nccl_maker.make(
-      {.rank = rank, .size = meeting.size, .group = meeting.mesh, .deadline = meeting.deadline},
-      *meeting.store, memory);
+  return nccl_maker.make({.rank = rank,
+                          .size = meeting.size,
+                          .group = meeting.mesh,
+                          .deadline = meeting.deadline,
+                          .end_process = meeting.end_process},
+                         *meeting.store, memory);
 }
 
 }  // namespace

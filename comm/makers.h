@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,6 +27,10 @@ struct Meeting {
   std::string host = "127.0.0.1";  // under which peers reach this rank
   Board* board = nullptr;          // this rank's end; null: the ranks share no memory
   int local_rank = 0;              // among the ranks of its machine
+  // Says why a rank's peers are lost and ends its process. Who has it gets places for rows from
+  // which calls cannot be ended otherwise (NCCL's kernels for symmetric windows look at no abort);
+  // without it a communicator has only places that every error can leave.
+  std::function<void(const std::string& words)> end_process = {};
 };
 
 struct CommunicatorMaker {

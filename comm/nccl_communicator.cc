@@ -106,7 +106,7 @@ class NcclCommunicator final : public Communicator {
 
  private:
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
-    if (windows_ != nullptr && windows_->take(rows, rows_per_rank, gathered)) {
+    if (windows_ != nullptr && windows_->carries(rows, rows_per_rank, gathered)) {
       return gather_in_windows(rows, gathered);
     }
     run(Operation::all_gather_v, [&](GroupCall& call) {
@@ -127,7 +127,7 @@ class NcclCommunicator final : public Communicator {
   void do_reduce_scatter_v(const Tensor& rows, RowCounts rows_per_rank,
                            const Tensor& own) override {
     if (size() > ranks_in_any_order) return exchange_and_sum(*this, rows, rows_per_rank, own);
-    if (windows_ != nullptr && windows_->take(rows, rows_per_rank, own)) {
+    if (windows_ != nullptr && windows_->carries(rows, rows_per_rank, own)) {
       return scatter_in_windows(rows, own);
     }
     run(Operation::reduce_scatter_v, [&](GroupCall& call) {
@@ -255,25 +255,23 @@ class NcclCommunicator final : public Communicator {
     return joined(settings, child);
   }
 
-  // Windows between all ranks or none: where one rank lacks them, calls are plain on all.
+  // NCCL has windows between all ranks or none: where it has none, calls are plain.
   void open_windows() {
     windows_were_asked_for_ = true;
-    if (!watch_ || size() == 1) return;
+    if (!watch_ || !settings_.end_process || size() == 1) return;
     do_barrier();
     ncclComm_t second = waited_for_split(
         [&](const StillHopeful& still_hopeful) { return group_.windowed(still_hopeful); });
     watch_->enter(Operation::barrier);
-    std::unique_ptr<NcclRowWindows> windows;
     try {
-      windows =
+      windows_ =
           std::make_unique<NcclRowWindows>(group_, second, WindowRank{rank(), size()}, memory_);
-    } catch (const SystemError&) {
-      // No error: rows move as they do between any two buffers.
+      watch_->leave();
+    } catch (const NoWindows&) {
+      watch_->leave();
+    } catch (const SystemError& error) {
+      watch_->fail(error.what());
     }
-    watch_->leave();
-    const std::array<std::int64_t, 1> has_windows = {windows == nullptr ? 0 : 1};
-    const std::vector<std::int64_t> all = gathered_numbers(has_windows, *this);
-    if (std::ranges::count(all, 1) == std::ssize(all)) windows_ = std::move(windows);
   }
 
   // NCCL's split, which every rank comes to.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct NcclSettings {
   std::chrono::milliseconds deadline{5000};
   NcclCalls calls = NcclCalls::watched;
   std::vector<int> members = {};  // of the store, by rank; empty: a rank is its member
+  std::function<void(const std::string& words)> end_process = {};  // as of Meeting
 };
 
 // How to make an NCCL communicator in this build; make is null where it has none, and absence says

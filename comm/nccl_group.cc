@@ -106,7 +106,9 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
   }
 }
 
+// What may still wait on a window is left as it is: freeing waits for it.
 NcclGroup::~NcclGroup() {
+  if (windowed_ != nullptr && is_cut()) return;
   for (ncclComm_t comm : {windowed_, comm_, handle_}) {
     if (comm != nullptr) is_cut() ? ncclCommAbort(comm) : ncclCommDestroy(comm);
   }
@@ -127,10 +129,11 @@ ncclComm_t NcclGroup::split(Share share, const StillHopeful& still_hopeful) {
 
 ncclComm_t NcclGroup::windowed(const StillHopeful& still_hopeful) {
   if (windowed_ != nullptr) return windowed_;
-  MOE_CHECK(handle_ != nullptr, "a bare group, or one that is cut, has no windows");
+  MOE_CHECK(handle_ != nullptr && settings_.end_process,
+            "windows for a group that is bare or cut, or that could not end what waits on them");
   ncclConfig_t config = blocking_config();
-  settle(ncclCommSplit(handle_, 0, settings_.rank, &windowed_, &config), "a second communicator",
-         still_hopeful);
+  settle(ncclCommSplit(handle_, 0, settings_.rank, &windowed_, &config),
+         "a communicator for windows", still_hopeful);
   return windowed_;
 }
 
@@ -164,7 +167,12 @@ bool NcclGroup::passes_mark() {
 
 void NcclGroup::cut() {
   *family_ = true;
+  if (windowed_ != nullptr) return;  // an abort waits for what it does not end
   if (handle_ != nullptr) ncclCommAbort(std::exchange(handle_, nullptr));
+}
+
+void NcclGroup::say(const std::string& words) {
+  if (windowed_ != nullptr) settings_.end_process(words);
 }
 
 void NcclGroup::settle(ncclResult_t called, std::string_view what,

@@ -39,12 +39,13 @@ using StillHopeful = std::function<void()>;
 // known, so that NCCL itself waits for none that never came. Throws SystemError with who did not.
 ncclUniqueId nccl_identity(const NcclSettings& settings, StoreClient& store);
 
-// Watched groups have two communicators of NCCL's that share what they stand on, the abort flag
+// Watched groups have communicators of NCCL's that share what they stand on, the abort flag
 // included (splitShare; NCCL 2.28.9, init.cc, ncclCommInitChildComm). The handle never blocks: so
-// joining and splitting have a deadline, and its abort ends what the other one waits for, on the
-// host as on the device, while a rank's thread may be inside of it. The other one carries the
-// operations and blocks: NCCL starts a thread for each group of calls of one that does not
-// (group.cc, ncclGroupEndInternal), which costs more than small operations take.
+// joining and splitting have a deadline, and its abort ends what another one waits for, on the
+// host as on the device, while a rank's thread may be inside of it; but for kernels on windows,
+// which ask after nothing (src/device/symmetric). The other one carries the operations and blocks:
+// NCCL starts a thread for each group of calls of one that does not (group.cc,
+// ncclGroupEndInternal), which costs more than small operations take.
 class NcclGroup final : public WatchedWire {
  public:
   // make(handle, config) asks NCCL for the handle. Throws SystemError.
@@ -69,8 +70,9 @@ class NcclGroup final : public WatchedWire {
   };
   ncclComm_t split(Share share, const StillHopeful& still_hopeful);
 
-  // A second one for operations, of the same ranks: its windows are not comm()'s. The first call is
-  // collective and makes it. REQUIRES that nothing is queued. Throws as split does.
+  // A third one, for operations on windows, which comm() knows nothing of. The first call is
+  // collective and makes it. No cut ends such operations: whoever has them, has the settings'
+  // end_process. REQUIRES that nothing is queued. Throws as split does.
   ncclComm_t windowed(const StillHopeful& still_hopeful);
 
   // NCCL's words for a call that failed.
@@ -79,6 +81,7 @@ class NcclGroup final : public WatchedWire {
   void mark() override;
   bool passes_mark() override;
   void cut() override;
+  void say(const std::string& words) override;
   bool is_cut() const override { return *family_; }
 
   std::atomic<bool>* family() { return family_; }

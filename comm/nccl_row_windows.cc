@@ -4,7 +4,6 @@
 #include "comm/nccl_row_windows.h"
 
 #include "comm/row_counts.h"
-#include "kernels/base/check.h"
 
 namespace moe {
 namespace {
@@ -27,30 +26,32 @@ constexpr Sizes gathered_sizes = {0, 96 * kib, 36 * 1024 * kib};
 constexpr Sizes scattered_sizes = {32 * kib, 768 * kib, 2816 * kib};
 
 constexpr RowRoom room = {.first_gathered = gathered_sizes.large_max,
-                          .others_gathered = 512 * kib,
+                          .others_gathered = 2048 * kib,
                           .scattered = scattered_sizes.large_max};
 
 }  // namespace
 
 NcclRowWindows::NcclRowWindows(NcclGroup& group, ncclComm_t comm, WindowRank at, Memory& memory)
-    : comm_(comm), size_(at.size), memory_(memory) {
+    : comm_(comm), memory_(memory) {
   const Count bytes = RowPlaces::block_bytes(room, at.size);
   window_ = make_nccl_window(group, comm, at, memory, bytes);
   places_ = std::make_unique<RowPlaces>(memory, window_->part(at.rank), room, at.size);
 }
 
-bool NcclRowWindows::take(Tensors rows, RowCounts rows_per_rank, Tensors gathered) const {
+bool NcclRowWindows::carries(Tensors rows, RowCounts rows_per_rank, Tensors gathered) const {
   Count bytes = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     bytes += bytes_of(rows[i]);
-    if (!places_->holds(gathered[i])) return false;
-    if (!places_->spare(rows[i], {RowsAre::to_gather, static_cast<int>(i)})) return false;
+    const int index = static_cast<int>(i);
+    if (!places_->has_at({RowsAre::gathered, index}, gathered[i])) return false;
+    if (!places_->spare(rows[i], {RowsAre::to_gather, index})) return false;
   }
   return are_equal(rows_per_rank) && gathered_sizes.contain(bytes);
 }
 
-bool NcclRowWindows::take(const Tensor& rows, RowCounts rows_per_rank, const Tensor& own) const {
-  return are_equal(rows_per_rank) && places_->holds(rows) && scattered_sizes.contain(bytes_of(own));
+bool NcclRowWindows::carries(const Tensor& rows, RowCounts rows_per_rank, const Tensor& own) const {
+  return are_equal(rows_per_rank) && places_->has_at({RowsAre::to_scatter}, rows) &&
+         scattered_sizes.contain(bytes_of(own));
 }
 
 Tensor NcclRowWindows::brought(const Tensor& rows, int index) const {

@@ -1,7 +1,7 @@
 // NcclRowWindows: the places of a group's rows in a symmetric window of NCCL's, the calls that go
 // from there, and which of these are faster than calls between any two buffers. Beside the group's
 // own communicator, which knows no window: NCCL takes its kernels for windows wherever it knows
-// that rows lie in some. nccl_communicator.cc uses it.
+// that rows lie in some, and no abort ends these kernels. nccl_communicator.cc uses it.
 
 #pragma once
 
@@ -22,10 +22,10 @@ class NcclRowWindows {
   ncclComm_t comm() const { return comm_; }
   Memory& memory_for(RowPlace place) { return places_->memory_for(place); }
 
-  // Whether a call goes through windows: the same on all ranks, since it follows from the counts,
+  // Whether a call goes from the window: the same on all ranks, since it follows from the counts,
   // and from tensors that lie at their places on all ranks or on none.
-  bool take(Tensors rows, RowCounts rows_per_rank, Tensors gathered) const;
-  bool take(const Tensor& rows, RowCounts rows_per_rank, const Tensor& own) const;
+  bool carries(Tensors rows, RowCounts rows_per_rank, Tensors gathered) const;
+  bool carries(const Tensor& rows, RowCounts rows_per_rank, const Tensor& own) const;
 
   // The rows that go in, or a copy of them, in the window.
   Tensor brought(const Tensor& rows, int index) const;
@@ -36,7 +36,6 @@ class NcclRowWindows {
 
  private:
   ncclComm_t comm_;
-  int size_;
   Memory& memory_;
   std::unique_ptr<SymmetricMemory> window_;
   std::unique_ptr<RowPlaces> places_;

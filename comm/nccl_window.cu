@@ -28,7 +28,11 @@ class NcclWindow final : public SymmetricMemory {
     require(ncclMemAlloc(&data_, size), "memory for a window");
     require(ncclCommWindowRegister(comm_, data_, size, &window_, NCCL_WIN_COLL_SYMMETRIC),
             "registering a window");
-    if (window_ == nullptr) fail("no symmetric windows between these devices");
+    if (!is_on_device(window_)) {
+      window_ = nullptr;  // NCCL's word for a buffer that it only registered
+      give_back();
+      throw NoWindows("NCCL has no symmetric windows between these devices");
+    }
     const Buffer addresses(memory, {1, at.size, DType::i64});
     const auto stream = static_cast<cudaStream_t>(memory.stream().queue);
     read_addresses<<<1, 1, 0, stream>>>(window_, at.size,
@@ -45,7 +49,10 @@ class NcclWindow final : public SymmetricMemory {
     }
   }
 
-  ~NcclWindow() override { give_back(); }
+  // Of a group that is cut somebody may still wait in the window, and freeing waits for him.
+  ~NcclWindow() override {
+    if (!group_.is_cut()) give_back();
+  }
 
   int rank() const override { return at_.rank; }
   int size() const override { return at_.size; }
@@ -60,6 +67,16 @@ class NcclWindow final : public SymmetricMemory {
  private:
   void require(ncclResult_t result, const char* what) {
     if (is_error(result)) fail(text(what, ": ", group_.words_of(result)));
+  }
+
+  // Where NCCL has no symmetric memory the window is null, or an address of its own on the host.
+  static bool is_on_device(ncclWindow_t window) {
+    cudaPointerAttributes attributes = {};
+    if (window == nullptr) return false;
+    const cudaError_t asked =
+        cudaPointerGetAttributes(&attributes, reinterpret_cast<const void*>(window));
+    cudaGetLastError();  // a host's address is no error of a later call
+    return asked == cudaSuccess && attributes.type == cudaMemoryTypeDevice;
   }
 
   [[noreturn]] void fail(const std::string& why) {

@@ -11,13 +11,19 @@
 
 namespace moe {
 
+class NoWindows : public SystemError {
+ public:
+  using SystemError::SystemError;
+};
+
 struct WindowRank {
   int rank = 0;
   int size = 1;
 };
 
-// comm: the group's own, or its second one (NcclGroup::windowed), of which the window is then one.
-// Collective. Throws SystemError where NCCL has no such windows between these ranks.
+// comm: the group's own, or that for windows (NcclGroup::windowed), of which the window is then
+// one. Collective. Throws NoWindows, on all ranks, where NCCL has none between them; SystemError
+// where one cannot be had.
 std::unique_ptr<SymmetricMemory> make_nccl_window(NcclGroup& group, ncclComm_t comm, WindowRank at,
                                                   Memory& memory, Count bytes);
 

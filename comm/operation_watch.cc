@@ -184,8 +184,10 @@ void OperationWatch::give_up(std::unique_lock<std::mutex>& lock, const std::stri
   }
   const NoteWriter writer{group.name, group.rank, settings_.deadline};
   const std::string words = why ? *why : blame(note, writer, news_.store());
+  const std::string said = text("rank ", group.rank, " of ", size, ": ", operation, ": ", words);
+  wire_.say(said);
   lock.lock();
-  words_ = text("rank ", group.rank, " of ", size, ": ", operation, ": ", words);
+  words_ = said;
   state_ = State::broken;
   told_.notify_all();
 }

@@ -29,6 +29,8 @@ class WatchedWire {
   virtual bool passes_mark() = 0;
   // Ends what is queued, and the call that the rank may be in. Nothing is asked of it after that.
   virtual void cut() = 0;
+  // The group is broken and cut, and this is why. A wire whose queue no cut ends does not return.
+  virtual void say(const std::string& /*words*/) {}
   // Whether it is cut, by this watch or with another group that stands on the same thing.
   virtual bool is_cut() const = 0;
 };

@@ -39,11 +39,21 @@ Tensor as_bytes(const void* data, Count bytes, Device device) {
   return {const_cast<void*>(data), 1, bytes, DType::u8, device};
 }
 
+bool is_in(const Tensor& room, const Tensor& tensor) {
+  if (bytes_of(tensor) == 0) return true;
+  const std::less_equal<> is_before;
+  const auto* begin = static_cast<const std::byte*>(tensor.data);
+  const auto* first = static_cast<const std::byte*>(room.data);
+  return is_before(first, begin) && is_before(begin + bytes_of(tensor), first + bytes_of(room));
+}
+
 }  // namespace
 
 class RowPlaces::Place final : public Memory {
  public:
   Place(Memory& memory, const Tensor& room) : memory_(memory), room_(room) {}
+
+  const Tensor& room() const { return room_; }
 
   Stream stream() const override { return memory_.stream(); }
   Poison poison() const override { return memory_.poison(); }
@@ -131,12 +141,11 @@ Memory& RowPlaces::memory_for(RowPlace place) {
   return number ? static_cast<Memory&>(*places_[*number]) : memory_;
 }
 
-bool RowPlaces::holds(const Tensor& tensor) const {
-  if (bytes_of(tensor) == 0) return true;
-  const std::less_equal<> is_before;
-  const auto* begin = static_cast<const std::byte*>(tensor.data);
-  const auto* block = static_cast<const std::byte*>(block_.data);
-  return is_before(block, begin) && is_before(begin + bytes_of(tensor), block + bytes_of(block_));
+bool RowPlaces::holds(const Tensor& tensor) const { return is_in(block_, tensor); }
+
+bool RowPlaces::has_at(RowPlace place, const Tensor& tensor) const {
+  const auto number = number_of(place);
+  return number && is_in(places_[*number]->room(), tensor);
 }
 
 std::optional<Tensor> RowPlaces::spare(const Tensor& like, RowPlace place) const {

@@ -37,8 +37,9 @@ class RowPlaces {
   // memory, where there is no such place.
   Memory& memory_for(RowPlace place);
 
-  // Whether all of the tensor lies in the block. One without rows does.
+  // Whether all of the tensor lies in the block; in one place. One without rows does.
   bool holds(const Tensor& tensor) const;
+  bool has_at(RowPlace place, const Tensor& tensor) const;
 
   // Rows like these in the block, which nobody else has: for those that are to be moved from or to
   // the block and do not lie in it. Stays until the same index is asked again. Nothing: no room.

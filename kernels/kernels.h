@@ -120,7 +120,7 @@ class Kernels {
   // Scores every logit of router_logits [tokens, num_experts] f32, bf16 or f16 in float32, then
   // takes the top_k best of score + correction_bias; the weight is the score. A score that is not
   // finite counts as 0; ties go to the lower expert; ORDER: best first. renormalize divides by the
-  // sum in that order, by 1 if the sum is not positive
+  // sum in that order, by 1 if the sum is not positive. REQUIRES biases above -9999
   // (vLLM: csrc/moe/topk_softmax_kernels.cu; experts-and-oracles.md, 3.2).
   void fused_topk(const Tensor& router_logits, const TopkSettings& settings, const Routing& chosen);
 

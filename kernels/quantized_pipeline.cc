@@ -58,7 +58,7 @@ Buffer QuantizedPipeline::through(const QuantizedOperand& rows, const Tensor& fi
                          {count, intermediate, stays_wide ? DType::f32 : weights_.row_type});
   Buffer out(memory_, {count, weights_.w13.layout.columns, weights_.row_type});
   multiply_by(rows, weights_.w13, weights_.w13_bias, first_row, inner.tensor());
-  do_activate(inner.tensor(), activated.tensor());
+  do_activate(inner.tensor(), first_row, activated.tensor());
   if (weights_.a2.recipe == QuantRecipe::none) {
     multiply_by(plain(activated.tensor()), weights_.w2, weights_.w2_bias, first_row, out.tensor());
   } else {

@@ -52,8 +52,8 @@ class QuantizedPipeline : public QuantizedGemmExperts {
   virtual void do_quantize(const Tensor& rows, const ActivationQuantization& how,
                            const QuantizedRows& out) = 0;
   // inner [rows, intermediate * w13_rows_each] → out [rows, intermediate], rounded as
-  // weights().rounding says; f32 where it is never.
-  virtual void do_activate(const Tensor& inner, const Tensor& out) = 0;
+  // weights().rounding says; f32 where it is never. Rows behind first_row's end may be left out.
+  virtual void do_activate(const Tensor& inner, const Tensor& first_row, const Tensor& out) = 0;
   // Every expert's rows through its part of the weights.
   virtual void do_multiply(const QuantizedProduct& product, const Tensor& first_row,
                            const Tensor& out) = 0;

@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <optional>
 #include <random>
 #include <thread>
@@ -28,6 +30,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds store_deadline(60000);
 constexpr milliseconds failed_wait(3000);
 constexpr const char* job_key = "bench";
+constexpr int exit_of_lost_peer = 3;  // formats.md, section 6
 
 std::string report_key(int rank) { return text("bench report/", rank); }
 
@@ -82,8 +85,12 @@ std::vector<BenchReport> run_threads(const BenchSettings& settings) {
   std::vector<BenchReport> reports(static_cast<std::size_t>(settings.world_size));
   const auto rank_thread = [&](int rank) {
     StoreClient client(server.address(), "bench", rank, store_deadline);
-    const Meeting meeting{settings.world_size, deadline, needs_store ? nullptr : &group,
-                          needs_store ? &client : nullptr};
+    Meeting meeting{settings.world_size, deadline, needs_store ? nullptr : &group,
+                    needs_store ? &client : nullptr};
+    meeting.end_process = [rank](const std::string& words) {
+      std::cerr << text("moebius: bench, rank ", rank, ": ", words, "\n");
+      std::_Exit(exit_of_lost_peer);
+    };
     BenchReport report = joined_and_run(settings, meeting, rank);
     if (!report.failure.empty()) group.abort(text("rank ", rank, ": ", report.failure));
     client.goodbye();
@@ -226,9 +233,18 @@ int bench_rank_process(const StoreAddress& address, const std::string& token, in
   const auto words = store.get(job_key, store_deadline);
   if (!words) throw SystemError("the store has no bench for this rank");
   const BenchSettings settings = bench_settings_from(parse_json(*words, "the bench"));
-  const BenchReport report = joined_and_run(
-      settings, {settings.world_size, milliseconds(settings.deadline_ms), nullptr, &store}, rank);
-  store.set(report_key(rank), json_text(to_json(report)));
+  const auto say = [&](const BenchReport& report) {
+    store.set(report_key(rank), json_text(to_json(report)));
+  };
+  Meeting meeting{settings.world_size, milliseconds(settings.deadline_ms), nullptr, &store};
+  meeting.end_process = [&](const std::string& words) {
+    BenchReport last;
+    last.rank = rank;
+    last.failure = words;
+    say(last);
+    std::_Exit(exit_of_lost_peer);
+  };
+  say(joined_and_run(settings, meeting, rank));
   store.goodbye();
   return 0;
 }

@@ -191,7 +191,7 @@ class CpuQuantizedExperts final : public QuantizedPipeline {
     quantize(rows, how.recipe, {.scale = how.scale.tensor(), .layout = how.layout}, out);
   }
 
-  void do_activate(const Tensor& inner, const Tensor& out) override {
+  void do_activate(const Tensor& inner, const Tensor& /*first_row*/, const Tensor& out) override {
     const bool is_fused = weights().rounding != ActivationRounding::each;
     (is_fused ? activate_fused : activate)(weights().activation, inner, out);
   }

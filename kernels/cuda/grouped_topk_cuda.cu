@@ -1,4 +1,4 @@
-// Grouped top-k on a GPU, one warp a token, by vLLM's torch path and by its CUDA op
+// Grouped top-k on a GPU, one warp a token once scores are there, by vLLM's torch path and CUDA op
 // (experts-and-oracles.md, 3.3). The rules are those of grouped_topk_cpu.cc, step by step.
 
 #include "kernels/cuda/cuda_operators.cuh"
@@ -57,7 +57,7 @@ Count row_bytes_of(Count experts, Count groups, Count top_k) {
   return 2 * (experts + groups) * size_of(DType::f32) + Slots::bytes(top_k);
 }
 
-// tanh by way of exp, in double: what a small one loses is less than half of it has in the sum.
+// tanh by way of exp, in double: what cancels for small logits stays far below half an ulp of 0.5.
 __device__ float scored(float logit, const GroupRules& rules) {
   if (!rules.is_cuda_op) return sigmoid(logit);
   const auto tanh_of_half = static_cast<float>(1 - 2 / (exp(static_cast<double>(logit)) + 1));

@@ -172,15 +172,18 @@ void multiply(CudaMemory& memory, const Product<T>& product, Count num_rows) {
          multiply_tile<T>, product);
 }
 
-// inner [rows, intermediate * w13_rows_each] of T → out [rows, intermediate] of Out. Step: to what
-// each step on the way is rounded.
+// inner [rows, intermediate * w13_rows_each] of T → out [rows, intermediate] of Out, up to
+// first_row's end. Step: to what each step on the way is rounded.
 template <typename T, typename Step, typename Out>
-void activate(CudaMemory& memory, Activation activation, const Tensor& inner, const Tensor& out) {
+void activate(CudaMemory& memory, Activation activation, const Tensor& inner,
+              const Tensor& first_row, const Tensor& out) {
+  const std::int32_t* end = device_elements<std::int32_t>(first_row) + first_row.rows - 1;
   const T* from = device_elements<T>(inner);
   Out* to = device_elements<Out>(out);
   const Count count = out.columns;
   const Count wide = inner.columns;
   for_each(memory.queue(), out.rows * count, [=] __device__(Count i) {
+    if (i / count >= *end) return;
     const T* row = from + i / count * wide;
     const auto element = [&](Count column) { return to_float(row[column]); };
     round_to(activated<Step>(activation, i % count, count, element), to[i]);
@@ -200,19 +203,20 @@ class CudaQuantizedExperts final : public QuantizedPipeline {
     quantize(memory_, rows, recipe_call(how.recipe, out.layout, {}), how.scale.tensor(), out);
   }
 
-  void do_activate(const Tensor& inner, const Tensor& out) override {
-    for_row_type(inner.dtype, [&](auto element) { activate_as<decltype(element)>(inner, out); });
+  void do_activate(const Tensor& inner, const Tensor& first_row, const Tensor& out) override {
+    for_row_type(inner.dtype,
+                 [&](auto element) { activate_as<decltype(element)>(inner, first_row, out); });
   }
 
   template <typename T>
-  void activate_as(const Tensor& inner, const Tensor& out) const {
+  void activate_as(const Tensor& inner, const Tensor& first_row, const Tensor& out) const {
     switch (weights().rounding) {
       case ActivationRounding::each:
-        return activate<T, T, T>(memory_, weights().activation, inner, out);
+        return activate<T, T, T>(memory_, weights().activation, inner, first_row, out);
       case ActivationRounding::once:
-        return activate<T, float, T>(memory_, weights().activation, inner, out);
+        return activate<T, float, T>(memory_, weights().activation, inner, first_row, out);
       case ActivationRounding::never:
-        return activate<T, float, float>(memory_, weights().activation, inner, out);
+        return activate<T, float, float>(memory_, weights().activation, inner, first_row, out);
     }
   }
 

@@ -36,7 +36,7 @@ class XpuQuantizedExperts final : public QuantizedPipeline {
     quantize(memory_, rows, recipe_call(how.recipe, out.layout, {}), how.scale.tensor(), out);
   }
 
-  void do_activate(const Tensor& inner, const Tensor& out) override {
+  void do_activate(const Tensor& inner, const Tensor& /*first_row*/, const Tensor& out) override {
     activate(memory_, weights().activation, inner, out, weights().rounding);
   }
 

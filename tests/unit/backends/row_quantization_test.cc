@@ -3,6 +3,8 @@
 
 #include "backends/row_quantization.h"
 
+#include "backends/standard_experts.h"
+#include "kernels/device_makers.h"
 #include "tests/catch.h"
 
 using namespace moe;
@@ -39,4 +41,30 @@ TEST_CASE("row quantisation: vLLM's own quantisers lay scales row by row in room
   const ScaleLayout tiles =
       scales_of({QuantRecipe::nvfp4, QuantizedAt::after_receipt}, ActivationFormat::standard);
   CHECK(tiles.swizzle == ScaleSwizzle::tiles_128x4);
+}
+
+TEST_CASE("row quantisation: rows are counted where a scale is of all of them, and only there") {
+  const auto memory = make_host_memory(Poison::on);
+  const auto kernels = device_maker(DeviceKind::cpu).make_kernels(*memory);
+  const auto grouped = [&](QuantRecipe before, QuantRecipe between) {
+    const ExpertsConfig config{
+        .kernels = *kernels,
+        .expert_map = {0, 1},
+        .num_local_experts = 2,
+        .quantization = {before, QuantizedAt::before_dispatch},
+        .own_quantization = {.weights = QuantRecipe::fp8_channel, .between = between}};
+    const auto zeros = [&](Count rows, Count columns) {
+      Buffer weights(*memory, {rows, columns, DType::bf16});
+      memory->fill(weights.tensor(), 0);
+      return weights;
+    };
+    return GroupedExperts(config, GemmWeights{.w13 = zeros(2 * 64, 128), .w2 = zeros(2 * 128, 32)})
+        .grouped_rows();
+  };
+  using Q = QuantRecipe;
+  CHECK(grouped(Q::fp8_dynamic_token, Q::fp8_dynamic_token) == GroupedRows::bounded);
+  CHECK(grouped(Q::fp8_static_tensor, Q::fp8_static_tensor) == GroupedRows::bounded);
+  CHECK(grouped(Q::none, Q::none) == GroupedRows::bounded);
+  CHECK(grouped(Q::fp8_dynamic_tensor, Q::fp8_dynamic_token) == GroupedRows::counted);
+  CHECK(grouped(Q::fp8_dynamic_token, Q::fp8_dynamic_tensor) == GroupedRows::counted);
 }

@@ -15,15 +15,19 @@ namespace moe::test {
 
 class PlacedCommunicator final : public ForwardingCommunicator {
  public:
-  // notes: "gather in in elsewhere -> in in in", a line for each list that is gathered and each sum
-  // that is scattered; single tensors are not noted, which are the checks' own.
+  // notes: "asks", for a place; "gather in in elsewhere -> in in in", a line for each list that is
+  // gathered and each sum that is scattered; single tensors are not noted, which are the checks'
+  // own.
   PlacedCommunicator(std::unique_ptr<Communicator> inner, std::vector<std::string>& notes)
       : ForwardingCommunicator(std::move(inner)),
         block_(memory(), {1, RowPlaces::block_bytes(room, size()), DType::u8}),
         places_(memory(), block_.tensor(), room, size()),
         notes_(notes) {}
 
-  Memory& memory_for(RowPlace place) override { return places_.memory_for(place); }
+  Memory& memory_for(RowPlace place) override {
+    notes_.push_back("asks");
+    return places_.memory_for(place);
+  }
 
  private:
   static constexpr RowRoom room = {1 << 14, 1 << 12, 1 << 14};
@@ -39,6 +43,17 @@ class PlacedCommunicator final : public ForwardingCommunicator {
                            const Tensor& own) override {
     notes_.push_back(text("scatter", words({&rows, 1}), " ->", words({&own, 1})));
     inner().reduce_scatter_v(rows, rows_per_rank, own);
+  }
+
+  void do_all_to_all_v(Tensors sent, RowCounts rows_to, RowCounts rows_from,
+                       Tensors received) override {
+    notes_.push_back("exchange");
+    inner().all_to_all_v(sent, rows_to, rows_from, received);
+  }
+
+  void do_broadcast(Tensors rows, int root) override {
+    notes_.push_back("broadcast");
+    inner().broadcast(rows, root);
   }
 
   std::string words(Tensors tensors) const {

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -130,6 +132,10 @@ class World {
     meeting.deadline = deadline_;
     meeting.group = &group_;
     meeting.store = endpoint.store.get();
+    meeting.end_process = [](const std::string& words) {
+      std::cerr << words << "\n";
+      std::_Exit(1);
+    };
     endpoint.communicator = maker_.make(meeting, rank, *endpoint.memory);
     return endpoint;
   }

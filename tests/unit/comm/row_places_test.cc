@@ -54,6 +54,10 @@ TEST_CASE("row places: full places do not touch, with guard rows and without") {
     for (const RowPlace place : all_places) {
       buffers.emplace_back(at.places.memory_for(place), Shape{1, promised(place), DType::u8});
       CHECK(at.places.holds(buffers.back().tensor()));
+      for (const RowPlace other : all_places) {
+        const bool is_it = other.rows == place.rows && other.index == place.index;
+        CHECK(at.places.has_at(other, buffers.back().tensor()) == is_it);
+      }
     }
     for (std::size_t i = 0; i < buffers.size(); ++i) {
       at.memory->fill(buffers[i].tensor(), 0x01010101U * static_cast<std::uint32_t>(i + 1));
