@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "comm/stuck_watch.h"
 #include "comm/traced_communicator.h"
 #include "kernels/base/mix.h"
 #include "kernels/base/text.h"
@@ -25,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int warm_up = 3;
 constexpr int checked_iterations_max = 10;
+constexpr std::chrono::milliseconds others_speak{2000};
 constexpr Count probe_bytes = Count{128} << 20U;  // that each rank sends to each
 constexpr int probes = 9;
 
@@ -35,6 +37,7 @@ class BenchRank {
         wire_(std::move(wires.wire)),
         bare_(std::move(wires.bare)),
         make_window_(std::move(wires.window)),
+        end_process_(std::move(wires.end_process)),
         group_(*wire_),
         alone_(group_.split(group_.rank(), 0)),
         calls_(group_, bare_.get()),
@@ -52,6 +55,7 @@ class BenchRank {
         output_(parts_.homes().output,
                 {settings.num_tokens, settings.shape.hidden_size, settings.dtype}) {
     report_.rank = group_.rank();
+    if (end_process_) stuck_.emplace();
   }
 
   BenchReport run() {
@@ -200,10 +204,21 @@ class BenchRank {
   template <typename Function>
   void time_alone(BenchStage stage, BenchSamples& samples, Function function) {
     group_.barrier();
+    std::optional<StuckWatch::Work> looked_after;
+    if (stuck_) looked_after.emplace(*stuck_, [this, since = Clock::now()] { end_if_late(since); });
     const auto begin = Clock::now();
     function();
     group_.memory().synchronize();
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
+  }
+
+  // Bare calls have no watch of their own. The group's, whose words are better, has a moment more.
+  // THREAD: the watch's.
+  void end_if_late(Clock::time_point since) const {
+    if (Clock::now() - since < std::chrono::milliseconds(settings_.deadline_ms) + others_speak)
+      return;
+    end_process_(text("rank ", group_.rank(), " of ", group_.size(), ": a bare call, of ",
+                      settings_.backend, ": did not end within ", settings_.deadline_ms, " ms"));
   }
 
   // What this rank sends in a second while everybody gathers from everybody.
@@ -318,6 +333,7 @@ class BenchRank {
   std::optional<TracedCommunicator> traced_;
   std::unique_ptr<Communicator> bare_;  // null: the wire's own calls are bare
   MakeWindow make_window_;              // of bare_; empty: none
+  std::function<void(const std::string&)> end_process_;
   Communicator& group_;
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
   RememberedCalls calls_;
@@ -335,6 +351,7 @@ class BenchRank {
   BareCalls window_combine_;
   std::vector<std::int32_t> first_rows_;
   BenchReport report_;
+  std::optional<StuckWatch> stuck_;  // where bare calls are there
 };
 
 }  // namespace

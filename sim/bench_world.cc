@@ -59,7 +59,10 @@ BenchReport joined_and_run(const BenchSettings& settings, const Meeting& meeting
     const std::unique_ptr<Memory> memory =
         device_maker(settings.device).make_memory(maker.one_device_each ? rank : 0, Poison::off);
     BenchWires wires{maker.make(meeting, rank, *memory)};
-    if (maker.make_bare != nullptr) wires.bare = maker.make_bare(*wires.wire);
+    if (maker.make_bare != nullptr) {
+      wires.bare = maker.make_bare(*wires.wire);
+      wires.end_process = meeting.end_process;
+    }
     if (wires.bare != nullptr && maker.make_symmetric != nullptr) {
       wires.window = [&maker, bare = wires.bare.get()](Count bytes) {
         return maker.make_symmetric(*bare, bytes);

@@ -28,6 +28,8 @@ class ListedWire final : public WatchedWire {
     return true;
   }
   void cut() override { is_cut_ = true; }
+  void say(const std::string& words) override { said_ = words; }
+  const std::string& said() const { return said_; }  // once check() has thrown
 
   void finish() { num_done_ = std::numeric_limits<int>::max(); }
   void finish_one() { ++num_done_; }
@@ -42,6 +44,7 @@ class ListedWire final : public WatchedWire {
   std::atomic<int> num_passed_ = 0;
   std::atomic<int> num_unseen_ = 0;
   std::atomic<bool> is_cut_ = false;
+  std::string said_;
 };
 
 // Rank 0 of a group of so many, and its peers' places in the store.
@@ -124,6 +127,7 @@ TEST_CASE("operation watch: the words for a late peer name rank, operation and d
   CHECK(words == "rank 0 of 2: operation 0 (barrier): peer rank 1 did not answer within 100 ms");
   CHECK(Clock::now() - begin < milliseconds(10000));
   CHECK(one.wire.is_cut());
+  CHECK(one.wire.said() == words);
   CHECK(outcome_of<bool>([&] {
           one.watch->enter(Operation::barrier);
           return true;
