@@ -25,12 +25,13 @@ struct Track {
   std::unique_ptr<Replay> replay;
 };
 
-void time_queued(const std::vector<TimedMoves>& ways, DeviceQueue& queue, int iterations,
-                 BenchSamples& samples) {
+void time_queued(const std::vector<TimedMoves>& ways, DeviceQueue& queue,
+                 const Iterations& iterations, BenchSamples& samples) {
   const int num_ways = static_cast<int>(ways.size());
   const int moments_each = 2 * num_ways + 1;
-  const auto moments = queue.moments(moments_each * iterations);
-  for (int i = -warm_up; i < iterations; ++i) {
+  const auto moments = queue.moments(moments_each * iterations.count);
+  for (int i = -warm_up; i < iterations.count; ++i) {
+    iterations.alive();
     const auto note = [&] {
       if (i >= 0) moments->note();
     };
@@ -42,7 +43,7 @@ void time_queued(const std::vector<TimedMoves>& ways, DeviceQueue& queue, int it
       note();
     }
   }
-  for (int i = 0; i < iterations; ++i) {
+  for (int i = 0; i < iterations.count; ++i) {
     for (int way = 0; way < num_ways; ++way) {
       const int begin = i * moments_each + 2 * way;
       const MovesStages& stages = ways[static_cast<std::size_t>(way)].stages;
@@ -74,18 +75,19 @@ void record(const TimedMoves& way, DeviceQueue& queue, std::vector<Track>& track
   }
 }
 
-void time_replays(const std::vector<Track>& tracks, DeviceQueue& queue, int iterations,
-                  BenchSamples& samples) {
+void time_replays(const std::vector<Track>& tracks, DeviceQueue& queue,
+                  const Iterations& iterations, BenchSamples& samples) {
   const int num_tracks = static_cast<int>(tracks.size());
-  const auto moments = queue.moments((num_tracks + 1) * iterations);
-  for (int i = -warm_up; i < iterations; ++i) {
+  const auto moments = queue.moments((num_tracks + 1) * iterations.count);
+  for (int i = -warm_up; i < iterations.count; ++i) {
+    iterations.alive();
     for (const Track& track : tracks) {
       if (i >= 0) moments->note();
       track.replay->play();
     }
     if (i >= 0) moments->note();
   }
-  for (int i = 0; i < iterations; ++i) {
+  for (int i = 0; i < iterations.count; ++i) {
     for (int track = 0; track < num_tracks; ++track) {
       const int begin = i * (num_tracks + 1) + track;
       at(samples, tracks[static_cast<std::size_t>(track)].stage)
@@ -122,7 +124,7 @@ BenchMoves bare_moves(const BareCalls& dispatch, const BareCalls& combine) {
 }
 
 std::vector<std::string> time_moves(const std::vector<TimedMoves>& ways, Communicator& group,
-                                    int iterations, BenchSamples& samples) {
+                                    const Iterations& iterations, BenchSamples& samples) {
   DeviceQueue* queue = queue_of(group.memory());
   if (queue == nullptr) return {};
   group.barrier();

@@ -52,11 +52,17 @@ struct TimedMoves {
   MovesStages stages;
 };
 
+// How often, and whom each tells that calls still end.
+struct Iterations {
+  int count = 0;
+  std::function<void()> alive;
+};
+
 // Times all ways in turns, so that a busy machine slows them alike: an entry per iteration, of
 // replays the share of one call. RETURNS why some calls could not be recorded, one sentence each.
 // Collective over the group, which ends with a barrier: what hangs in a replay misses its deadline.
 std::vector<std::string> time_moves(const std::vector<TimedMoves>& ways, Communicator& group,
-                                    int iterations, BenchSamples& samples);
+                                    const Iterations& iterations, BenchSamples& samples);
 
 // Of a window to probe the link with: long enough that its start does not count.
 inline constexpr Count probe_window_bytes = Count{64} << 20U;

@@ -2,6 +2,7 @@
 // A sample starts after a barrier. The limits are taken in the same iteration as the layer, so that
 // a busy machine slows both.
 
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <optional>
@@ -55,10 +56,23 @@ class BenchRank {
         output_(parts_.homes().output,
                 {settings.num_tokens, settings.shape.hidden_size, settings.dtype}) {
     report_.rank = group_.rank();
-    if (end_process_) stuck_.emplace();
   }
 
+  // What a rank with bare calls meets ends its process: to leave them is to wait for their peers.
   BenchReport run() {
+    if (!end_process_) return run_all();
+    alive();
+    const StuckWatch::Work looked_after(stuck_.emplace(), [this] { end_if_late(); });
+    try {
+      return run_all();
+    } catch (const std::exception& error) {
+      end_process_(error.what());
+      throw;
+    }
+  }
+
+ private:
+  BenchReport run_all() {
     remember_calls();
     settings_.of == BenchOf::layer ? run_layer() : run_moves();
     if (bare_ != nullptr) {
@@ -70,7 +84,6 @@ class BenchRank {
     return std::move(report_);
   }
 
- private:
   void run_layer() {
     const ParallelGroups groups = groups_over(group_);
     const LayerParts parts = parts_.all(groups, *kernels_, Provenance::off);
@@ -203,22 +216,23 @@ class BenchRank {
 
   template <typename Function>
   void time_alone(BenchStage stage, BenchSamples& samples, Function function) {
+    alive();
     group_.barrier();
-    std::optional<StuckWatch::Work> looked_after;
-    if (stuck_) looked_after.emplace(*stuck_, [this, since = Clock::now()] { end_if_late(since); });
     const auto begin = Clock::now();
     function();
     group_.memory().synchronize();
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
   }
 
+  void alive() { alive_at_ = Clock::now(); }
+
   // Bare calls have no watch of their own. The group's, whose words are better, has a moment more.
   // THREAD: the watch's.
-  void end_if_late(Clock::time_point since) const {
-    if (Clock::now() - since < std::chrono::milliseconds(settings_.deadline_ms) + others_speak)
-      return;
-    end_process_(text("rank ", group_.rank(), " of ", group_.size(), ": a bare call, of ",
-                      settings_.backend, ": did not end within ", settings_.deadline_ms, " ms"));
+  void end_if_late() const {
+    const std::chrono::milliseconds deadline(settings_.deadline_ms);
+    if (Clock::now() - alive_at_.load() < deadline + others_speak) return;
+    end_process_(text("rank ", group_.rank(), " of ", group_.size(), ": no call, bare or of ",
+                      settings_.backend, ", has ended within ", deadline.count(), " ms"));
   }
 
   // What this rank sends in a second while everybody gathers from everybody.
@@ -246,6 +260,7 @@ class BenchRank {
     const ParallelGroups groups = groups_over(group_);
     const auto moves = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     const auto prepared = [&] {
+      alive();
       return moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
     };
     const Buffer partial = partial_rows(*moves);
@@ -262,7 +277,8 @@ class BenchRank {
                                     {bare_moves(bare_dispatch_, bare_combine_), bare_stages}};
     if (make_window_)
       ways.push_back({bare_moves(window_dispatch_, window_combine_), window_stages});
-    for (std::string& note : time_moves(ways, group_, settings_.iterations, report_.samples)) {
+    for (std::string& note :
+         time_moves(ways, group_, {settings_.iterations, [this] { alive(); }}, report_.samples)) {
       report_.notes.push_back(std::move(note));
     }
   }
@@ -351,6 +367,7 @@ class BenchRank {
   BareCalls window_combine_;
   std::vector<std::int32_t> first_rows_;
   BenchReport report_;
+  std::atomic<Clock::time_point> alive_at_;
   std::optional<StuckWatch> stuck_;  // where bare calls are there
 };
 
