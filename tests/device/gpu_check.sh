@@ -36,6 +36,33 @@ row() {
   echo "| $commit | \`$*\` | $seen, $((SECONDS - begin)) s |"
 }
 
+# lost NAME SIGNAL AFTER COMMAND…: rank 1 of the command's two gets the signal so many seconds after
+# its process is there. The other is to end with exit 3 and words, soon.
+lost() {
+  local name=$1 signal=$2 after=$3 victim="" begin code said
+  shift 3
+  if [[ ! $name =~ ${ONLY:-.} ]]; then return; fi
+  timeout -k 15 "$((after + 60))" "$bin/$1" "${@:2}" >"$folder/$name.log" 2>&1 &
+  local job=$!
+  for _ in $(seq 300); do
+    victim=$(pgrep -f "moebius (rank .*--rank 1|bench-rank .* 2)\$" | head -n 1)
+    if [ -n "$victim" ]; then break; fi
+    sleep 0.1
+  done
+  sleep "$after"
+  begin=$SECONDS
+  if ! kill "-$signal" "$victim"; then echo "no rank 1 to be lost" >>"$folder/$name.log"; fi
+  wait "$job"
+  code=$?
+  kill -KILL "$victim" 2>/dev/null
+  said=$(grep -E 'rank [01]' "$folder/$name.log" | head -n 1 | sed 's/^ *//')
+  if [ "$code" != 3 ]; then
+    said="**exit $code** $said"
+    failed=1
+  fi
+  echo "| $commit | \`$*\`, rank 1 gets SIG$signal | $said, $((SECONDS - begin)) s |"
+}
+
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sed 's/^/GPU: /'
 echo
 echo "| commit | command | seen |"
@@ -55,6 +82,16 @@ if [ "$gpus" -ge 2 ]; then
     --jobs 4 --quiet
   row moves moebius bench --device cuda --only moves --shape mixtral,qwen3,deepseek-v3 \
     --tokens 128,4096 --iterations 200 --results "$folder/moves.md"
+  slow=(run gpu/nccl-two-ranks --device cuda --communicator nccl --ranks processes --line 1
+    --delay 400 --deadline 3000)
+  lost killed KILL 6 moebius "${slow[@]}"
+  lost stopped STOP 6 moebius "${slow[@]}"
+  moves=(bench --device cuda --only moves --ranks processes --shape mixtral --tokens 128
+    --iterations 400000 --deadline 3000)
+  for turn in 1 2 3; do
+    lost "bench-killed-$turn" KILL 8 moebius "${moves[@]}"
+    lost "bench-stopped-$turn" STOP 8 moebius "${moves[@]}"
+  done
   row nccl-processes moebius run "${gpu[@]}" --communicator nccl --ranks processes --jobs 6
 fi
 exit "$failed"
