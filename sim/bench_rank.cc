@@ -61,7 +61,6 @@ class BenchRank {
   // What a rank with bare calls meets ends its process: to leave them is to wait for their peers.
   BenchReport run() {
     if (!end_process_) return run_all();
-    alive();
     const StuckWatch::Work looked_after(stuck_.emplace(), [this] { end_if_late(); });
     try {
       return run_all();
@@ -138,10 +137,12 @@ class BenchRank {
     } catch (const SystemError& error) {
       report_.notes.push_back(text("windows: not measured: ", error.what()));
       make_window_ = {};
+      rest();
     }
   }
 
   void remember(RememberedCalls& calls, BareCalls& dispatch, BareCalls& combine) {
+    alive();
     const ParallelGroups groups = groups_over(calls);
     const auto prepare_finalize = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     Dispatched dispatched =
@@ -151,6 +152,7 @@ class BenchRank {
     const Tensor rows = dispatched.hidden_states;
     prepare_finalize->finalize(rows, std::move(dispatched), output_.tensor());
     combine = calls.take();
+    rest();
   }
 
   // Where each local expert's rows begin among those that came, and how many there are.
@@ -222,15 +224,21 @@ class BenchRank {
     function();
     group_.memory().synchronize();
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
+    rest();
   }
 
+  // Made weights and other work of this rank's own, which waits for nobody, takes its time.
+  static constexpr Clock::time_point nobody_waits = Clock::time_point::max();
+
   void alive() { alive_at_ = Clock::now(); }
+  void rest() { alive_at_ = nobody_waits; }
 
   // Bare calls have no watch of their own. The group's, whose words are better, has a moment more.
   // THREAD: the watch's.
   void end_if_late() const {
     const std::chrono::milliseconds deadline(settings_.deadline_ms);
-    if (Clock::now() - alive_at_.load() < deadline + others_speak) return;
+    const Clock::time_point since = alive_at_;
+    if (since == nobody_waits || Clock::now() - since < deadline + others_speak) return;
     end_process_(text("rank ", group_.rank(), " of ", group_.size(), ": no call, bare or of ",
                       settings_.backend, ", has ended within ", deadline.count(), " ms"));
   }
@@ -251,8 +259,10 @@ class BenchRank {
     }
     const double us = percentile(at(samples, BenchStage::bare_dispatch), 0.5);
     report_.link_gb_per_s = static_cast<double>(rows * others) / us / 1e3;
-    if (make_window_)
-      report_.copies_gb_per_s = probed_link(*bare_, *make_window_(probe_window_bytes));
+    if (!make_window_) return;
+    alive();
+    report_.copies_gb_per_s = probed_link(*bare_, *make_window_(probe_window_bytes));
+    rest();
   }
 
   // The moves by the device's own clock: the layer's, the bare ones, those on windows.
@@ -281,6 +291,7 @@ class BenchRank {
          time_moves(ways, group_, {settings_.iterations, [this] { alive(); }}, report_.samples)) {
       report_.notes.push_back(std::move(note));
     }
+    rest();
   }
 
   // bare: null where experts are not measured.
@@ -367,7 +378,7 @@ class BenchRank {
   BareCalls window_combine_;
   std::vector<std::int32_t> first_rows_;
   BenchReport report_;
-  std::atomic<Clock::time_point> alive_at_;
+  std::atomic<Clock::time_point> alive_at_ = nobody_waits;
   std::optional<StuckWatch> stuck_;  // where bare calls are there
 };
 

@@ -2,6 +2,7 @@
 // anything is left that would wait again. Ranks are threads; the end is written down here.
 
 #include <atomic>
+#include <mutex>
 
 #include "comm/forwarding_communicator.h"
 #include "sim/bench.h"
@@ -43,6 +44,7 @@ std::vector<std::string> last_words(Bare how) {
   test::World world({test::Wire::local, 2});
   test::World bare_world({test::Wire::local, 2});
   std::vector<std::string> words(2);
+  std::mutex mutex;
   std::atomic<bool> is_over = false;
   const auto outcomes = test::run_ranks(2, [&](int rank) {
     test::Endpoint own = world.endpoint(rank);
@@ -50,6 +52,7 @@ std::vector<std::string> last_words(Bare how) {
     BenchWires wires{std::move(own.communicator)};
     wires.bare = std::make_unique<LostBare>(std::move(bare.communicator), how, is_over);
     wires.end_process = [&, rank](const std::string& said) {
+      const std::lock_guard lock(mutex);  // the rank's watch and its thread may both be here
       std::string& last = words[static_cast<std::size_t>(rank)];
       if (last.empty()) last = said;
       is_over = true;
