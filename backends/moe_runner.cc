@@ -87,7 +87,7 @@ void MoeRunner::finish_dispatched(Pending pending, const Tensor& output) {
   } else {
     Dispatched& dispatched = *pending.in_line;
     const Tensor& rows = dispatched.hidden_states;
-    Memory& memory = config_.partial_rows == nullptr ? config_.memory : *config_.partial_rows;
+    Memory& memory = config_.expert_output == nullptr ? config_.memory : *config_.expert_output;
     const Buffer partial(memory, {rows.rows, rows.columns, rows.dtype});
     const Count num_rows = rows.rows;
     layer_.forward(rows, dispatched.routing.router_logits, {&num_rows, 1}, partial.tensor());

@@ -17,7 +17,7 @@ struct MoeRunnerConfig {
   Kernels& kernels;
   bool output_is_reduced = false;   // the layer's capability
   float routed_scaling_factor = 1;  // of the routed output
-  Memory* partial_rows = nullptr;   // where rows lie that the runner itself combines; null: memory
+  Memory* expert_output = nullptr;  // where rows lie that the runner itself combines; null: memory
 };
 
 class MoeRunner {

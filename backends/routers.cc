@@ -15,10 +15,10 @@ namespace {
 // The kernels' marker of what is taken already is -10000: a lower bias would be chosen twice.
 constexpr float bias_min = -9999.0F;
 
-// Makes the room of each call's choices.
-class Choices {
+// Where each call's choices come to lie.
+class RoutingRoom {
  public:
-  Choices(Kernels& kernels, int top_k, RoutingMemory memory)
+  RoutingRoom(Kernels& kernels, int top_k, RoutingMemory memory)
       : ids_(memory.topk_ids == nullptr ? kernels.memory() : *memory.topk_ids),
         weights_(memory.topk_weights == nullptr ? kernels.memory() : *memory.topk_weights),
         top_k_(top_k) {}
@@ -47,74 +47,74 @@ Buffer bias_of(const RouterSpec& spec, Memory& memory) {
 
 class FusedTopkRouter final : public Router {
  public:
-  FusedTopkRouter(Kernels& kernels, Choices choices, TopkSettings settings, Buffer bias)
-      : kernels_(kernels), choices_(choices), settings_(settings), bias_(std::move(bias)) {
+  FusedTopkRouter(Kernels& kernels, RoutingRoom room, TopkSettings settings, Buffer bias)
+      : kernels_(kernels), room_(room), settings_(settings), bias_(std::move(bias)) {
     settings_.correction_bias = bias_.tensor();
   }
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = choices_.of(router_logits.rows);
+    RoutingBuffers chosen = room_.of(router_logits.rows);
     kernels_.fused_topk(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  Choices choices_;
+  RoutingRoom room_;
   TopkSettings settings_;
   Buffer bias_;
 };
 
 class GroupedTopkRouter final : public Router {
  public:
-  GroupedTopkRouter(Kernels& kernels, Choices choices, GroupedTopkSettings settings, Buffer bias)
-      : kernels_(kernels), choices_(choices), settings_(settings), bias_(std::move(bias)) {
+  GroupedTopkRouter(Kernels& kernels, RoutingRoom room, GroupedTopkSettings settings, Buffer bias)
+      : kernels_(kernels), room_(room), settings_(settings), bias_(std::move(bias)) {
     settings_.topk.correction_bias = bias_.tensor();
   }
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = choices_.of(router_logits.rows);
+    RoutingBuffers chosen = room_.of(router_logits.rows);
     kernels_.grouped_topk(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  Choices choices_;
+  RoutingRoom room_;
   GroupedTopkSettings settings_;
   Buffer bias_;
 };
 
 class TopkThenScoreRouter final : public Router {
  public:
-  TopkThenScoreRouter(Kernels& kernels, Choices choices, ChosenScoreSettings settings)
-      : kernels_(kernels), choices_(choices), settings_(settings) {}
+  TopkThenScoreRouter(Kernels& kernels, RoutingRoom room, ChosenScoreSettings settings)
+      : kernels_(kernels), room_(room), settings_(settings) {}
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = choices_.of(router_logits.rows);
+    RoutingBuffers chosen = room_.of(router_logits.rows);
     kernels_.topk_then_score(router_logits, settings_, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  Choices choices_;
+  RoutingRoom room_;
   ChosenScoreSettings settings_;
 };
 
 class RecordedRouter final : public Router {
  public:
-  RecordedRouter(Kernels& kernels, Choices choices) : kernels_(kernels), choices_(choices) {}
+  RecordedRouter(Kernels& kernels, RoutingRoom room) : kernels_(kernels), room_(room) {}
 
   RoutingBuffers select_experts(const Tensor& router_logits) override {
-    RoutingBuffers chosen = choices_.of(router_logits.rows);
+    RoutingBuffers chosen = room_.of(router_logits.rows);
     kernels_.recorded_routing(router_logits, chosen.view());
     return chosen;
   }
 
  private:
   Kernels& kernels_;
-  Choices choices_;
+  RoutingRoom room_;
 };
 
 TopkSettings topk_settings(const RouterSpec& spec) {
@@ -125,21 +125,21 @@ TopkSettings topk_settings(const RouterSpec& spec) {
 }
 
 std::unique_ptr<Router> make_fused_topk(Kernels& kernels, const RouterSpec& spec,
-                                        TopkSettings settings, Choices choices) {
+                                        TopkSettings settings, RoutingRoom room) {
   if (spec.correction_bias.empty()) settings.routed_scaling_factor = 1.0F;
-  return std::make_unique<FusedTopkRouter>(kernels, choices, settings,
+  return std::make_unique<FusedTopkRouter>(kernels, room, settings,
                                            bias_of(spec, kernels.memory()));
 }
 
 std::unique_ptr<Router> make_grouped_topk(Kernels& kernels, const RouterSpec& spec,
-                                          Choices choices) {
+                                          RoutingRoom room) {
   TopkSettings settings = topk_settings(spec);
   if (!grouping_is_valid(spec)) {
     settings.scoring = Scoring::softmax;
-    return make_fused_topk(kernels, spec, settings, choices);
+    return make_fused_topk(kernels, spec, settings, room);
   }
   return std::make_unique<GroupedTopkRouter>(
-      kernels, choices,
+      kernels, room,
       GroupedTopkSettings{.topk = settings,
                           .num_expert_group = spec.num_expert_group,
                           .topk_group = spec.topk_group,
@@ -147,11 +147,11 @@ std::unique_ptr<Router> make_grouped_topk(Kernels& kernels, const RouterSpec& sp
       bias_of(spec, kernels.memory()));
 }
 
-std::unique_ptr<Router> make_custom(Kernels& kernels, const RouterSpec& spec, Choices choices) {
+std::unique_ptr<Router> make_custom(Kernels& kernels, const RouterSpec& spec, RoutingRoom room) {
   const bool is_softmax = spec.custom == CustomRouting::top_k_then_softmax;
   MOE_CHECK(is_softmax || spec.top_k == 1, text("top-", spec.top_k, " then sigmoid is top-1's"));
   return std::make_unique<TopkThenScoreRouter>(
-      kernels, choices,
+      kernels, room,
       ChosenScoreSettings{.scoring = is_softmax ? Scoring::softmax : Scoring::sigmoid});
 }
 
@@ -192,19 +192,19 @@ GroupedTopkRules grouped_rules_on_cuda(const RouterSpec& spec) {
 
 std::unique_ptr<Router> make_router(Kernels& kernels, const RouterSpec& spec,
                                     RoutingMemory memory) {
-  const Choices choices(kernels, spec.top_k, memory);
+  const RoutingRoom room(kernels, spec.top_k, memory);
   switch (router_choice(spec)) {
     case RouterChoice::grouped_topk:
-      return make_grouped_topk(kernels, spec, choices);
+      return make_grouped_topk(kernels, spec, room);
     case RouterChoice::custom:
-      return make_custom(kernels, spec, choices);
+      return make_custom(kernels, spec, room);
     default:
-      return make_fused_topk(kernels, spec, topk_settings(spec), choices);
+      return make_fused_topk(kernels, spec, topk_settings(spec), room);
   }
 }
 
 std::unique_ptr<Router> make_recorded_router(Kernels& kernels, int top_k, RoutingMemory memory) {
-  return std::make_unique<RecordedRouter>(kernels, Choices(kernels, top_k, memory));
+  return std::make_unique<RecordedRouter>(kernels, RoutingRoom(kernels, top_k, memory));
 }
 
 }  // namespace moe

@@ -36,7 +36,7 @@ struct ExpertsConfig {
   RowQuantization quantization = {};  // in which rows come
   ExpertQuantization own_quantization = {};
   WeightQuantizer* weight_quantizer = nullptr;  // while experts are made; null: one of their own
-  Memory* output = nullptr;  // where the rows that they give back lie; null: kernels' memory
+  Memory* expert_output = nullptr;  // where the rows that they give back lie; null: kernels' memory
 };
 
 // A rank's experts on rows that are grouped by them.
@@ -68,7 +68,7 @@ struct ChoiceSums {
   explicit ChoiceSums(const ExpertsConfig& config)
       : kernels(config.kernels),
         router_weight(config.router_weight),
-        memory(config.output == nullptr ? config.kernels.memory() : *config.output) {}
+        memory(config.expert_output == nullptr ? config.kernels.memory() : *config.expert_output) {}
 
   Kernels& kernels;
   RouterWeight router_weight;

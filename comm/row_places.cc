@@ -3,6 +3,8 @@
 
 #include "comm/row_places.h"
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 
@@ -15,16 +17,25 @@ namespace {
 constexpr Count guards_max = Count{128} << 10U;
 constexpr Count page = 4096;
 
-constexpr std::array all_rows = {RowsAre::to_gather, RowsAre::gathered, RowsAre::to_scatter,
-                                 RowsAre::scattered};
+// Tensors of a list that have places.
+constexpr int listed_max = 6;
+
+// In the order in which they lie.
+constexpr auto all_places = [] {
+  std::array<RowPlace, 2 * listed_max + 2> places;
+  for (int i = 0; i < listed_max; ++i) {
+    places[i] = {RowsAre::to_gather, i};
+    places[listed_max + i] = {RowsAre::gathered, i};
+  }
+  places[2 * listed_max] = {RowsAre::to_scatter, 0};
+  places[2 * listed_max + 1] = {RowsAre::scattered, 0};
+  return places;
+}();
 
 // Rows that peers' calls touch lie at the same offset on all ranks, or these calls go astray.
 bool is_shared(RowsAre rows) { return rows == RowsAre::gathered || rows == RowsAre::to_scatter; }
 
 bool is_of_gather(RowsAre rows) { return rows == RowsAre::to_gather || rows == RowsAre::gathered; }
-
-// Places for such rows in a list.
-int listed(RowsAre rows, int listed_max) { return is_of_gather(rows) ? listed_max : 1; }
 
 // Bytes of rows that a place takes.
 Count room_of(RowPlace place, const RowRoom& room, int num_ranks) {
@@ -95,11 +106,9 @@ class RowPlaces::Place final : public Memory {
 
 Count RowPlaces::block_bytes(const RowRoom& room, int num_ranks) {
   Count bytes = 0;
-  for (const RowsAre rows : all_rows) {
-    for (int index = 0; index < listed(rows, listed_max); ++index) {
-      const Count each = room_of({rows, index}, room, num_ranks);
-      bytes += each + guards_max + (is_shared(rows) ? 0 : each);
-    }
+  for (const RowPlace& place : all_places) {
+    const Count each = room_of(place, room, num_ranks);
+    bytes += each + guards_max + (is_shared(place.rows) ? 0 : each);
   }
   return bytes;
 }
@@ -111,29 +120,21 @@ RowPlaces::RowPlaces(Memory& memory, const Tensor& block, const RowRoom& room, i
   const auto taken = [&](Count bytes) {
     return as_bytes(std::exchange(next, next + bytes), bytes, block.device);
   };
-  for (const RowsAre rows : all_rows) {
-    for (int index = 0; index < listed(rows, listed_max); ++index) {
-      const Count each = room_of({rows, index}, room, num_ranks);
-      places_.push_back(std::make_unique<Place>(memory, taken(each + guards_max)));
-      spares_.push_back(is_shared(rows) ? Tensor{} : taken(each));
-    }
+  for (const RowPlace& place : all_places) {
+    const Count each = room_of(place, room, num_ranks);
+    places_.push_back(std::make_unique<Place>(memory, taken(each + guards_max)));
+    spares_.push_back(is_shared(place.rows) ? Tensor{} : taken(each));
   }
 }
 
 RowPlaces::~RowPlaces() = default;
 
 std::optional<std::size_t> RowPlaces::number_of(RowPlace place) {
-  std::size_t number = 0;
-  for (const RowsAre rows : all_rows) {
-    const int count = listed(rows, listed_max);
-    if (rows != place.rows) {
-      number += static_cast<std::size_t>(count);
-      continue;
-    }
-    if (place.index < 0 || place.index >= count) return std::nullopt;
-    return number + static_cast<std::size_t>(place.index);
-  }
-  return std::nullopt;
+  const auto found = std::ranges::find_if(all_places, [&](const RowPlace& known) {
+    return known.rows == place.rows && known.index == place.index;
+  });
+  if (found == all_places.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - all_places.begin());
 }
 
 Memory& RowPlaces::memory_for(RowPlace place) {

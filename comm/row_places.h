@@ -4,7 +4,6 @@
 
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -37,7 +36,7 @@ class RowPlaces {
   // memory, where there is no such place.
   Memory& memory_for(RowPlace place);
 
-  // Whether all of the tensor lies in the block; in one place. One without rows does.
+  // Whether all of the tensor lies somewhere in the block, or at that place. One without rows does.
   bool holds(const Tensor& tensor) const;
   bool has_at(RowPlace place, const Tensor& tensor) const;
 
@@ -48,15 +47,12 @@ class RowPlaces {
  private:
   class Place;
 
-  // The tensors of a list that have places.
-  static constexpr int listed_max = 6;
-
   // In places_ and spares_; nothing: there is no such place.
   static std::optional<std::size_t> number_of(RowPlace place);
 
   Memory& memory_;
   Tensor block_;
-  std::vector<std::unique_ptr<Place>> places_;  // by RowsAre, then index
+  std::vector<std::unique_ptr<Place>> places_;  // in the order in which they lie
   std::vector<Tensor> spares_;                  // likewise; empty for rows that peers' calls touch
 };
 

@@ -56,7 +56,7 @@ std::unique_ptr<Experts> BenchParts::experts(Kernels& kernels) const {
   const ExpertsConfig config{.kernels = kernels,
                              .expert_map = expert_map_.slots_on(rank_),
                              .num_local_experts = local_count(),
-                             .output = home(kernels, homes_.expert_output)};
+                             .expert_output = home(kernels, homes_.expert_output)};
   GemmWeights weights = random_weights(settings_, kernels.memory(), local_count(), rank_);
   if (is_batched()) return make_batched_experts(config, std::move(weights));
   return make_standard_experts(config, std::move(weights));

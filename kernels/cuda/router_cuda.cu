@@ -45,6 +45,20 @@ Count row_bytes_of(Count experts, Count top_k) {
   return 2 * experts * size_of(DType::f32) + Slots::bytes(top_k);
 }
 
+// The top_k best by their keys, each with its value. REQUIRES that each lane sees its own keys.
+template <int held>
+__device__ void take_best(unsigned* keys, const float* values, int count, int top_k,
+                          const Slots& slots) {
+  BestFirst<held> best(keys, count);
+  for (int k = 0; k < top_k; ++k) {
+    const int expert = best.take().at;
+    if (lane() == 0) {
+      slots.ids[k] = expert;
+      slots.weights[k] = values[expert];
+    }
+  }
+}
+
 template <int held>
 __global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices chosen) {
   extern __shared__ float4 memory[];
@@ -59,14 +73,7 @@ __global__ void choose_scored(RowGrid grid, Logits logits, Rules rules, Choices 
   for (int e = lane(); e < logits.columns; e += warp) {
     keys[e] = key_of(rules.bias == nullptr ? scores[e] : scores[e] + rules.bias[e]);
   }
-  BestFirst<held> best(keys, logits.columns);  // each lane sees its own
-  for (int k = 0; k < chosen.top_k; ++k) {
-    const int expert = best.take().at;
-    if (lane() == 0) {
-      slots.ids[k] = expert;
-      slots.weights[k] = scores[expert];
-    }
-  }
+  take_best<held>(keys, scores, logits.columns, chosen.top_k, slots);
   weigh(slots.weights, chosen.top_k, rules);
   __syncwarp();
   chosen.write(token, slots);
@@ -85,14 +92,7 @@ __global__ void choose_then_score(RowGrid grid, Logits logits, Scoring scoring, 
     keys[e] = key_of(values[e]);
   }
   __syncwarp();
-  BestFirst<held> best(keys, logits.columns);
-  for (int k = 0; k < chosen.top_k; ++k) {
-    const int expert = best.take().at;
-    if (lane() == 0) {
-      slots.ids[k] = expert;
-      slots.weights[k] = values[expert];
-    }
-  }
+  take_best<held>(keys, values, logits.columns, chosen.top_k, slots);
   __syncwarp();
   if (scoring == Scoring::softmax) {
     softmax(slots.weights, chosen.top_k);
