@@ -1,6 +1,8 @@
 // The rank's thread only writes down what it enters; marks are set by the watch, so that a queued
 // operation costs the rank no call into the device. A mark covers what was queued since the one
-// before it: where that is more than one operation, the words say so.
+// before it: where that is more than one operation, the words say so. The device is asked without
+// the lock of what is pending: a driver may let nobody in while a call of the rank's waits in it (a
+// copy to the host's memory behind an operation does), and that call ends with the cut only.
 
 #include "comm/operation_watch.h"
 
@@ -20,7 +22,9 @@ OperationWatch::OperationWatch(WatchSettings settings, WatchedWire& wire, const 
       news_(news),
       thread_([this](const std::stop_token& told) { look_until(told); }) {}
 
+// A mark under way is behind it: nothing of the watch's gets into a recording.
 void OperationWatch::pause() {
+  const std::lock_guard asking(asking_);
   const std::lock_guard lock(mutex_);
   ++num_pauses_;
 }
@@ -94,8 +98,25 @@ void OperationWatch::look_until(const std::stop_token& told) {
 }
 
 void OperationWatch::look(std::unique_lock<std::mutex>& lock) {
-  mark_queued();
-  drop_done();
+  ask_device(lock);
+  if (state_ == State::whole) judge(lock, Device::answers);
+}
+
+// While the device does not answer, the deadline counts, and peers are asked after, from beside.
+void OperationWatch::ask_device(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  {
+    const StuckWatch::Work asked(stuck_, [this] {
+      std::unique_lock beside(mutex_);
+      if (state_ == State::whole) judge(beside, Device::is_silent);
+    });
+    mark_queued();
+    drop_done();
+  }
+  lock.lock();
+}
+
+void OperationWatch::judge(std::unique_lock<std::mutex>& lock, Device device) {
   if (pending_.empty()) return;
   const Pending oldest = pending_.front();
   if (!oldest.is_queued && oldest.how == LookedAfter::by_rank) return;
@@ -105,7 +126,9 @@ void OperationWatch::look(std::unique_lock<std::mutex>& lock) {
   asked_ = now;
   const auto why = absence(lock);
   if (!why || state_ != State::whole) return;
-  drop_done();  // it may have ended while peers were asked after
+  // It may have ended while peers were asked after.
+  if (device == Device::answers) ask_device(lock);
+  if (state_ != State::whole) return;
   if (pending_.empty() || pending_.front().number != oldest.number) return;
   give_up(lock, at(pending_.front()), why);
 }
@@ -134,24 +157,34 @@ std::optional<std::string> OperationWatch::absence(std::unique_lock<std::mutex>&
   return why;
 }
 
-// Calls of the rank are in order: nothing behind one that is not queued yet is.
+// Calls of the rank are in order: nothing behind one that is not queued yet is. What is queued
+// while the mark is set is before it or behind it, and has one of its own.
 void OperationWatch::mark_queued() {
+  const std::lock_guard asking(asking_);
+  std::unique_lock lock(mutex_);
   if (num_pauses_ > 0) return;
   Count last = last_marked_;
   for (const Pending& pending : pending_) {
     if (!pending.is_queued) break;
     last = pending.number;
   }
-  if (last <= last_marked_) return;
+  if (last <= last_marked_ || state_ != State::whole) return;
+  lock.unlock();
   wire_.mark();
+  lock.lock();
   marks_.push_back(last);
   last_marked_ = last;
 }
 
 // What waited behind an operation that is done now has its deadline from now on.
 void OperationWatch::drop_done() {
+  std::unique_lock lock(mutex_);
   bool has_dropped = false;
-  while (!marks_.empty() && wire_.passes_mark()) {
+  while (!marks_.empty() && state_ == State::whole) {
+    lock.unlock();
+    const bool is_past = wire_.passes_mark();
+    lock.lock();
+    if (!is_past) break;
     while (!pending_.empty() && pending_.front().number <= marks_.front()) {
       pending_.pop_front();
       has_dropped = true;

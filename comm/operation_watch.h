@@ -15,6 +15,7 @@
 
 #include "comm/operation.h"
 #include "comm/peer_news.h"
+#include "comm/stuck_watch.h"
 #include "kernels/base/device_queue.h"
 
 namespace moe {
@@ -27,7 +28,8 @@ class WatchedWire {
   virtual void mark() = 0;
   // Whether all before the oldest mark is done; the mark is gone then.
   virtual bool passes_mark() = 0;
-  // Ends what is queued, and the call that the rank may be in. Nothing is asked of it after that.
+  // Ends what is queued, and the call that the rank may be in. Nothing is asked of it after that;
+  // a question that the device has not answered may be under way, from another thread.
   virtual void cut() = 0;
   // The group is broken and cut, and this is why. A wire whose queue no cut ends does not return.
   virtual void say(const std::string& /*words*/) {}
@@ -83,10 +85,14 @@ class OperationWatch final : public QueueWatch {
     bool is_queued;
   };
   enum class State { whole, breaking, broken };
+  // Whether the device can be asked what is done, or a question to it is under way for long.
+  enum class Device { answers, is_silent };
 
   void throw_if_broken(std::unique_lock<std::mutex>& lock);
   void look_until(const std::stop_token& told);
   void look(std::unique_lock<std::mutex>& lock);
+  void ask_device(std::unique_lock<std::mutex>& lock);
+  void judge(std::unique_lock<std::mutex>& lock, Device device);
   void mark_queued();
   void drop_done();
   std::optional<std::string> absence(std::unique_lock<std::mutex>& lock);
@@ -97,6 +103,7 @@ class OperationWatch final : public QueueWatch {
   const WatchSettings settings_;
   WatchedWire& wire_;
   const PeerNews& news_;
+  std::mutex asking_;  // of marks; taken before the other one
   mutable std::mutex mutex_;
   std::condition_variable_any told_;
   std::deque<Pending> pending_;  // the oldest first
@@ -108,6 +115,7 @@ class OperationWatch final : public QueueWatch {
   int num_pauses_ = 0;
   State state_ = State::whole;
   std::string words_;
+  StuckWatch stuck_;     // while the device is asked
   std::jthread thread_;  // the last to come, the first to go
 };
 

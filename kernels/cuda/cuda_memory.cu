@@ -274,13 +274,18 @@ void CudaMemory::do_copy(const void* from, void* to, Count bytes) {
       text("a copy of ", bytes, " bytes"));
 }
 
+// Copies between the host's pageable memory and a device wait for the queue inside of the driver,
+// which lets no other thread in meanwhile: not the watch either that is to end what they wait for.
+// So the queue is waited for before, where the driver lets others in.
 void CudaMemory::do_copy_from_host(const void* host, void* to, Count bytes) {
+  synchronize();
   check(cudaMemcpyAsync(to, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, stream_),
         text("a copy of ", bytes, " bytes from the host"));
   synchronize();
 }
 
 void CudaMemory::do_copy_to_host(const void* from, void* host, Count bytes) {
+  synchronize();
   check(
       cudaMemcpyAsync(host, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream_),
       text("a copy of ", bytes, " bytes to the host"));

@@ -3,6 +3,7 @@
 // reach. These run over a communicator as it is made, with nothing around it.
 
 #include <algorithm>
+#include <latch>
 
 #include "tests/conformance/conformance.h"
 
@@ -94,6 +95,40 @@ void heard_when_waiting(const Subject& subject, Troubles& troubles) {
   require(troubles, std::chrono::steady_clock::now() - begin < soon, "rank 0 waited on");
 }
 
+// A rank copies between its memories behind an operation to which its peer does not come: a driver
+// that waits for the queue in such a copy may let nobody in who would end it.
+void copies_behind_a_late_peer(const Subject& subject, Troubles& troubles) {
+  Subject hasty = subject;
+  hasty.deadline = milliseconds(200);
+  for (const bool is_to_host : {true, false}) {
+    std::latch done(1);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto outcomes = run_undressed(hasty, 2, [&](Group& group) {
+      group->barrier();
+      if (group->rank() == 1) {
+        done.wait();
+        return std::string();
+      }
+      const auto outcome = outcome_of<bool>([&] {
+        const Buffer own = patterned(*group, 0, {64, 1024, DType::f32});
+        const Buffer all(group->memory(), {128, 1024, DType::f32});
+        Bytes bytes(static_cast<std::size_t>(bytes_of(own.tensor())));
+        const Tensor host = {bytes.data(), 64, 1024, DType::f32, {}};
+        group->all_gather_v(one(own.tensor()), Counts{64, 64}, one(all.tensor()));
+        if (is_to_host) group->memory().copy_to_host(own.tensor(), host);
+        if (!is_to_host) group->memory().copy_from_host(host, own.tensor());
+        return true;
+      });
+      done.count_down();
+      return outcome.error;
+    });
+    const std::string words = outcomes[0].value.value_or(outcomes[0].error);
+    require(troubles, contains(words, "rank 1 did not") && contains(words, "within 200 ms"),
+            text("a copy ", is_to_host ? "to" : "from", " the host ended with '", words, "'"));
+    require(troubles, std::chrono::steady_clock::now() - begin < soon, "rank 0 waited on");
+  }
+}
+
 // Each rank writes its pattern into a place of its own in every peer's part: by copies, and words
 // by the device's own stores.
 void peers_write(const Subject& subject, Troubles& troubles) {
@@ -142,6 +177,8 @@ std::vector<ConformanceCase> queue_cases() {
   return {
       {"queue: the same bits at every repetition, however late ranks come", same_bits_however_late},
       {"queue: a peer that throws is heard of when the queue is waited for", heard_when_waiting},
+      {"queue: a copy behind an operation that a peer does not come to ends by the deadline",
+       copies_behind_a_late_peer},
       {"symmetric memory: what peers write lies in each rank's part", peers_write, false, true},
   };
 }

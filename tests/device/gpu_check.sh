@@ -37,7 +37,7 @@ row() {
 }
 
 # lost NAME SIGNAL AFTER COMMAND…: rank 1 of the command's two gets the signal so many seconds after
-# its process is there. The other is to end with exit 3 and words, soon.
+# its process is there. The other is to end with exit 3 and words, soon and by itself.
 lost() {
   local name=$1 signal=$2 after=$3 victim="" begin code said
   shift 3
@@ -56,7 +56,7 @@ lost() {
   code=$?
   kill -KILL "$victim" 2>/dev/null
   said=$(grep -E 'rank [01]' "$folder/$name.log" | head -n 1 | sed 's/^ *//')
-  if [ "$code" != 3 ]; then
+  if [ "$code" != 3 ] || [[ $said =~ "did not stop" ]]; then
     said="**exit $code** $said"
     failed=1
   fi

@@ -17,7 +17,12 @@ using Clock = std::chrono::steady_clock;
 // A queue whose work is done when the test says so, mark by mark or all of it.
 class ListedWire final : public WatchedWire {
  public:
-  void mark() override { ++num_marks_; }
+  void mark() override {
+    ++num_marks_;
+    ++num_waiting_;
+    while (is_silent_ && !is_cut_) std::this_thread::yield();
+    --num_waiting_;
+  }
   bool passes_mark() override {
     if (num_unseen_ > 0) {
       --num_unseen_;
@@ -37,13 +42,18 @@ class ListedWire final : public WatchedWire {
   void hide(int num_questions) { num_unseen_ = num_questions; }
   bool is_cut() const override { return is_cut_; }
   int num_marks() const { return num_marks_; }
+  // A mark waits until the wire is cut, as one of a driver does that lets nobody in.
+  void be_silent(bool is_silent) { is_silent_ = is_silent; }
+  bool is_waited_for() const { return num_waiting_ > 0; }
 
  private:
   std::atomic<int> num_marks_ = 0;
   std::atomic<int> num_done_ = 0;
   std::atomic<int> num_passed_ = 0;
   std::atomic<int> num_unseen_ = 0;
+  std::atomic<int> num_waiting_ = 0;
   std::atomic<bool> is_cut_ = false;
+  std::atomic<bool> is_silent_ = false;
   std::string said_;
 };
 
@@ -140,6 +150,45 @@ TEST_CASE("operation watch: a call that the rank is still in has its deadline to
   one.watch->enter(Operation::send, 1);
   CHECK(contains(one.broken(), "operation 0 (send): peer rank 1 did not answer within 100 ms"));
   CHECK(one.wire.is_cut());
+}
+
+TEST_CASE("operation watch: a device that lets nobody in keeps no peer from its deadline") {
+  Watched one(2, hasty, 1);
+  one.wire.be_silent(true);
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  CHECK(one.broken() ==
+        "rank 0 of 2: operation 0 (all_gather_v): peer rank 1 did not answer within 100 ms");
+  CHECK(one.wire.is_cut());
+}
+
+TEST_CASE("operation watch: while a device lets nobody in, a peer that is gone is named soon") {
+  Watched one(2, patient, 1);
+  one.wire.be_silent(true);
+  const auto begin = Clock::now();
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  one.peers.clear();
+  CHECK(contains(one.broken(), "operation 0 (all_gather_v): peer rank 1 is gone without a word"));
+  CHECK(Clock::now() - begin < patient.deadline / 2);
+}
+
+TEST_CASE("operation watch: the rank goes on while the device is asked, a recording waits for it") {
+  Watched one(2, patient, 1);
+  one.wire.be_silent(true);
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  while (!one.wire.is_waited_for()) std::this_thread::yield();
+  one.watch->enter(Operation::barrier);  // returns, or this test ends by its time
+  one.watch->leave();
+  std::jthread answer([&] {
+    std::this_thread::sleep_for(milliseconds(50));
+    one.wire.be_silent(false);
+  });
+  one.watch->pause();
+  CHECK_FALSE(one.wire.is_waited_for());
+  one.watch->resume();
+  CHECK_FALSE(one.watch->is_broken());
 }
 
 TEST_CASE("operation watch: a peer that has left is named long before the deadline") {
