@@ -57,7 +57,9 @@ class NcclCommunicator final : public Communicator {
     queue_->add_watch(*watch_);
   }
 
-  // A group whose work is done leaves in peace; what is still queued has its deadline.
+  // A group whose work is done leaves in peace, the first of a family once its peers say the same:
+  // they may still read what this rank's memory holds. What is still queued has its deadline. A
+  // rank that fails waits for nobody.
   ~NcclCommunicator() override {
     if (!watch_) return;
     try {
@@ -70,6 +72,8 @@ class NcclCommunicator final : public Communicator {
     if (is_failing) queue_->leave_in_haste();
     news_.leave(watch_->num_collectives(), is_failing ? Leaving::failing : Leaving::done);
     watch_.reset();
+    if (is_failing) group_.cut();
+    if (!is_failing && group_.began_family()) news_.await_leaving(settings_.deadline);
   }
 
   int rank() const override { return settings_.rank; }

@@ -1,5 +1,5 @@
-// Joining, splitting and leaving. NCCL is asked until it is ready, with a deadline; a group that is
-// not aborted leaves when its work is done.
+// Joining, splitting and leaving. NCCL is asked until it is ready, with a deadline; nobody waits in
+// NCCL for a peer that leaves.
 
 #include "comm/nccl_group.h"
 
@@ -106,11 +106,16 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
   }
 }
 
-// What may still wait on a window is left as it is: freeing waits for it.
+// What may still wait on a window is left as it is: freeing waits for it. The last communicator of
+// a family takes down the service for its peers; destroyed, it would wait until each of them has
+// done the same (proxy.cc, ncclProxyService), for ever where a process is stopped. Aborted, for
+// nobody.
 NcclGroup::~NcclGroup() {
   if (windowed_ != nullptr && is_cut()) return;
   for (ncclComm_t comm : {windowed_, comm_, handle_}) {
-    if (comm != nullptr) is_cut() ? ncclCommAbort(comm) : ncclCommDestroy(comm);
+    if (comm == nullptr) continue;
+    const bool is_last = comm == handle_ && began_family();
+    is_cut() || is_last ? ncclCommAbort(comm) : ncclCommDestroy(comm);
   }
   for (cudaEvent_t event : marks_) {
     if (event != nullptr) cudaEventDestroy(event);

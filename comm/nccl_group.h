@@ -85,6 +85,8 @@ class NcclGroup final : public WatchedWire {
   bool is_cut() const override { return *family_; }
 
   std::atomic<bool>* family() { return family_; }
+  // Whether it was split from no other.
+  bool began_family() const { return family_ == &is_cut_; }
 
  private:
   void settle(ncclResult_t called, std::string_view what, const StillHopeful& still_hopeful);

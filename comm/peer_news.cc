@@ -12,6 +12,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds ask_after{50};  // whether somebody is lost who has not left
+
 std::string key_of(const std::string& group, int rank) { return text("left/", group, "/", rank); }
 
 std::string words_of(int rank, Count num_collectives, bool is_failing) {
@@ -27,6 +29,24 @@ void PeerNews::leave(Count num_collectives, Leaving how) const {
                text(num_collectives, how == Leaving::failing ? ";failing" : ";done"));
   } catch (const std::exception&) {
     return;  // peers that have lost the store as well hear that instead
+  }
+}
+
+void PeerNews::await_leaving(milliseconds patience) const {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  const auto is_lost = [this](int rank) {
+    const int member = group_.members[static_cast<std::size_t>(rank)];
+    return std::ranges::count(store_.lost_members(), member) > 0;
+  };
+  try {
+    for (int rank = 0; rank < static_cast<int>(group_.members.size()); ++rank) {
+      if (rank == group_.rank) continue;
+      while (!store_.get(key_of(group_.name, rank), ask_after) && !is_lost(rank)) {
+        if (std::chrono::steady_clock::now() > end) return;
+      }
+    }
+  } catch (const std::exception&) {
+    return;
   }
 }
 

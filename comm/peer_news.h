@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,10 @@ class PeerNews {
 
   // This rank leaves after so many collective operations. Without a store that answers: nothing.
   void leave(Count num_collectives, Leaving how) const;
+
+  // Waits until every peer has left or is lost, so long at most. Throws nothing: where the store is
+  // gone, nobody is waited for.
+  void await_leaving(std::chrono::milliseconds patience) const;
 
   // Who will never come to the collective operation of that number, counted from 0, in words;
   // nothing: nobody is known. peer: only this rank's absence matters, at any number; -1: any

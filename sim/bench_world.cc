@@ -160,9 +160,11 @@ std::optional<BenchReport> report_of(int rank, StoreServer& server, RankProcesse
   return lost;
 }
 
-// One report a rank. After the first that failed the others have a moment to say what they saw.
-std::vector<BenchReport> reports_of(int world_size, StoreServer& server, RankProcesses& processes,
-                                    const std::atomic<bool>& stop) {
+// One report a rank. After the first that failed the others have a moment to say what they saw,
+// after the first that is done the deadline more.
+std::vector<BenchReport> reports_of(const BenchSettings& settings, StoreServer& server,
+                                    RankProcesses& processes, const std::atomic<bool>& stop) {
+  const int world_size = settings.world_size;
   std::vector<BenchReport> reports;
   std::vector<bool> has_reported(static_cast<std::size_t>(world_size), false);
   auto end = std::chrono::steady_clock::time_point::max();
@@ -172,14 +174,19 @@ std::vector<BenchReport> reports_of(int world_size, StoreServer& server, RankPro
       if (has_reported[static_cast<std::size_t>(rank)]) continue;
       auto report = report_of(rank, server, processes);
       if (!report) continue;
-      const bool is_first = end == std::chrono::steady_clock::time_point::max();
-      if (!report->failure.empty() && is_first) {
-        end = std::chrono::steady_clock::now() + failed_wait;
-      }
+      const auto now = std::chrono::steady_clock::now();
+      const milliseconds more(report->failure.empty() ? settings.deadline_ms : 0);
+      end = std::min(end, now + failed_wait + more);
       reports.push_back(std::move(*report));
       has_reported[static_cast<std::size_t>(rank)] = true;
     }
     std::this_thread::sleep_for(milliseconds(5));
+  }
+  for (int rank = 0; rank < world_size; ++rank) {
+    if (has_reported[static_cast<std::size_t>(rank)]) continue;
+    BenchReport& silent = reports.emplace_back();
+    silent.rank = rank;
+    silent.failure = text("rank ", rank, " said nothing any more, and was killed");
   }
   return reports;
 }
@@ -191,7 +198,7 @@ std::vector<BenchReport> run_processes(const BenchSettings& settings, const std:
   StoreServer server({}, token);
   server.set(job_key, json_text(to_json(settings)));
   RankProcesses processes(program, server, token, settings.world_size);
-  return reports_of(settings.world_size, server, processes, stop);
+  return reports_of(settings, server, processes, stop);
 }
 
 // Each rank holds its weights three times: the layer's, the limit's, the checked layer's. A device

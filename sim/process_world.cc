@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -26,6 +27,8 @@ using Clock = std::chrono::steady_clock;
 
 // For the others after a rank has failed: its wires are closed, so that nobody waits for it.
 constexpr std::chrono::milliseconds failed_wait{1200};
+// For the others after a rank is done, beyond the deadline: it has met them in its last operation.
+constexpr std::chrono::milliseconds report_wait{5000};
 
 std::string random_token() {
   std::random_device device;
@@ -107,7 +110,7 @@ class Ranks {
     while (!all_settled()) {
       for (std::size_t rank = 0; rank < members_.size(); ++rank) look_at(static_cast<int>(rank));
       if (settings_.stop.load()) interrupt();
-      if (is_late()) kill_unsettled();
+      if (const auto what = lateness()) kill_unsettled(*what);
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     reap();
@@ -146,21 +149,29 @@ class Ranks {
   }
 
   void settle(Member& member, RankReport report) {
-    if (report.failure.kind != FailureKind::none && first_failure_ == Clock::time_point::max()) {
-      first_failure_ = Clock::now();
-    }
+    const auto now = Clock::now();
+    if (report.failure.kind != FailureKind::none) first_failure_ = std::min(first_failure_, now);
+    first_report_ = std::min(first_report_, now);
     member.report = std::move(report);
   }
 
-  // Whether somebody still has not stopped although a rank failed long ago.
-  bool is_late() const { return first_failure_ < Clock::now() - failed_wait; }
+  // What those do who have not reported, although another failed or was done long ago.
+  std::optional<std::string> lateness() const {
+    const auto now = Clock::now();
+    if (first_failure_ < now - failed_wait) {
+      return "did not stop after another rank had failed, and was killed";
+    }
+    const auto wait = settings_.deadline + report_wait;
+    if (first_report_ > now - wait) return std::nullopt;
+    return text("did not report within ", wait.count(),
+                " ms after another rank had, and was killed");
+  }
 
-  void kill_unsettled() {
+  void kill_unsettled(const std::string& what) {
     for (std::size_t rank = 0; rank < members_.size(); ++rank) {
       Member& member = members_[rank];
       if (member.report) continue;
       kill(member.process, SIGKILL);
-      const std::string what = "did not stop after another rank had failed, and was killed";
       settle(member, {.rank = static_cast<int>(rank),
                       .failure = lost(static_cast<int>(rank), member.process, what)});
     }
@@ -192,6 +203,7 @@ class Ranks {
   Board& board_;
   std::vector<Member> members_;
   Clock::time_point first_failure_ = Clock::time_point::max();  // none yet
+  Clock::time_point first_report_ = Clock::time_point::max();
 };
 
 }  // namespace

@@ -38,6 +38,10 @@ constexpr std::size_t findings_kept = 4;
 // Thrown at a layer's door when the run was told to stop.
 struct Interrupted {};
 
+// Thrown once the report says why: so wires leave as those of a rank that failed, and wait for
+// nobody.
+struct Failed {};
+
 class RankProgram {
  public:
   RankProgram(const RankJob& job, RankWires wires, RankReport& report)
@@ -353,10 +357,6 @@ class RankProgram {
   bool is_measured_ = false;  // traffic and times are in the report
 };
 
-RankFailure failure_now(FailureKind kind, const std::string& message) {
-  return {kind, message, std::chrono::steady_clock::now().time_since_epoch().count()};
-}
-
 // Runs and turns whatever was thrown into the report's failure.
 void run_caught(RankProgram& program, RankReport& report) {
   try {
@@ -376,13 +376,6 @@ void run_caught(RankProgram& program, RankReport& report) {
 
 }  // namespace
 
-RankFailure failure_of(const std::exception& error) {
-  FailureKind kind = FailureKind::contract;
-  if (dynamic_cast<const ScenarioError*>(&error) != nullptr) kind = FailureKind::input;
-  if (dynamic_cast<const SystemError*>(&error) != nullptr) kind = FailureKind::system;
-  return failure_now(kind, error.what());
-}
-
 RankReport run_rank(const RankJob& job, RankWires wires) {
   RankReport report;
   report.rank = wires.wire->rank();
@@ -390,6 +383,8 @@ RankReport run_rank(const RankJob& job, RankWires wires) {
     RankProgram program(job, std::move(wires), report);
     run_caught(program, report);
     program.write_report();
+    if (report.failure.kind != FailureKind::none) throw Failed{};
+  } catch (const Failed&) {
   } catch (const std::exception& error) {
     report.failure = failure_of(error);
   }

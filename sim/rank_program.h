@@ -16,6 +16,7 @@
 #include "sim/json_document.h"
 #include "sim/layer_watch.h"
 #include "sim/progress.h"
+#include "sim/rank_failure.h"
 #include "sim/rank_groups.h"
 #include "sim/scenario.h"
 #include "sim/world_inputs.h"
@@ -31,16 +32,6 @@ struct RankJob {
   const RunLine& line;
   const std::atomic<bool>& stop;  // true: leave at the next layer
   LineProgress* progress = nullptr;
-};
-
-// refused: a call that its library refuses on every rank, so that nobody waits for a peer.
-enum class FailureKind { none, input, system, contract, interrupted, refused };
-
-// How a rank ended.
-struct RankFailure {
-  FailureKind kind = FailureKind::none;
-  std::string message;
-  std::int64_t at_ns = 0;  // steady clock: who failed first
 };
 
 // One differing cell of the judge's.
@@ -72,9 +63,6 @@ struct RankReport {
   std::string last_operation;
   RankFailure failure;
 };
-
-// The failure of a rank whose run threw, now.
-RankFailure failure_of(const std::exception& error);
 
 // Runs the rank over a communicator of its world. Never throws: failures are in the report. The
 // wires are gone when it returns, so that peers that still wait learn of a failure.

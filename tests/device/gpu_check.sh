@@ -82,10 +82,13 @@ if [ "$gpus" -ge 2 ]; then
     --jobs 4 --quiet
   row moves moebius bench --device cuda --only moves --shape mixtral,qwen3,deepseek-v3 \
     --tokens 128,4096 --iterations 200 --results "$folder/moves.md"
-  slow=(run gpu/nccl-two-ranks --device cuda --communicator nccl --ranks processes --line 1
-    --delay 400 --deadline 3000)
-  lost killed KILL 6 moebius "${slow[@]}"
-  lost stopped STOP 6 moebius "${slow[@]}"
+  slow=(run gpu/nccl-two-ranks --device cuda --communicator nccl --ranks processes --delay 400
+    --deadline 3000)
+  # Another backend each, and another moment: early, in the middle, at the end.
+  for turn in 1 2 3; do
+    lost "killed-$turn" KILL "$((3 * turn))" moebius "${slow[@]}" --line "$turn"
+    lost "stopped-$turn" STOP "$((3 * turn))" moebius "${slow[@]}" --line "$turn"
+  done
   moves=(bench --device cuda --only moves --ranks processes --shape mixtral --tokens 128
     --iterations 400000 --deadline 3000)
   for turn in 1 2 3; do
