@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "comm/board.h"
 #include "comm/gloo_communicator.h"
 #include "comm/nccl_communicator.h"
 #include "comm/xpu_communicator.h"
@@ -35,12 +36,15 @@ std::unique_ptr<Communicator> make_gloo(const Meeting& meeting, int rank, Memory
 
 std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory& memory) {
   MOE_CHECK(meeting.store != nullptr, "an NCCL communicator without a store to meet through");
-  return nccl_maker.make({.rank = rank,
-                          .size = meeting.size,
-                          .group = meeting.mesh,
-                          .deadline = meeting.deadline,
-                          .end_process = meeting.end_process},
-                         *meeting.store, memory);
+  NcclSettings settings{.rank = rank,
+                        .size = meeting.size,
+                        .group = meeting.mesh,
+                        .deadline = meeting.deadline,
+                        .end_process = meeting.end_process};
+  if (meeting.board != nullptr) {
+    settings.tell = [board = meeting.board](const std::string& words) { board->abort(words); };
+  }
+  return nccl_maker.make(settings, *meeting.store, memory);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "comm/nccl_calls.h"
 #include "comm/nccl_group.h"
 #include "comm/nccl_row_windows.h"
+#include "comm/nccl_version.h"
 #include "comm/operation.h"
 #include "comm/row_counts.h"
 #include "comm/split.h"
@@ -28,15 +29,6 @@ namespace {
 // Up to so many ranks a sum of NCCL's has the bits of the ranks' order: a + b is b + a. Beyond,
 // NCCL rounds at every hop, and rows are exchanged and added in order instead (numerics.md, 3).
 constexpr int ranks_in_any_order = 2;
-
-// NCCL's structures change between versions: headers and library must be the same.
-void check_version() {
-  int version = 0;
-  ncclGetVersion(&version);
-  if (version == NCCL_VERSION_CODE) return;
-  throw SystemError(text("NCCL ", version, " is loaded, this program was built for ",
-                         NCCL_VERSION_CODE, ": put that library first in LD_LIBRARY_PATH"));
-}
 
 class NcclCommunicator final : public Communicator {
  public:
@@ -57,9 +49,8 @@ class NcclCommunicator final : public Communicator {
     queue_->add_watch(*watch_);
   }
 
-  // A group whose work is done leaves in peace, the first of a family once its peers say the same:
-  // they may still read what this rank's memory holds. What is still queued has its deadline. A
-  // rank that fails waits for nobody.
+  // A group whose work is done leaves in peace; what is still queued has its deadline. A rank that
+  // fails waits for nobody.
   ~NcclCommunicator() override {
     if (!watch_) return;
     try {
@@ -68,12 +59,13 @@ class NcclCommunicator final : public Communicator {
       // Whoever called before has heard it: a rank that leaves has nothing to add.
     }
     queue_->remove_watch(*watch_);
-    const bool is_failing = watch_->is_broken() || std::uncaught_exceptions() > num_exceptions_;
+    const bool is_failing =
+        watch_->is_broken() || group_.is_cut() || std::uncaught_exceptions() > num_exceptions_;
     if (is_failing) queue_->leave_in_haste();
     news_.leave(watch_->num_collectives(), is_failing ? Leaving::failing : Leaving::done);
     watch_.reset();
     if (is_failing) group_.cut();
-    if (!is_failing && group_.began_family()) news_.await_leaving(settings_.deadline);
+    if (!is_failing && !leaves_in_peace()) group_.abandon();
   }
 
   int rank() const override { return settings_.rank; }
@@ -109,6 +101,16 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
+  // The first of a family waits for its peers twice, each time with the deadline: they may still
+  // read what this rank's memory holds, and NCCL would wait for ever for one that is stopped.
+  bool leaves_in_peace() {
+    if (!group_.began_family()) return true;
+    windows_.reset();
+    if (!news_.all_leave(settings_.deadline) || !group_.close()) return false;
+    news_.close();
+    return news_.all_close(settings_.deadline);
+  }
+
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {
     if (windows_ != nullptr && windows_->carries(rows, rows_per_rank, gathered)) {
       return gather_in_windows(rows, gathered);
@@ -369,7 +371,7 @@ class NcclCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make(const NcclSettings& settings, StoreClient& store,
                                    Memory& memory) {
-  check_version();
+  check_nccl_version();
   MOE_CHECK(queue_of(memory) != nullptr, "NCCL moves the memory of devices only");
   const ncclUniqueId id = nccl_identity(settings, store);
   return std::make_unique<NcclCommunicator>(
@@ -386,14 +388,8 @@ std::unique_ptr<SymmetricMemory> make_window(Communicator& group, Count bytes) {
   return dynamic_cast<NcclCommunicator&>(group).window(bytes);
 }
 
-std::string version() {
-  int number = 0;
-  ncclGetVersion(&number);
-  return text("NCCL ", number / 10000, ".", number / 100 % 100, ".", number % 100);
-}
-
 }  // namespace
 
-const NcclMaker nccl_maker = {make, make_bare, make_window, version, nullptr};
+const NcclMaker nccl_maker = {make, make_bare, make_window, nccl_version, nullptr};
 
 }  // namespace moe

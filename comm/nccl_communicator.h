@@ -29,6 +29,9 @@ struct NcclSettings {
   NcclCalls calls = NcclCalls::watched;
   std::vector<int> members = {};  // of the store, by rank; empty: a rank is its member
   std::function<void(const std::string& words)> end_process = {};  // as of Meeting
+  // Hears why the group is broken, before what is queued is ended, which may take its time; from
+  // another thread than the rank's.
+  std::function<void(const std::string& words)> tell = {};
 };
 
 // How to make an NCCL communicator in this build; make is null where it has none, and absence says

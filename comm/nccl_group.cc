@@ -106,21 +106,32 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
   }
 }
 
-// What may still wait on a window is left as it is: freeing waits for it. The last communicator of
-// a family takes down the service for its peers; destroyed, it would wait until each of them has
-// done the same (proxy.cc, ncclProxyService), for ever where a process is stopped. Aborted, for
-// nobody.
+// What may still wait on a window is left as it is: freeing waits for it.
 NcclGroup::~NcclGroup() {
-  if (windowed_ != nullptr && is_cut()) return;
+  if (is_abandoned_ || (windowed_ != nullptr && is_cut())) return;
   for (ncclComm_t comm : {windowed_, comm_, handle_}) {
-    if (comm == nullptr) continue;
-    const bool is_last = comm == handle_ && began_family();
-    is_cut() || is_last ? ncclCommAbort(comm) : ncclCommDestroy(comm);
+    if (comm != nullptr) is_cut() ? ncclCommAbort(comm) : ncclCommDestroy(comm);
   }
   for (cudaEvent_t event : marks_) {
     if (event != nullptr) cudaEventDestroy(event);
   }
   for (cudaEvent_t event : spare_) cudaEventDestroy(event);
+}
+
+// The last communicator of a family that is destroyed waits until each peer has closed its
+// connection (NCCL 2.28.9, proxy.cc, ncclProxyService). One that is finalized closes its own and
+// waits for nobody; the order keeps the handle the last.
+bool NcclGroup::close() {
+  if (is_cut()) return false;
+  for (ncclComm_t comm : {windowed_, comm_}) {
+    if (comm != nullptr && is_error(ncclCommFinalize(comm))) return false;
+  }
+  try {
+    settle(ncclCommFinalize(handle_), "leaving the group", [] {});
+  } catch (const SystemError&) {
+    return false;
+  }
+  return true;
 }
 
 ncclComm_t NcclGroup::split(Share share, const StillHopeful& still_hopeful) {
@@ -177,6 +188,7 @@ void NcclGroup::cut() {
 }
 
 void NcclGroup::say(const std::string& words) {
+  if (settings_.tell) settings_.tell(words);
   if (windowed_ != nullptr) settings_.end_process(words);
 }
 

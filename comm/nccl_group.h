@@ -70,6 +70,10 @@ class NcclGroup final : public WatchedWire {
   };
   ncclComm_t split(Share share, const StillHopeful& still_hopeful);
 
+  // Leaves all of it as it is: for peers that do not leave, whom even an abort may wait for (2.28.9
+  // where memory of the host is not cuMem's).
+  void abandon() { is_abandoned_ = true; }
+
   // A third one, for operations on windows, which comm() knows nothing of. The first call is
   // collective and makes it. No cut ends such operations: whoever has them, has the settings'
   // end_process. REQUIRES that nothing is queued. Throws as split does.
@@ -88,6 +92,11 @@ class NcclGroup final : public WatchedWire {
   // Whether it was split from no other.
   bool began_family() const { return family_ == &is_cut_; }
 
+  // Closes what peers wait for when they leave, and waits for none: once all have done so, the rest
+  // goes without a wait. REQUIRES that it began its family, whose others have gone on all ranks,
+  // and that their work is done. RETURNS false where it could not: it is to be cut.
+  bool close();
+
  private:
   void settle(ncclResult_t called, std::string_view what, const StillHopeful& still_hopeful);
 
@@ -100,6 +109,7 @@ class NcclGroup final : public WatchedWire {
   ncclComm_t windowed_ = nullptr;
   std::atomic<bool> is_cut_ = false;  // where this group began its family
   std::atomic<bool>* family_;
+  bool is_abandoned_ = false;
   std::vector<cudaEvent_t> spare_;
   std::deque<cudaEvent_t> marks_;  // not known to be past, the oldest first
 };

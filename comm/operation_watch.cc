@@ -208,7 +208,6 @@ void OperationWatch::give_up(std::unique_lock<std::mutex>& lock, const std::stri
   const int peer = pending_.empty() ? -1 : pending_.front().peer;
   state_ = State::breaking;
   lock.unlock();
-  wire_.cut();
   const NewsGroup& group = news_.group();
   const int size = static_cast<int>(group.members.size());
   FailureNote note{operation, {}};
@@ -219,6 +218,7 @@ void OperationWatch::give_up(std::unique_lock<std::mutex>& lock, const std::stri
   const std::string words = why ? *why : blame(note, writer, news_.store());
   const std::string said = text("rank ", group.rank, " of ", size, ": ", operation, ": ", words);
   wire_.say(said);
+  wire_.cut();
   lock.lock();
   words_ = said;
   state_ = State::broken;

@@ -31,7 +31,8 @@ class WatchedWire {
   // Ends what is queued, and the call that the rank may be in. Nothing is asked of it after that;
   // a question that the device has not answered may be under way, from another thread.
   virtual void cut() = 0;
-  // The group is broken and cut, and this is why. A wire whose queue no cut ends does not return.
+  // The group is broken, this is why, and it is cut next. A wire whose queue no cut ends does not
+  // return.
   virtual void say(const std::string& /*words*/) {}
   // Whether it is cut, by this watch or with another group that stands on the same thing.
   virtual bool is_cut() const = 0;

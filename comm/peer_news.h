@@ -34,9 +34,13 @@ class PeerNews {
   // This rank leaves after so many collective operations. Without a store that answers: nothing.
   void leave(Count num_collectives, Leaving how) const;
 
-  // Waits until every peer has left or is lost, so long at most. Throws nothing: where the store is
-  // gone, nobody is waited for.
-  void await_leaving(std::chrono::milliseconds patience) const;
+  // Whether every peer leaves with its work done, so long at most. Waits for those that have not;
+  // for nobody, with false, once one is lost, has left failing, or the store is gone.
+  bool all_leave(std::chrono::milliseconds patience) const;
+
+  // The same of what a rank does after that: it says that nothing of it waits for a peer any more.
+  void close() const;
+  bool all_close(std::chrono::milliseconds patience) const;
 
   // Who will never come to the collective operation of that number, counted from 0, in words;
   // nothing: nobody is known. peer: only this rank's absence matters, at any number; -1: any
@@ -44,6 +48,8 @@ class PeerNews {
   std::optional<std::string> absence(Count collective, int peer) const;
 
  private:
+  bool all_say(const std::string& what, std::chrono::milliseconds patience) const;
+
   NewsGroup group_;
   StoreClient& store_;
 };

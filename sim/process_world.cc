@@ -27,6 +27,8 @@ using Clock = std::chrono::steady_clock;
 
 // For the others after a rank has failed: its wires are closed, so that nobody waits for it.
 constexpr std::chrono::milliseconds failed_wait{1200};
+// For all after one has broken the board, until they have ended what was under way.
+constexpr std::chrono::milliseconds broken_wait{5000};
 // For the others after a rank is done, beyond the deadline: it has met them in its last operation.
 constexpr std::chrono::milliseconds report_wait{5000};
 
@@ -110,6 +112,7 @@ class Ranks {
     while (!all_settled()) {
       for (std::size_t rank = 0; rank < members_.size(); ++rank) look_at(static_cast<int>(rank));
       if (settings_.stop.load()) interrupt();
+      if (broken_ == Clock::time_point::max() && board_.broken()) broken_ = Clock::now();
       if (const auto what = lateness()) kill_unsettled(*what);
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
@@ -161,6 +164,10 @@ class Ranks {
     if (first_failure_ < now - failed_wait) {
       return "did not stop after another rank had failed, and was killed";
     }
+    if (broken_ < now - broken_wait) {
+      return text("did not stop after the ranks had given up (", *board_.broken(),
+                  "), and was killed");
+    }
     const auto wait = settings_.deadline + report_wait;
     if (first_report_ > now - wait) return std::nullopt;
     return text("did not report within ", wait.count(),
@@ -204,6 +211,7 @@ class Ranks {
   std::vector<Member> members_;
   Clock::time_point first_failure_ = Clock::time_point::max();  // none yet
   Clock::time_point first_report_ = Clock::time_point::max();
+  Clock::time_point broken_ = Clock::time_point::max();  // the board, as seen here
 };
 
 }  // namespace

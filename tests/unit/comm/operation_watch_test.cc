@@ -33,7 +33,7 @@ class ListedWire final : public WatchedWire {
     return true;
   }
   void cut() override { is_cut_ = true; }
-  void say(const std::string& words) override { said_ = words; }
+  void say(const std::string& words) override { said_ = is_cut_ ? "too late" : words; }
   const std::string& said() const { return said_; }  // once check() has thrown
 
   void finish() { num_done_ = std::numeric_limits<int>::max(); }

@@ -1,5 +1,5 @@
-// How long a rank that leaves waits for its peers: until the last has left or is lost, or its
-// patience ends, and not at all where the store is gone.
+// How long a rank that leaves waits for its peers: until the last has left, one of them never will,
+// or its patience ends.
 
 #include "comm/peer_news.h"
 
@@ -33,45 +33,74 @@ struct Three {
   std::vector<std::unique_ptr<StoreClient>> clients;
 };
 
-milliseconds awaited(const PeerNews& news, milliseconds patience) {
+struct Awaited {
+  bool all = false;
+  milliseconds took{0};
+};
+
+Awaited awaited(const PeerNews& news, milliseconds patience) {
   const auto begin = Clock::now();
-  news.await_leaving(patience);
-  return std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+  const bool all = news.all_leave(patience);
+  return {all, std::chrono::duration_cast<milliseconds>(Clock::now() - begin)};
 }
 
 }  // namespace
 
 TEST_CASE("peer news: a rank that leaves waits until the last peer has left") {
   Three three;
-  three.news(2).leave(4, Leaving::failing);
+  three.news(2).leave(4, Leaving::done);
   std::jthread peer([&] {
     std::this_thread::sleep_for(milliseconds(300));
     three.news(1).leave(4, Leaving::done);
   });
-  const milliseconds took = awaited(three.news(0), long_patience);
-  CHECK(took >= milliseconds(250));
-  CHECK(took < soon);
+  const Awaited end = awaited(three.news(0), long_patience);
+  CHECK(end.all);
+  CHECK(end.took >= milliseconds(250));
+  CHECK(end.took < soon);
 }
 
 TEST_CASE("peer news: nobody waits for a peer that is lost") {
   Three three;
   three.news(2).leave(4, Leaving::done);
   three.clients[1].reset();
-  CHECK(awaited(three.news(0), long_patience) < soon);
+  const Awaited end = awaited(three.news(0), long_patience);
+  CHECK_FALSE(end.all);
+  CHECK(end.took < soon);
+}
+
+TEST_CASE("peer news: nobody waits for more once a peer has left failing") {
+  Three three;
+  three.news(1).leave(4, Leaving::failing);
+  const Awaited end = awaited(three.news(0), long_patience);
+  CHECK_FALSE(end.all);
+  CHECK(end.took < soon);
 }
 
 TEST_CASE("peer news: a peer that stays is waited for as long as said") {
   Three three;
   three.news(1).leave(4, Leaving::done);
-  const milliseconds took = awaited(three.news(0), milliseconds(200));
-  CHECK(took >= milliseconds(200));
-  CHECK(took < soon);
+  const Awaited end = awaited(three.news(0), milliseconds(200));
+  CHECK_FALSE(end.all);
+  CHECK(end.took >= milliseconds(200));
+  CHECK(end.took < soon);
 }
 
 TEST_CASE("peer news: without a store nobody is waited for") {
   Three three;
   three.server.reset();
-  CHECK(awaited(three.news(0), long_patience) < soon);
+  const Awaited end = awaited(three.news(0), long_patience);
+  CHECK_FALSE(end.all);
+  CHECK(end.took < soon);
+}
+
+TEST_CASE("peer news: who has left has not closed yet") {
+  Three three;
+  for (const int rank : {1, 2}) three.news(rank).leave(4, Leaving::done);
+  CHECK(three.news(0).all_leave(soon));
+  three.news(1).close();
+  CHECK_FALSE(three.news(0).all_close(milliseconds(100)));
+  three.news(2).close();
+  CHECK(three.news(0).all_close(soon));
 }
 
 }  // namespace moe::test

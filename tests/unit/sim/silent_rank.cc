@@ -1,5 +1,6 @@
 // A rank for tests of whoever starts ranks: called as `moebius rank` and `moebius bench-rank` are,
-// rank 0 reports at once that all went well, the others never say anything.
+// rank 0 reports at once that all went well, the others never say anything. With MOE_GIVES_UP set
+// rank 0 breaks the board and says nothing either.
 
 #include <unistd.h>
 
@@ -7,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "comm/board.h"
 #include "comm/store.h"
 #include "sim/bench.h"
+#include "sim/json_reading.h"
 #include "sim/process_job.h"
 
 using namespace moe;
@@ -28,6 +31,14 @@ void say(const StoreAddress& address, const std::string& token, const std::strin
   store.goodbye();
 }
 
+void give_up(const StoreAddress& address, const std::string& token) {
+  StoreClient store(address, token, 0, std::chrono::milliseconds(10000));
+  const auto job = store.get(job_key, std::chrono::milliseconds(10000));
+  Board board(BoardSeat{process_job_from(parse_json(*job, "the job")).board, 0});
+  board.abort("rank 0 gave up");
+  pause();
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -35,6 +46,7 @@ int main(int count, char** words) {
   const bool is_bench = given.at(1) == "bench-rank";  // HOST:PORT TOKEN RANK+1
   const int rank = is_bench ? std::stoi(given.at(4)) - 1 : std::stoi(given.at(7));
   if (rank != 0) pause();
+  if (std::getenv("MOE_GIVES_UP") != nullptr) give_up(address_of(given.at(3)), given.at(5));
   if (is_bench) {
     say(address_of(given.at(2)), given.at(3), "bench report/0", to_json(BenchReport{}));
   } else {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 
 #include "sim/bench.h"
 #include "sim/rank_worlds.h"
@@ -32,6 +33,22 @@ TEST_CASE("silent rank: a run ends with its name when another is done") {
   CHECK(reports[1].failure.kind == FailureKind::system);
   CHECK(test::contains(reports[1].failure.message,
                        "did not report within 5100 ms after another rank had, and was killed"));
+}
+
+TEST_CASE("silent rank: a run ends when ranks have given up and do not stop") {
+  const std::atomic<bool> stop = false;
+  const auto begin = std::chrono::steady_clock::now();
+  setenv("MOE_GIVES_UP", "1", 1);
+  const std::vector<RankReport> reports =
+      run_processes({}, {MOE_SILENT_RANK, 2, milliseconds(60000), stop});
+  unsetenv("MOE_GIVES_UP");
+  CHECK(std::chrono::steady_clock::now() - begin < soon);
+  REQUIRE(reports.size() == 2);
+  for (const RankReport& report : reports) {
+    CHECK(report.failure.kind == FailureKind::system);
+    CHECK(test::contains(report.failure.message,
+                         "did not stop after the ranks had given up (rank 0 gave up)"));
+  }
 }
 
 TEST_CASE("silent rank: a bench ends with its name when another is done") {
