@@ -138,6 +138,7 @@ std::span<char> Board::reason_of(int author) const {
 // Each author has a place of its own, so that one that dies while it writes leaves no half reason.
 // Who comes second rings again: the first may have died before it did.
 void Board::abort(const std::string& why) {
+  const std::lock_guard lock(aborting_);
   const Word broken_by(header().broken_by);
   if (broken_by == 0) {
     const std::span<char> reason = reason_of(author_);

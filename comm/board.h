@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,7 +27,8 @@ struct BoardSeat {
   int rank = 0;  // in the world
 };
 
-// One process's end of a board. THREAD: one at a time; ranks that are threads have an end each.
+// One process's end of a board. THREAD: one at a time, but for abort and broken; ranks that are
+// threads have an end each.
 class Board {
  public:
   // A new board, the end of whoever starts the ranks. Its descriptor is closed in the programs that
@@ -85,6 +87,7 @@ class Board {
   std::span<char> reason_of(int author) const;
 
   BoardSettings settings_;
+  std::mutex aborting_;
   int descriptor_ = -1;
   int author_ = 0;  // of reasons: a rank, or the size of the world for whoever starts them
   int num_led_ = 0;

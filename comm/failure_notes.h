@@ -1,6 +1,7 @@
 // Who is really to blame when an exchange fails: ranks that give up leave a note of whom they
 // waited for in the store, so that one that waits for a waiting rank names the rank behind it.
-// Called by a communicator after its wires are closed; moves no rows.
+// Called by a communicator that gives up, where it can after its wires are closed, so that its
+// peers learn of it at once; moves no rows.
 
 #pragma once
 

@@ -40,6 +40,7 @@ std::unique_ptr<Communicator> make_nccl(const Meeting& meeting, int rank, Memory
                         .size = meeting.size,
                         .group = meeting.mesh,
                         .deadline = meeting.deadline,
+                        .share_process = meeting.share_process,
                         .end_process = meeting.end_process};
   if (meeting.board != nullptr) {
     settings.tell = [board = meeting.board](const std::string& words) { board->abort(words); };
@@ -68,6 +69,7 @@ std::span<const CommunicatorMaker> communicator_makers() {
        .needs_store = true,
        .one_device_each = true,
        .compares_operations = false,
+       .ending = std::chrono::milliseconds(3000),
        .make = nccl_maker.make == nullptr ? nullptr : make_nccl,
        .make_bare = nccl_maker.make_bare,
        .make_symmetric = nccl_maker.make_window,

@@ -27,6 +27,7 @@ struct Meeting {
   std::string host = "127.0.0.1";  // under which peers reach this rank
   Board* board = nullptr;          // this rank's end; null: the ranks share no memory
   int local_rank = 0;              // among the ranks of its machine
+  bool share_process = false;      // all ranks are threads of one process
   // Says why a rank's peers are lost and ends its process. Who has it gets places for rows from
   // which calls cannot be ended otherwise (NCCL's kernels for symmetric windows look at no abort);
   // without it a communicator has only places that every error can leave.
@@ -42,6 +43,7 @@ struct CommunicatorMaker {
   bool one_device_each = false;             // else ranks of one machine may share its first device
   bool compares_operations = true;  // else ranks in different calls may get each other's rows, and
                                     // only a TracedCommunicator around it sees that
+  std::chrono::milliseconds ending{1200};  // what a rank may take to end after a peer has failed
   std::unique_ptr<Communicator> (*make)(const Meeting& meeting, int rank, Memory& memory) = nullptr;
   // For measuring: calls between the ranks of a group that make has made, queued with nothing
   // around them. They end with the group, which outlives them. Collective. Null: make's calls are

@@ -30,6 +30,8 @@ namespace {
 // NCCL rounds at every hop, and rows are exchanged and added in order instead (numerics.md, 3).
 constexpr int ranks_in_any_order = 2;
 
+constexpr std::chrono::milliseconds failing_patience{300};  // for peers that fail as well
+
 class NcclCommunicator final : public Communicator {
  public:
   // family: as of NcclGroup.
@@ -49,8 +51,7 @@ class NcclCommunicator final : public Communicator {
     queue_->add_watch(*watch_);
   }
 
-  // A group whose work is done leaves in peace; what is still queued has its deadline. A rank that
-  // fails waits for nobody.
+  // A group whose work is done leaves in peace; what is still queued has its deadline.
   ~NcclCommunicator() override {
     if (!watch_) return;
     try {
@@ -65,7 +66,7 @@ class NcclCommunicator final : public Communicator {
     news_.leave(watch_->num_collectives(), is_failing ? Leaving::failing : Leaving::done);
     watch_.reset();
     if (is_failing) group_.cut();
-    if (!is_failing && !leaves_in_peace()) group_.abandon();
+    if (!settings_.share_process && !peers_let_go(is_failing)) group_.abandon();
   }
 
   int rank() const override { return settings_.rank; }
@@ -101,14 +102,17 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  // The first of a family waits for its peers twice, each time with the deadline: they may still
-  // read what this rank's memory holds, and NCCL would wait for ever for one that is stopped.
-  bool leaves_in_peace() {
+  // Ranks of one process leave NCCL as the last of them does. Between processes the last group of a
+  // family would wait in NCCL for those that are stopped: so it asks before whether they have left.
+  // In peace that takes two steps, since peers may still read what this rank's memory holds.
+  bool peers_let_go(bool is_failing) {
     if (!group_.began_family()) return true;
+    if (is_failing) return news_.all_are_gone(failing_patience);
+    if (!news_.all_leave(settings_.deadline)) return false;
     windows_.reset();
-    if (!news_.all_leave(settings_.deadline) || !group_.close()) return false;
-    news_.close();
-    return news_.all_close(settings_.deadline);
+    const bool is_closed = group_.close();
+    news_.close(is_closed ? Leaving::done : Leaving::failing);
+    return is_closed && news_.all_close(settings_.deadline);
   }
 
   void do_all_gather_v(Tensors rows, RowCounts rows_per_rank, Tensors gathered) override {

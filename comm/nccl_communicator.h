@@ -28,9 +28,10 @@ struct NcclSettings {
   std::chrono::milliseconds deadline{5000};
   NcclCalls calls = NcclCalls::watched;
   std::vector<int> members = {};  // of the store, by rank; empty: a rank is its member
+  bool share_process = false;     // as of Meeting
   std::function<void(const std::string& words)> end_process = {};  // as of Meeting
-  // Hears why the group is broken, before what is queued is ended, which may take its time; from
-  // another thread than the rank's.
+  // Hears why the group is broken, before what is queued is ended, which may take its time. THREAD:
+  // the rank's or its watch's.
   std::function<void(const std::string& words)> tell = {};
 };
 

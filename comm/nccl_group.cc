@@ -1,5 +1,5 @@
-// Joining, splitting and leaving. NCCL is asked until it is ready, with a deadline; nobody waits in
-// NCCL for a peer that leaves.
+// Joining, splitting and leaving. NCCL is asked until it is ready, with a deadline; a group is
+// destroyed when its work is done, aborted when it failed, and left as it is where both would wait.
 
 #include "comm/nccl_group.h"
 
@@ -100,9 +100,12 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
     settle(ncclCommSplit(handle_, 0, settings_.rank, &comm_, &blocking), "joining the group",
            still_hopeful);
   } catch (const SystemError& error) {
-    cut();
-    throw SystemError(text("rank ", settings_.rank, " of ", settings_.size, ", group '",
-                           settings_.group, "': ", error.what()));
+    const std::string words = text("rank ", settings_.rank, " of ", settings_.size, ", group '",
+                                   settings_.group, "': ", error.what());
+    if (settings_.tell) settings_.tell(words);
+    *family_ = true;
+    if (settings_.share_process) cut();  // else an abort of the first may wait for who did not come
+    throw SystemError(words);
   }
 }
 

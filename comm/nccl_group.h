@@ -70,8 +70,8 @@ class NcclGroup final : public WatchedWire {
   };
   ncclComm_t split(Share share, const StillHopeful& still_hopeful);
 
-  // Leaves all of it as it is: for peers that do not leave, whom even an abort may wait for (2.28.9
-  // where memory of the host is not cuMem's).
+  // Leaves all of it as it is from now on: for peers in other processes that do not leave, whom
+  // even an abort of a family's last may wait for (2.28.9 where memory of the host is not cuMem's).
   void abandon() { is_abandoned_ = true; }
 
   // A third one, for operations on windows, which comm() knows nothing of. The first call is

@@ -6,6 +6,8 @@
 
 #include "comm/operation_watch.h"
 
+#include <algorithm>
+
 #include "comm/failure_notes.h"
 #include "kernels/base/text.h"
 
@@ -99,16 +101,16 @@ void OperationWatch::look_until(const std::stop_token& told) {
 
 void OperationWatch::look(std::unique_lock<std::mutex>& lock) {
   ask_device(lock);
-  if (state_ == State::whole) judge(lock, Device::answers);
+  if (state_ == State::whole) judge(lock);
 }
 
-// While the device does not answer, the deadline counts, and peers are asked after, from beside.
+// While the device does not answer, the deadline counts from beside.
 void OperationWatch::ask_device(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   {
-    const StuckWatch::Work asked(stuck_, [this] {
+    const StuckWatch::Work asked(stuck_, [this, begin = Clock::now()] {
       std::unique_lock beside(mutex_);
-      if (state_ == State::whole) judge(beside, Device::is_silent);
+      end_if_silent(beside, begin);
     });
     mark_queued();
     drop_done();
@@ -116,10 +118,22 @@ void OperationWatch::ask_device(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-void OperationWatch::judge(std::unique_lock<std::mutex>& lock, Device device) {
-  if (pending_.empty()) return;
+// What is pending may be done already: so it has the deadline from the question on.
+void OperationWatch::end_if_silent(std::unique_lock<std::mutex>& lock, Clock::time_point asked) {
+  if (state_ != State::whole || !is_looked_after()) return;
+  const Pending& oldest = pending_.front();
+  if (Clock::now() - std::max(oldest.since, asked) <= settings_.deadline) return;
+  give_up(lock, at(oldest), std::nullopt);
+}
+
+bool OperationWatch::is_looked_after() const {
+  if (pending_.empty()) return false;
+  return pending_.front().is_queued || pending_.front().how == LookedAfter::by_watch;
+}
+
+void OperationWatch::judge(std::unique_lock<std::mutex>& lock) {
+  if (!is_looked_after()) return;
   const Pending oldest = pending_.front();
-  if (!oldest.is_queued && oldest.how == LookedAfter::by_rank) return;
   const auto now = Clock::now();
   if (now - oldest.since > settings_.deadline) return give_up(lock, at(oldest), std::nullopt);
   if (now - oldest.since < settings_.patience || now - asked_ < settings_.patience) return;
@@ -127,7 +141,7 @@ void OperationWatch::judge(std::unique_lock<std::mutex>& lock, Device device) {
   const auto why = absence(lock);
   if (!why || state_ != State::whole) return;
   // It may have ended while peers were asked after.
-  if (device == Device::answers) ask_device(lock);
+  ask_device(lock);
   if (state_ != State::whole) return;
   if (pending_.empty() || pending_.front().number != oldest.number) return;
   give_up(lock, at(pending_.front()), why);
@@ -138,7 +152,7 @@ void OperationWatch::judge(std::unique_lock<std::mutex>& lock, Device device) {
 // are done, so that only one that is alone says something of its peer.
 std::optional<std::string> OperationWatch::absence(std::unique_lock<std::mutex>& lock) {
   const Pending& oldest = pending_.front();
-  const Count last = marks_.empty() || !oldest.is_queued ? oldest.number : marks_.front();
+  const Count last = last_in_mark_of(oldest);
   std::optional<Count> collective;
   int peer = oldest.peer;
   if (last == oldest.number) {
@@ -169,11 +183,16 @@ void OperationWatch::mark_queued() {
     last = pending.number;
   }
   if (last <= last_marked_ || state_ != State::whole) return;
-  lock.unlock();
-  wire_.mark();
-  lock.lock();
   marks_.push_back(last);
   last_marked_ = last;
+  lock.unlock();
+  wire_.mark();
+}
+
+// Marks before it are of operations that the rank itself has waited for.
+Count OperationWatch::last_in_mark_of(const Pending& pending) const {
+  const auto mark = std::ranges::lower_bound(marks_, pending.number);
+  return mark == marks_.end() || !pending.is_queued ? pending.number : *mark;
 }
 
 // What waited behind an operation that is done now has its deadline from now on.
@@ -184,7 +203,7 @@ void OperationWatch::drop_done() {
     lock.unlock();
     const bool is_past = wire_.passes_mark();
     lock.lock();
-    if (!is_past) break;
+    if (!is_past || state_ != State::whole || wire_.is_cut()) break;  // a cut ends the queue, too
     while (!pending_.empty() && pending_.front().number <= marks_.front()) {
       pending_.pop_front();
       has_dropped = true;
@@ -197,12 +216,12 @@ void OperationWatch::drop_done() {
 
 std::string OperationWatch::at(const Pending& oldest) const {
   const std::string one = text("operation ", oldest.number, " (", name_of(oldest.operation), ")");
-  const Count last = marks_.empty() ? oldest.number : marks_.front();
-  if (!oldest.is_queued || last == oldest.number) return one;
+  const Count last = last_in_mark_of(oldest);
+  if (last == oldest.number) return one;
   return text(one, " or one of the ", last - oldest.number, " queued behind it");
 }
 
-// The rank's thread waits in check() until the words are there; the queue is over before.
+// The rank's thread waits in check() until the words are there and the queue is over.
 void OperationWatch::give_up(std::unique_lock<std::mutex>& lock, const std::string& operation,
                              const std::optional<std::string>& why) {
   const int peer = pending_.empty() ? -1 : pending_.front().peer;

@@ -20,7 +20,8 @@
 
 namespace moe {
 
-// A group's part of a queue, as the watch sees it. THREAD: the watch's, beside the rank's.
+// A group's part of a queue, as the watch sees it. THREAD: marks are of the watch's thread, beside
+// the rank's; cut and say of any, one at a time.
 class WatchedWire {
  public:
   virtual ~WatchedWire() = default;
@@ -86,17 +87,18 @@ class OperationWatch final : public QueueWatch {
     bool is_queued;
   };
   enum class State { whole, breaking, broken };
-  // Whether the device can be asked what is done, or a question to it is under way for long.
-  enum class Device { answers, is_silent };
 
   void throw_if_broken(std::unique_lock<std::mutex>& lock);
   void look_until(const std::stop_token& told);
   void look(std::unique_lock<std::mutex>& lock);
   void ask_device(std::unique_lock<std::mutex>& lock);
-  void judge(std::unique_lock<std::mutex>& lock, Device device);
+  void judge(std::unique_lock<std::mutex>& lock);
+  void end_if_silent(std::unique_lock<std::mutex>& lock, Clock::time_point asked);
+  bool is_looked_after() const;
   void mark_queued();
   void drop_done();
   std::optional<std::string> absence(std::unique_lock<std::mutex>& lock);
+  Count last_in_mark_of(const Pending& pending) const;
   std::string at(const Pending& oldest) const;
   void give_up(std::unique_lock<std::mutex>& lock, const std::string& operation,
                const std::optional<std::string>& why);

@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds ask_after{50};  // whether somebody is lost who has not left
+constexpr milliseconds ask_after{50};  // after all, while one is waited for
 
 const std::string left = "left";
 const std::string closed = "closed";
@@ -38,38 +38,51 @@ void PeerNews::leave(Count num_collectives, Leaving how) const {
   }
 }
 
-bool PeerNews::all_leave(milliseconds patience) const { return all_say(left, patience); }
+bool PeerNews::all_leave(milliseconds patience) const {
+  return all_say(left, Going::in_peace, patience);
+}
 
-void PeerNews::close() const {
+void PeerNews::close(Leaving how) const {
   try {
-    store_.set(key_of(closed, group_.name, group_.rank), "");
+    store_.set(key_of(closed, group_.name, group_.rank), how == Leaving::failing ? failing : "");
   } catch (const std::exception&) {
     return;
   }
 }
 
-bool PeerNews::all_close(milliseconds patience) const { return all_say(closed, patience); }
+bool PeerNews::all_close(milliseconds patience) const {
+  return all_say(closed, Going::in_peace, patience);
+}
 
-bool PeerNews::all_say(const std::string& what, milliseconds patience) const {
+bool PeerNews::all_are_gone(milliseconds patience) const {
+  return all_say(left, Going::anyhow, patience);
+}
+
+bool PeerNews::all_say(const std::string& what, Going going, milliseconds patience) const {
   const auto end = std::chrono::steady_clock::now() + patience;
-  const auto is_lost = [this](int rank) {
-    const int member = group_.members[static_cast<std::size_t>(rank)];
-    return std::ranges::count(store_.lost_members(), member) > 0;
-  };
+  std::vector<int> missing;
+  for (int rank = 0; rank < static_cast<int>(group_.members.size()); ++rank) {
+    if (rank != group_.rank) missing.push_back(rank);
+  }
   try {
-    for (int rank = 0; rank < static_cast<int>(group_.members.size()); ++rank) {
-      if (rank == group_.rank) continue;
-      auto note = store_.get(key_of(what, group_.name, rank), ask_after);
-      while (!note) {
-        if (is_lost(rank) || std::chrono::steady_clock::now() > end) return false;
-        note = store_.get(key_of(what, group_.name, rank), ask_after);
-      }
-      if (note->ends_with(failing)) return false;
+    while (true) {
+      const std::vector<int> lost = store_.lost_members();
+      bool is_peaceful = true;
+      std::erase_if(missing, [&](int rank) {
+        const auto note = store_.get(key_of(what, group_.name, rank), milliseconds(0));
+        const int member = group_.members[static_cast<std::size_t>(rank)];
+        const bool is_lost = !note && std::ranges::count(lost, member) > 0;
+        if (is_lost || (note && note->ends_with(failing))) is_peaceful = false;
+        return is_lost || note;
+      });
+      if (going == Going::in_peace && !is_peaceful) return false;
+      if (missing.empty()) return true;
+      if (std::chrono::steady_clock::now() > end) return false;
+      store_.get(key_of(what, group_.name, missing.front()), ask_after);
     }
   } catch (const std::exception&) {
     return false;
   }
-  return true;
 }
 
 std::optional<std::string> PeerNews::absence(Count collective, int peer) const {

@@ -38,9 +38,13 @@ class PeerNews {
   // for nobody, with false, once one is lost, has left failing, or the store is gone.
   bool all_leave(std::chrono::milliseconds patience) const;
 
-  // The same of what a rank does after that: it says that nothing of it waits for a peer any more.
-  void close() const;
+  // The same of what a rank does after that: it says that nothing of it waits for a peer any more,
+  // or that it could not see to that.
+  void close(Leaving how) const;
   bool all_close(std::chrono::milliseconds patience) const;
+
+  // Whether every peer has left, however, or is lost.
+  bool all_are_gone(std::chrono::milliseconds patience) const;
 
   // Who will never come to the collective operation of that number, counted from 0, in words;
   // nothing: nobody is known. peer: only this rank's absence matters, at any number; -1: any
@@ -48,7 +52,8 @@ class PeerNews {
   std::optional<std::string> absence(Count collective, int peer) const;
 
  private:
-  bool all_say(const std::string& what, std::chrono::milliseconds patience) const;
+  enum class Going { in_peace, anyhow };
+  bool all_say(const std::string& what, Going going, std::chrono::milliseconds patience) const;
 
   NewsGroup group_;
   StoreClient& store_;

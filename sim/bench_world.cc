@@ -90,6 +90,7 @@ std::vector<BenchReport> run_threads(const BenchSettings& settings) {
     StoreClient client(server.address(), "bench", rank, store_deadline);
     Meeting meeting{settings.world_size, deadline, needs_store ? nullptr : &group,
                     needs_store ? &client : nullptr};
+    meeting.share_process = true;
     meeting.end_process = [rank](const std::string& words) {
       std::cerr << text("moebius: bench, rank ", rank, ": ", words, "\n");
       std::_Exit(exit_of_lost_peer);

@@ -25,9 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// For the others after a rank has failed: its wires are closed, so that nobody waits for it.
-constexpr std::chrono::milliseconds failed_wait{1200};
-// For all after one has broken the board, until they have ended what was under way.
+// For all after one has broken the board, which it does before it ends what it waits in.
 constexpr std::chrono::milliseconds broken_wait{5000};
 // For the others after a rank is done, beyond the deadline: it has met them in its last operation.
 constexpr std::chrono::milliseconds report_wait{5000};
@@ -161,7 +159,7 @@ class Ranks {
   // What those do who have not reported, although another failed or was done long ago.
   std::optional<std::string> lateness() const {
     const auto now = Clock::now();
-    if (first_failure_ < now - failed_wait) {
+    if (first_failure_ < now - settings_.ending) {
       return "did not stop after another rank had failed, and was killed";
     }
     if (broken_ < now - broken_wait) {
@@ -179,8 +177,10 @@ class Ranks {
       Member& member = members_[rank];
       if (member.report) continue;
       kill(member.process, SIGKILL);
+      // Those that failed before come first in the words: they know more.
+      const RankFailure failure = lost(static_cast<int>(rank), member.process, what);
       settle(member, {.rank = static_cast<int>(rank),
-                      .failure = lost(static_cast<int>(rank), member.process, what)});
+                      .failure = failure_now(failure.kind, failure.message)});
     }
   }
 

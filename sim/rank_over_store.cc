@@ -38,7 +38,7 @@ void name_lost_ranks(RankFailure& failure, StoreClient& store) {
 namespace {
 
 // Tells the others of this rank's failure. Where a peer failed, what is known of it is added: by
-// those who share a board, else by the store.
+// those who share a board, else by the store. What this rank's own watch told there adds nothing.
 void tell_and_ask(RankReport& report, const Meeting& meeting) {
   RankFailure& failure = report.failure;
   const auto known = meeting.board == nullptr ? std::nullopt : meeting.board->broken();
@@ -46,7 +46,7 @@ void tell_and_ask(RankReport& report, const Meeting& meeting) {
     meeting.board->abort(text("rank ", report.rank, " failed: ", failure.message));
   }
   if (failure.kind != FailureKind::system) return;
-  if (!known) return name_lost_ranks(failure, *meeting.store);
+  if (!known || *known == failure.message) return name_lost_ranks(failure, *meeting.store);
   if (failure.message.find(*known) == std::string::npos) failure.message += text("; ", *known);
 }
 

@@ -314,9 +314,10 @@ void run_ranks_of(const LoadedScenario& loaded, const RunLine& line, const RunSe
   } else if (settings.joined != nullptr) {
     reports = settings.joined->run(job, maker);
   } else {
-    reports = run_processes({loaded.source, line, faults},
-                            {settings.program, scenario.world.num_ranks(),
-                             std::chrono::milliseconds(scenario.deadline_ms), settings.stop});
+    reports = run_processes(
+        {loaded.source, line, faults},
+        {settings.program, scenario.world.num_ranks(),
+         std::chrono::milliseconds(scenario.deadline_ms), settings.stop, maker.ending});
   }
   outcome.elapsed = std::chrono::steady_clock::now() - begin;
   compare_with_healthy({loaded, line, *choice.backend, faults, settings.stop}, reports);

@@ -31,6 +31,7 @@ RankReport thread_program(const RankJob& job, const SharedWorld& world, int rank
   RankReport report;
   try {
     meeting.local_rank = rank;
+    meeting.share_process = true;
     memory = rank_memory(job, world.maker, meeting);
     RankWires wires;
     if (world.store) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <latch>
 
 #include "tests/conformance/awaited_communicator.h"
 #include "tests/unit/comm/ranks.h"
@@ -95,6 +96,18 @@ void expect_all(Troubles& troubles, const std::vector<Outcome<T>>& outcomes,
     expect(troubles, outcomes, rank, expected, what);
   }
 }
+
+// Counts a latch down when it goes, however its rank ends.
+class CountsDown {
+ public:
+  explicit CountsDown(std::latch& latch) : latch_(latch) {}
+  ~CountsDown() { latch_.count_down(); }
+  CountsDown(const CountsDown&) = delete;
+  CountsDown& operator=(const CountsDown&) = delete;
+
+ private:
+  std::latch& latch_;
+};
 
 // Adds a trouble where what must hold does not.
 inline void require(Troubles& troubles, bool holds, std::string_view words) {

@@ -37,7 +37,8 @@ row() {
 }
 
 # lost NAME SIGNAL AFTER COMMAND…: rank 1 of the command's two gets the signal so many seconds after
-# its process is there. The other is to end with exit 3 and words, soon and by itself.
+# its process is there. The other is to end with exit 3 and words, soon. A run's does so by itself;
+# a bench's may wait in a bare call until whoever started it ends it.
 lost() {
   local name=$1 signal=$2 after=$3 victim="" begin code said
   shift 3
@@ -55,8 +56,8 @@ lost() {
   wait "$job"
   code=$?
   kill -KILL "$victim" 2>/dev/null
-  said=$(grep -E 'rank [01]' "$folder/$name.log" | head -n 1 | sed 's/^ *//')
-  if [ "$code" != 3 ] || [[ $said =~ "did not stop" ]]; then
+  said=$(grep -E 'rank 0: |bench, rank' "$folder/$name.log" | head -n 1 | sed 's/^ *//')
+  if [ "$code" != 3 ] || [[ $said =~ rank\ 0\ \(process ]] || [ -z "$said" ]; then
     said="**exit $code** $said"
     failed=1
   fi

@@ -69,11 +69,13 @@ TEST_CASE("peer news: nobody waits for a peer that is lost") {
 }
 
 TEST_CASE("peer news: nobody waits for more once a peer has left failing") {
-  Three three;
-  three.news(1).leave(4, Leaving::failing);
-  const Awaited end = awaited(three.news(0), long_patience);
-  CHECK_FALSE(end.all);
-  CHECK(end.took < soon);
+  for (const int failing : {1, 2}) {
+    Three three;
+    three.news(failing).leave(4, Leaving::failing);
+    const Awaited end = awaited(three.news(0), long_patience);
+    CHECK_FALSE(end.all);
+    CHECK(end.took < soon);
+  }
 }
 
 TEST_CASE("peer news: a peer that stays is waited for as long as said") {
@@ -97,10 +99,26 @@ TEST_CASE("peer news: who has left has not closed yet") {
   Three three;
   for (const int rank : {1, 2}) three.news(rank).leave(4, Leaving::done);
   CHECK(three.news(0).all_leave(soon));
-  three.news(1).close();
+  three.news(1).close(Leaving::done);
   CHECK_FALSE(three.news(0).all_close(milliseconds(100)));
-  three.news(2).close();
+  three.news(2).close(Leaving::done);
   CHECK(three.news(0).all_close(soon));
+}
+
+TEST_CASE("peer news: nobody waits for more once a peer could not close") {
+  Three three;
+  three.news(2).close(Leaving::failing);
+  const auto begin = Clock::now();
+  CHECK_FALSE(three.news(0).all_close(long_patience));
+  CHECK(Clock::now() - begin < soon);
+}
+
+TEST_CASE("peer news: gone are those that left, however, and those that are lost") {
+  Three three;
+  three.news(1).leave(4, Leaving::failing);
+  CHECK_FALSE(three.news(0).all_are_gone(milliseconds(100)));
+  three.clients[2].reset();
+  CHECK(three.news(0).all_are_gone(soon));
 }
 
 }  // namespace moe::test

@@ -132,6 +132,7 @@ class World {
     meeting.deadline = deadline_;
     meeting.group = &group_;
     meeting.store = endpoint.store.get();
+    meeting.share_process = true;
     meeting.end_process = [](const std::string& words) {
       std::cerr << words << "\n";
       std::_Exit(1);
