@@ -156,7 +156,7 @@ void refuse(const LoadedScenario& loaded, const RunLine& line) {
   }
   if (line.dispatch_site == DispatchSite::runner_batched) refuse_local_batches(scenario, line);
   if (!capabilities.moves_between_dp_ranks && scenario.world.dp > 1) {
-    throw ScenarioError(text(where, ": backend ", line.backend,
+    throw ScenarioError(text(key_place(scenario, line, "backend"), ": backend ", line.backend,
                              " moves nothing between DP ranks and needs world.dp 1, not ",
                              scenario.world.dp));
   }

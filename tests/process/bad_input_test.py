@@ -103,6 +103,19 @@ class Traces(BadInput):
             self.assertEqual((code, out), (2, ""), backend)
             self.assertIn(said, err)
 
+    def test_a_backend_that_moves_nothing_is_refused_where_it_is_asked_for(self):
+        path = self.write("two.yaml", b"""name: two
+why: "two ranks that nothing moves between"
+world: {dp: 2}
+model: {experts: 8, top_k: 2, hidden: 64, intermediate: 32, layers: 1}
+routing: {uniform: {}, seed: 1}
+steps: [[3, 2]]
+capacity: {max_num_batched_tokens: 16}
+runs:
+  - {backend: no_ep, communicator: local}
+""")
+        self.refused(("run", path), f"{path}:9:15: runs[0].backend", "needs world.dp 1, not 2")
+
     def test_the_unchanged_one_passes(self):
         path = self.write("t.safetensors", Safetensors().data())
         code, out, err = self.run_it("run", "--trace", path)
