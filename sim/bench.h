@@ -138,6 +138,8 @@ struct BenchWires {
   std::unique_ptr<Communicator> bare;
   // A window between the ranks of bare. Empty: bare has none.
   std::function<std::unique_ptr<SymmetricMemory>(Count bytes)> window = {};
+  // The ranks that are gone without a word; empty: nobody can be asked.
+  std::function<std::vector<int>()> lost = {};
   // As Meeting's: for a bare call that waits in vain. Empty where bare is.
   std::function<void(const std::string& words)> end_process = {};
 };

@@ -2,7 +2,6 @@
 // A sample starts after a barrier. The limits are taken in the same iteration as the layer, so that
 // a busy machine slows both.
 
-#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "kernels/base/text.h"
 #include "kernels/device_makers.h"
 #include "sim/bench.h"
+#include "sim/bench_call_watch.h"
 #include "sim/bench_calls.h"
 #include "sim/bench_inputs.h"
 #include "sim/bench_parts.h"
@@ -27,7 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int warm_up = 3;
 constexpr int checked_iterations_max = 10;
-constexpr std::chrono::milliseconds others_speak{2000};
 constexpr Count probe_bytes = Count{128} << 20U;  // that each rank sends to each
 constexpr int probes = 9;
 
@@ -40,6 +39,11 @@ class BenchRank {
         make_window_(std::move(wires.window)),
         end_process_(std::move(wires.end_process)),
         group_(*wire_),
+        call_watch_({.deadline = std::chrono::milliseconds(settings.deadline_ms),
+                     .rank = text("rank ", group_.rank(), " of ", group_.size()),
+                     .calls = text("bare or of ", settings.backend),
+                     .lost = std::move(wires.lost),
+                     .end_process = end_process_}),
         alone_(group_.split(group_.rank(), 0)),
         calls_(group_, bare_.get()),
         window_calls_(group_, bare_.get(), make_window_),
@@ -61,7 +65,7 @@ class BenchRank {
   // What a rank with bare calls meets ends its process: to leave them is to wait for their peers.
   BenchReport run() {
     if (!end_process_) return run_all();
-    const StuckWatch::Work looked_after(stuck_.emplace(), [this] { end_if_late(); });
+    const StuckWatch::Work looked_after(stuck_.emplace(), [this] { call_watch_.look(); });
     try {
       return run_all();
     } catch (const std::exception& error) {
@@ -137,12 +141,12 @@ class BenchRank {
     } catch (const SystemError& error) {
       report_.notes.push_back(text("windows: not measured: ", error.what()));
       make_window_ = {};
-      rest();
+      call_watch_.end();
     }
   }
 
   void remember(RememberedCalls& calls, BareCalls& dispatch, BareCalls& combine) {
-    alive();
+    call_watch_.begin();
     const ParallelGroups groups = groups_over(calls);
     const auto prepare_finalize = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     Dispatched dispatched =
@@ -152,7 +156,7 @@ class BenchRank {
     const Tensor rows = dispatched.hidden_states;
     prepare_finalize->finalize(rows, std::move(dispatched), output_.tensor());
     combine = calls.take();
-    rest();
+    call_watch_.end();
   }
 
   // Where each local expert's rows begin among those that came, and how many there are.
@@ -218,29 +222,13 @@ class BenchRank {
 
   template <typename Function>
   void time_alone(BenchStage stage, BenchSamples& samples, Function function) {
-    alive();
+    call_watch_.begin();
     group_.barrier();
     const auto begin = Clock::now();
     function();
     group_.memory().synchronize();
     at(samples, stage).push_back(microseconds(begin, Clock::now()));
-    rest();
-  }
-
-  // Made weights and other work of this rank's own, which waits for nobody, takes its time.
-  static constexpr Clock::time_point nobody_waits = Clock::time_point::max();
-
-  void alive() { alive_at_ = Clock::now(); }
-  void rest() { alive_at_ = nobody_waits; }
-
-  // Bare calls have no watch of their own. The group's, whose words are better, has a moment more.
-  // THREAD: the watch's.
-  void end_if_late() const {
-    const std::chrono::milliseconds deadline(settings_.deadline_ms);
-    const Clock::time_point since = alive_at_;
-    if (since == nobody_waits || Clock::now() - since < deadline + others_speak) return;
-    end_process_(text("rank ", group_.rank(), " of ", group_.size(), ": no call, bare or of ",
-                      settings_.backend, ", has ended within ", deadline.count(), " ms"));
+    call_watch_.end();
   }
 
   // What this rank sends in a second while everybody gathers from everybody.
@@ -260,9 +248,9 @@ class BenchRank {
     const double us = percentile(at(samples, BenchStage::bare_dispatch), 0.5);
     report_.link_gb_per_s = static_cast<double>(rows * others) / us / 1e3;
     if (!make_window_) return;
-    alive();
+    call_watch_.begin();
     report_.copies_gb_per_s = probed_link(*bare_, *make_window_(probe_window_bytes));
-    rest();
+    call_watch_.end();
   }
 
   // The moves by the device's own clock: the layer's, the bare ones, those on windows.
@@ -270,7 +258,7 @@ class BenchRank {
     const ParallelGroups groups = groups_over(group_);
     const auto moves = parts_.prepare_finalize(groups, *kernels_, Provenance::off);
     const auto prepared = [&] {
-      alive();
+      call_watch_.begin();
       return moves->prepare(hidden_states_.tensor(), routing_.view(), tokens_);
     };
     const Buffer partial = partial_rows(*moves);
@@ -288,10 +276,11 @@ class BenchRank {
     if (make_window_)
       ways.push_back({bare_moves(window_dispatch_, window_combine_), window_stages});
     for (std::string& note :
-         time_moves(ways, group_, {settings_.iterations, [this] { alive(); }}, report_.samples)) {
+         time_moves(ways, group_, {settings_.iterations, [this] { call_watch_.begin(); }},
+                    report_.samples)) {
       report_.notes.push_back(std::move(note));
     }
-    rest();
+    call_watch_.end();
   }
 
   // bare: null where experts are not measured.
@@ -362,6 +351,7 @@ class BenchRank {
   MakeWindow make_window_;              // of bare_; empty: none
   std::function<void(const std::string&)> end_process_;
   Communicator& group_;
+  CallWatch call_watch_;
   std::unique_ptr<Communicator> alone_;  // TP and PCP groups of one
   RememberedCalls calls_;
   RememberedCalls window_calls_;
@@ -378,7 +368,6 @@ class BenchRank {
   BareCalls window_combine_;
   std::vector<std::int32_t> first_rows_;
   BenchReport report_;
-  std::atomic<Clock::time_point> alive_at_ = nobody_waits;
   std::optional<StuckWatch> stuck_;  // where bare calls are there
 };
 

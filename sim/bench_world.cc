@@ -62,6 +62,7 @@ BenchReport joined_and_run(const BenchSettings& settings, const Meeting& meeting
     if (maker.make_bare != nullptr) {
       wires.bare = maker.make_bare(*wires.wire);
       wires.end_process = meeting.end_process;
+      wires.lost = [store = meeting.store] { return store->lost_members(); };
     }
     if (wires.bare != nullptr && maker.make_symmetric != nullptr) {
       wires.window = [&maker, bare = wires.bare.get()](Count bytes) {

@@ -33,14 +33,14 @@ class LostBare final : public ForwardingCommunicator {
 };
 
 // What each rank's process would have said at its end.
-std::vector<std::string> last_words(Bare how) {
+std::vector<std::string> last_words(Bare how, int deadline_ms = 100, std::vector<int> lost = {}) {
   BenchSettings settings;
   settings.shape = {"tiny", 16, 8, 4, 2};
   settings.num_tokens = 2;
   settings.of = BenchOf::moves;
   settings.communicator = "local";
   settings.iterations = 3;
-  settings.deadline_ms = 100;
+  settings.deadline_ms = deadline_ms;
   test::World world({test::Wire::local, 2});
   test::World bare_world({test::Wire::local, 2});
   std::vector<std::string> words(2);
@@ -51,6 +51,7 @@ std::vector<std::string> last_words(Bare how) {
     test::Endpoint bare = bare_world.endpoint(rank);
     BenchWires wires{std::move(own.communicator)};
     wires.bare = std::make_unique<LostBare>(std::move(bare.communicator), how, is_over);
+    wires.lost = [&lost] { return lost; };
     wires.end_process = [&, rank](const std::string& said) {
       const std::lock_guard lock(mutex);  // the rank's watch and its thread may both be here
       std::string& last = words[static_cast<std::size_t>(rank)];
@@ -73,6 +74,15 @@ TEST_CASE("bench: a bare call that waits in vain ends the process after the dead
   };
   // The other may hear of the first one's end before its own turn.
   CHECK((words[0] == due(0) || words[1] == due(1)));
+}
+
+TEST_CASE("bench: a bare call whose peer is gone ends the process long before the deadline") {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::vector<std::string> words = last_words(Bare::waits, 60000, {1});
+  CHECK(words[0] ==
+        "rank 0 of 2: a call, bare or of allgather_reducescatter, waits: rank 1 is gone without a "
+        "word");
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
 TEST_CASE("bench: a bare call that fails ends the process with its words") {
