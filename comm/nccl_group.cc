@@ -104,7 +104,8 @@ NcclGroup::NcclGroup(const NcclSettings& settings, Memory& memory, std::atomic<b
                                    settings_.group, "': ", error.what());
     if (settings_.tell) settings_.tell(words);
     *family_ = true;
-    if (settings_.share_process) cut();  // else an abort of the first may wait for who did not come
+    // Between processes an abort may wait for who did not come: what was made is left as it is.
+    if (settings_.share_process) cut();
     throw SystemError(words);
   }
 }

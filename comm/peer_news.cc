@@ -14,11 +14,11 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds ask_after{50};  // after all, while one is waited for
 
-const std::string left = "left";
-const std::string closed = "closed";
-const std::string failing = ";failing";
+constexpr std::string_view left = "left";
+constexpr std::string_view closed = "closed";
+constexpr std::string_view failing = ";failing";
 
-std::string key_of(const std::string& what, const std::string& group, int rank) {
+std::string key_of(std::string_view what, const std::string& group, int rank) {
   return text(what, "/", group, "/", rank);
 }
 
@@ -29,13 +29,20 @@ std::string words_of(int rank, Count num_collectives, bool is_failing) {
 
 }  // namespace
 
-void PeerNews::leave(Count num_collectives, Leaving how) const {
+void PeerNews::say(std::string_view what, const std::string& note) const {
   try {
-    store_.set(key_of(left, group_.name, group_.rank),
-               text(num_collectives, how == Leaving::failing ? failing : ";done"));
+    store_.set(key_of(what, group_.name, group_.rank), note);
   } catch (const std::exception&) {
     return;  // peers that have lost the store as well hear that instead
   }
+}
+
+bool PeerNews::is_lost(int rank, const std::vector<int>& lost_members) const {
+  return std::ranges::count(lost_members, group_.members[static_cast<std::size_t>(rank)]) > 0;
+}
+
+void PeerNews::leave(Count num_collectives, Leaving how) const {
+  say(left, text(num_collectives, how == Leaving::failing ? failing : ";done"));
 }
 
 bool PeerNews::all_leave(milliseconds patience) const {
@@ -43,11 +50,7 @@ bool PeerNews::all_leave(milliseconds patience) const {
 }
 
 void PeerNews::close(Leaving how) const {
-  try {
-    store_.set(key_of(closed, group_.name, group_.rank), how == Leaving::failing ? failing : "");
-  } catch (const std::exception&) {
-    return;
-  }
+  say(closed, std::string(how == Leaving::failing ? failing : ""));
 }
 
 bool PeerNews::all_close(milliseconds patience) const {
@@ -58,7 +61,7 @@ bool PeerNews::all_are_gone(milliseconds patience) const {
   return all_say(left, Going::anyhow, patience);
 }
 
-bool PeerNews::all_say(const std::string& what, Going going, milliseconds patience) const {
+bool PeerNews::all_say(std::string_view what, Going going, milliseconds patience) const {
   const auto end = std::chrono::steady_clock::now() + patience;
   std::vector<int> missing;
   for (int rank = 0; rank < static_cast<int>(group_.members.size()); ++rank) {
@@ -70,10 +73,9 @@ bool PeerNews::all_say(const std::string& what, Going going, milliseconds patien
       bool is_peaceful = true;
       std::erase_if(missing, [&](int rank) {
         const auto note = store_.get(key_of(what, group_.name, rank), milliseconds(0));
-        const int member = group_.members[static_cast<std::size_t>(rank)];
-        const bool is_lost = !note && std::ranges::count(lost, member) > 0;
-        if (is_lost || (note && note->ends_with(failing))) is_peaceful = false;
-        return is_lost || note;
+        const bool is_gone = note || is_lost(rank, lost);
+        if (is_gone && (!note || note->ends_with(failing))) is_peaceful = false;
+        return is_gone;
       });
       if (going == Going::in_peace && !is_peaceful) return false;
       if (missing.empty()) return true;
@@ -95,10 +97,7 @@ std::optional<std::string> PeerNews::absence(Count collective, int peer) const {
         if (peer < 0 && num_collectives > collective) continue;
         return words_of(rank, num_collectives, note->ends_with(failing));
       }
-      const int member = group_.members[static_cast<std::size_t>(rank)];
-      if (std::ranges::count(lost, member) > 0) {
-        return text("peer rank ", rank, " is gone without a word");
-      }
+      if (is_lost(rank, lost)) return text("peer rank ", rank, " is gone without a word");
     }
   } catch (const std::exception& error) {
     return text("the store does not answer: ", error.what());

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/store.h"
@@ -53,7 +54,9 @@ class PeerNews {
 
  private:
   enum class Going { in_peace, anyhow };
-  bool all_say(const std::string& what, Going going, std::chrono::milliseconds patience) const;
+  bool all_say(std::string_view what, Going going, std::chrono::milliseconds patience) const;
+  void say(std::string_view what, const std::string& note) const;
+  bool is_lost(int rank, const std::vector<int>& lost_members) const;
 
   NewsGroup group_;
   StoreClient& store_;

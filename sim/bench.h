@@ -152,6 +152,9 @@ BenchReport run_bench_rank(const BenchSettings& settings, BenchWires wires);
 std::vector<BenchReport> run_bench_world(const BenchSettings& settings, const std::string& program,
                                          const std::atomic<bool>& stop);
 
+// Where such a process leaves its report in the store.
+std::string bench_report_key(int rank);
+
 // A process that run_bench_world started. RETURNS its exit code.
 int bench_rank_process(const StoreAddress& store, const std::string& token, int rank);
 

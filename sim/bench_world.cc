@@ -32,8 +32,6 @@ constexpr milliseconds failed_wait(3000);
 constexpr const char* job_key = "bench";
 constexpr int exit_of_lost_peer = 3;  // formats.md, section 6
 
-std::string report_key(int rank) { return text("bench report/", rank); }
-
 // The rank-th of the cores that this process may use, modulo their number.
 void pin(Pinning pinning, int rank) {
   if (pinning == Pinning::none) return;
@@ -152,7 +150,7 @@ class RankProcesses {
 // What a rank has reported, which it does before it ends; nothing yet.
 std::optional<BenchReport> report_of(int rank, StoreServer& server, RankProcesses& processes) {
   const bool has_ended = processes.has_ended(rank);
-  if (const auto words = server.get(report_key(rank), milliseconds(0))) {
+  if (const auto words = server.get(bench_report_key(rank), milliseconds(0))) {
     return bench_report_from(parse_json(*words, "the report of a rank"));
   }
   if (!has_ended) return std::nullopt;
@@ -239,6 +237,8 @@ std::vector<BenchReport> run_bench_world(const BenchSettings& settings, const st
   return reports;
 }
 
+std::string bench_report_key(int rank) { return text("bench report/", rank); }
+
 int bench_rank_process(const StoreAddress& address, const std::string& token, int rank) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   StoreClient store(address, token, rank, store_deadline);
@@ -246,7 +246,7 @@ int bench_rank_process(const StoreAddress& address, const std::string& token, in
   if (!words) throw SystemError("the store has no bench for this rank");
   const BenchSettings settings = bench_settings_from(parse_json(*words, "the bench"));
   const auto say = [&](const BenchReport& report) {
-    store.set(report_key(rank), json_text(to_json(report)));
+    store.set(bench_report_key(rank), json_text(to_json(report)));
   };
   Meeting meeting{settings.world_size, milliseconds(settings.deadline_ms), nullptr, &store};
   meeting.end_process = [&](const std::string& words) {

@@ -80,8 +80,8 @@ std::string end_of(pid_t process) {
   return text("ended with exit code ", WEXITSTATUS(status));
 }
 
-RankFailure lost(int rank, pid_t process, const std::string& end) {
-  return {FailureKind::system, text("rank ", rank, " (process ", process, ") ", end), 0};
+std::string words_of(int rank, pid_t process, const std::string& end) {
+  return text("rank ", rank, " (process ", process, ") ", end);
 }
 
 // The processes of one run: started in the constructor, gone after the destructor.
@@ -140,12 +140,12 @@ class Ranks {
     const std::string end = member.ended ? "" : end_of(member.process);
     member.ended = member.ended || !end.empty();
     // A process writes its report before it ends, so this order misses none.
-    if (const auto words = server_.get(report_key(rank), std::chrono::milliseconds(0))) {
-      settle(member, rank_report_from(parse_json(*words, "the report of a rank")));
+    if (const auto report = server_.get(report_key(rank), std::chrono::milliseconds(0))) {
+      settle(member, rank_report_from(parse_json(*report, "the report of a rank")));
     } else if (member.ended) {
-      const RankFailure failure = lost(rank, member.process, end);
-      board_.abort(failure.message);  // the others hear of it at once
-      settle(member, {.rank = rank, .failure = failure});
+      const std::string words = words_of(rank, member.process, end);
+      board_.abort(words);  // the others hear of it at once
+      settle(member, {.rank = rank, .failure = {FailureKind::system, words, 0}});
     }
   }
 
@@ -178,9 +178,9 @@ class Ranks {
       if (member.report) continue;
       kill(member.process, SIGKILL);
       // Those that failed before come first in the words: they know more.
-      const RankFailure failure = lost(static_cast<int>(rank), member.process, what);
-      settle(member, {.rank = static_cast<int>(rank),
-                      .failure = failure_now(failure.kind, failure.message)});
+      const std::string words = words_of(static_cast<int>(rank), member.process, what);
+      settle(member,
+             {.rank = static_cast<int>(rank), .failure = failure_now(FailureKind::system, words)});
     }
   }
 

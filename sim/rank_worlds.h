@@ -29,8 +29,7 @@ struct ProcessSettings {
   int size = 1;
   std::chrono::milliseconds deadline{0};  // of every wait for another rank
   const std::atomic<bool>& stop;
-  // For the others after a rank has failed.
-  std::chrono::milliseconds ending{1200};
+  std::chrono::milliseconds ending{0};  // for the others after a rank has failed: its maker's
 };
 
 // Processes: this one serves the store, starts them, and collects their reports. A rank that dies

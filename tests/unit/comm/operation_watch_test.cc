@@ -28,7 +28,8 @@ class ListedWire final : public WatchedWire {
       --num_unseen_;
       return false;
     }
-    if (num_passed_ >= num_done_) return false;
+    if (is_cut_when_asked_) is_cut_ = true;
+    if (!is_cut_when_asked_ && num_passed_ >= num_done_) return false;
     ++num_passed_;
     return true;
   }
@@ -45,6 +46,8 @@ class ListedWire final : public WatchedWire {
   // A mark waits until the wire is cut, as one of a driver does that lets nobody in.
   void be_silent(bool is_silent) { is_silent_ = is_silent; }
   bool is_waited_for() const { return num_waiting_ > 0; }
+  // Another group cuts what this one stands on while a mark is asked after, which is past then.
+  void be_cut_when_asked() { is_cut_when_asked_ = true; }
 
  private:
   std::atomic<int> num_marks_ = 0;
@@ -54,6 +57,7 @@ class ListedWire final : public WatchedWire {
   std::atomic<int> num_waiting_ = 0;
   std::atomic<bool> is_cut_ = false;
   std::atomic<bool> is_silent_ = false;
+  std::atomic<bool> is_cut_when_asked_ = false;
   std::string said_;
 };
 
@@ -164,19 +168,42 @@ TEST_CASE("operation watch: a device that lets nobody in keeps no peer from its 
 
 TEST_CASE("operation watch: what is done while a device lets nobody in is not late at once") {
   WatchSettings slow = hasty;
-  slow.deadline = milliseconds(1500);
+  slow.deadline = milliseconds(3000);
   Watched one(2, slow, 1);
-  one.watch->enter(Operation::all_gather_v);  // half of its deadline passes before it is queued
-  std::this_thread::sleep_for(milliseconds(1000));
+  one.watch->enter(Operation::all_gather_v);  // most of its deadline passes before it is queued
+  std::this_thread::sleep_for(milliseconds(2000));
   one.wire.be_silent(true);
   one.wire.finish();
   one.watch->leave();
   while (!one.wire.is_waited_for()) std::this_thread::yield();
-  std::this_thread::sleep_for(milliseconds(1000));
+  std::this_thread::sleep_for(milliseconds(2000));
   one.wire.be_silent(false);
   std::this_thread::sleep_for(milliseconds(50));
   one.watch->check();
   CHECK_FALSE(one.watch->is_broken());
+}
+
+TEST_CASE("operation watch: what a rank waited for while it was marked is no news of the next") {
+  Watched one(2, patient, 1);
+  one.leave(1, 1, Leaving::failing);  // it has done its part of the first
+  one.wire.be_silent(true);
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  while (!one.wire.is_waited_for()) std::this_thread::yield();
+  one.watch->check();
+  one.watch->enter(Operation::barrier);
+  one.watch->leave();
+  one.wire.be_silent(false);
+  CHECK(contains(one.broken(), "operation 1 (barrier): peer rank 1 has left after 1 collective"));
+}
+
+TEST_CASE("operation watch: a queue that a cut has ended has not done its operation") {
+  Watched one(2, patient, 1);
+  one.wire.be_cut_when_asked();
+  one.watch->enter(Operation::all_gather_v);
+  one.watch->leave();
+  CHECK(contains(one.broken(), "operation 0 (all_gather_v): another group of this rank"));
+  CHECK(one.watch->num_collectives() == 0);
 }
 
 TEST_CASE("operation watch: the rank goes on while the device is asked, a recording waits for it") {

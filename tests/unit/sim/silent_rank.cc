@@ -51,7 +51,7 @@ int main(int count, char** words) {
   if (rank != 0) pause();
   if (std::getenv("MOE_GIVES_UP") != nullptr) give_up(address_of(given.at(3)), given.at(5));
   if (is_bench) {
-    say(address_of(given.at(2)), given.at(3), "bench report/0", to_json(BenchReport{}));
+    say(address_of(given.at(2)), given.at(3), bench_report_key(0), to_json(BenchReport{}));
   } else {
     say(address_of(given.at(3)), given.at(5), report_key(0), to_json(RankReport{}));
   }

@@ -25,7 +25,7 @@ TEST_CASE("silent rank: a run ends with its name when another is done") {
   const std::atomic<bool> stop = false;
   const auto begin = std::chrono::steady_clock::now();
   const std::vector<RankReport> reports =
-      run_processes({}, {MOE_SILENT_RANK, 2, milliseconds(100), stop});
+      run_processes({}, {MOE_SILENT_RANK, 2, milliseconds(100), stop, milliseconds(1200)});
   CHECK(std::chrono::steady_clock::now() - begin < soon);
   REQUIRE(reports.size() == 2);
   CHECK(reports[0].failure.kind == FailureKind::none);
@@ -40,7 +40,7 @@ TEST_CASE("silent rank: a run ends when ranks have given up and do not stop") {
   const auto begin = std::chrono::steady_clock::now();
   setenv("MOE_GIVES_UP", "1", 1);
   const std::vector<RankReport> reports =
-      run_processes({}, {MOE_SILENT_RANK, 2, milliseconds(60000), stop});
+      run_processes({}, {MOE_SILENT_RANK, 2, milliseconds(60000), stop, milliseconds(1200)});
   unsetenv("MOE_GIVES_UP");
   CHECK(std::chrono::steady_clock::now() - begin < soon);
   REQUIRE(reports.size() == 2);
